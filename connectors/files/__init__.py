@@ -1,0 +1,1 @@
+"""Files: exports in folders and archives."""

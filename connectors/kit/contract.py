@@ -1,0 +1,246 @@
+"""The contract between the hub and a vendor.
+
+A connector is a class with a `Manifest` and three methods, `check`, `describe` and `read`; whatever else it can do it
+says by implementing more protocols of this module. It is built from a `Connection` and never sees storage, the engine
+or another vendor.
+
+Errors: a connector raises only those of `domain.errors` (and bugs). Its messages hold no credential and no personal value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, BinaryIO, ClassVar, Protocol, runtime_checkable
+
+from domain.records import AccountInfo, Catalog, Cursor, Outgoing, Page, WriteResult
+
+# ---------------------------------------------------------------- declaration
+
+
+class AuthKind(StrEnum):
+    NONE = "none"
+    BASIC = "basic"
+    API_KEY = "api_key"
+    OAUTH2_CODE = "oauth2_code"  # authorization code with PKCE
+    OAUTH2_CLIENT = "oauth2_client"  # client credentials
+    OAUTH2_JWT = "oauth2_jwt"  # JWT bearer
+    PASSWORD = "password"  # a vendor's own user name + password (+ token) login  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing a person fills in to connect. Secret ones are stored encrypted and never shown again."""
+
+    name: str
+    label: str
+    help: str = ""
+    secret: bool = False
+    required: bool = True
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthMethod:
+    """One way of signing in. URLs may contain ``{setting}`` placeholders."""
+
+    kind: AuthKind
+    settings: tuple[Setting, ...] = ()
+    authorize_url: str = ""
+    token_url: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most ``calls`` in ``per_s`` seconds for each remote account; ``scope`` separates budgets (search, bulk, …)."""
+
+    calls: int
+    per_s: float
+    scope: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """A vendor object that the connector knows by name. ``entity``: the canonical entity its shipped mapping leads to."""
+
+    name: str
+    entity: str | None = None
+    writable: bool = False
+    page_size: int = 100
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a connector is, as data. ``hosts``: patterns (``*.salesforce.com``) that credentials may be sent to."""
+
+    name: str
+    label: str
+    auth: tuple[AuthMethod, ...]
+    objects: tuple[ObjectInfo, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    hosts: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    visibility_lag: timedelta = timedelta(0)
+    cursor_overlap: timedelta = timedelta(0)
+    docs_url: str = ""
+
+
+# ---------------------------------------------------------------- a connection
+
+
+class TokenStore(Protocol):
+    """Where rotating credentials live. The hub's is in PostgreSQL; `MemoryTokens` serves tests and one-off commands."""
+
+    def load(self) -> Mapping[str, Any]:
+        """The current credentials: settings and tokens."""
+
+    def refresh(
+        self, stale: str | None, exchange: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """Replace the token ``stale`` by what ``exchange(current)`` returns, once, however many callers ask at once.
+
+        Under a lock that holds across processes: if the stored access token is no longer ``stale``, return the stored
+        credentials without an exchange. What ``exchange`` returns is committed before anyone uses it.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Everything a connector needs to talk to one remote account.
+
+    ``settings`` holds what is not secret (instance address, folder of files, …), ``base_url`` redirects the connector to a
+    sandbox (its host is then the only one allowed), ``budget`` says what share (0–1) of the vendor's daily quota may be used.
+    """
+
+    id: str
+    vendor: str
+    settings: Mapping[str, str]
+    tokens: TokenStore
+    base_url: str | None = None
+    budget: float = 0.8
+    on_call: Callable[[CallRecord], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One finished HTTP call, for metrics and for counting quota. Never holds a header, a body or a query string."""
+
+    method: str
+    path: str
+    status: int
+    duration_s: float
+    attempt: int = 1
+    quota_used: int | None = None
+    quota_limit: int | None = None
+
+
+# ---------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """What to read. ``cursor`` None: from the beginning. ``fields`` None: every readable one.
+
+    ``expected_count`` lets a connector choose between paging and a bulk export. ``ids``: only these records.
+    ``deleted``: also report what was deleted since the cursor (``Page.deleted``), where the vendor can.
+    """
+
+    object: str
+    fields: tuple[str, ...] | None = None
+    cursor: Cursor | None = None
+    expected_count: int | None = None
+    ids: tuple[str, ...] | None = None
+    deleted: bool = False
+    limit: int | None = None
+
+
+class Connector(Protocol):
+    """The minimum: sign in, say what is there, list it."""
+
+    manifest: ClassVar[Manifest]
+
+    def __init__(self, connection: Connection) -> None: ...
+
+    def check(self) -> AccountInfo:
+        """Sign in and tell which account this is. Raises ReauthRequiredError, ConfigurationError, TransientError."""
+
+    def describe(self, objects: Sequence[str] | None = None) -> Catalog:
+        """Schemas of ``objects``, or of every object that may be read."""
+
+    def read(self, request: ReadRequest) -> Iterator[Page]:
+        """Pages of one object, in an order that makes every page's cursor a safe place to resume.
+
+        A record may come twice (overlap, shifted pages), never not at all. Raises CursorExpiredError when ``cursor`` is too old.
+        """
+
+    def close(self) -> None:
+        """Release sockets. The connector is not used afterwards."""
+
+
+# ---------------------------------------------------------------- capabilities
+
+
+@runtime_checkable
+class SupportsCount(Protocol):
+    def count(self, objects: Sequence[str]) -> Mapping[str, int]:
+        """The vendor's own number of records of each object, in as few calls as it allows."""
+
+
+@runtime_checkable
+class SupportsUpsert(Protocol):
+    def upsert(self, object_name: str, records: Sequence[Outgoing], key_field: str | None = None) -> list[WriteResult]:
+        """Create or update; one result a record, in the order given. ``key_field``: the vendor's external-id field.
+
+        Raises only what concerns the whole batch; what concerns one record is in its result.
+        """
+
+
+@runtime_checkable
+class SupportsDelete(Protocol):
+    def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:
+        """Delete; deleting what is already gone is a success."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What can be known of a file before it is read."""
+
+    vendor_id: str
+    name: str
+    content_type: str = "application/octet-stream"
+    size_bytes: int | None = None
+    parents: tuple[tuple[str, str], ...] = field(default=())  # (vendor object, vendor id)
+
+
+@runtime_checkable
+class SupportsFiles(Protocol):
+    file_objects: ClassVar[tuple[str, ...]]
+    """Objects whose records carry content (ContentVersion, Attachment, …)."""
+
+    def download(self, object_name: str, vendor_id: str) -> Iterator[bytes]:
+        """The content in pieces of at most 1 MiB."""
+
+    def upload(self, info: FileInfo, content: BinaryIO) -> WriteResult:
+        """Store a file at the vendor and attach it to ``info.parents``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A vendor's hint that a record may have changed."""
+
+    object: str
+    vendor_id: str
+    occurred_at: datetime | None = None
+    deleted: bool = False
+    dedupe_key: str | None = None
+
+
+@runtime_checkable
+class SupportsWebhooks(Protocol):
+    def parse(self, headers: Mapping[str, str], body: bytes, url: str) -> Iterable[Notice]:
+        """Verify a delivery over its raw bytes and list its notices. Raises ConfigurationError when it does not verify."""

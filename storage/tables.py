@@ -1,0 +1,549 @@
+"""Every table of the hub, as SQLAlchemy metadata. `revisions/` creates them; a test holds the two together.
+
+Rules: `tenant_id` leads every primary key, unique key, foreign key and index. Entity tables and their staging tables
+are made from `domain.entities`. Row-level security is added to every table by `storage.tenancy.protect`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.types import TypeEngine
+
+from domain.entities import ENTITIES, Entity, Field, Kind
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+_TYPES: dict[Kind, Any] = {
+    Kind.INTEGER: BigInteger(),
+    Kind.DECIMAL: Numeric(),
+    Kind.BOOLEAN: Boolean(),
+    Kind.DATE: Date(),
+    Kind.TIMESTAMP: DateTime(timezone=True),
+    Kind.JSON: JSONB(),
+    Kind.TEXT_LIST: ARRAY(Text()),
+    Kind.REFERENCE: UUID(as_uuid=True),
+}
+
+_TIMESTAMP = DateTime(timezone=True)
+_UUID = UUID(as_uuid=True)
+
+
+def column_type(field: Field) -> TypeEngine[Any]:
+    """The SQL type of a canonical field."""
+    return _TYPES.get(field.kind, Text())  # type: ignore[no-any-return]
+
+
+def table_name(entity: str) -> str:
+    """The table of an entity. `user` and `order` are reserved words of SQL: their tables are quoted by SQLAlchemy."""
+    return "crm_" + entity
+
+
+def stage_name(entity: str) -> str:
+    """The staging table of an entity (or of `association`)."""
+    return "stage_" + entity
+
+
+# Author references are not enforced: an author may never have been migrated, and two more checks a row would buy nothing.
+_UNENFORCED = ("created_by_id", "updated_by_id")
+
+
+def _tenant() -> Column[Any]:
+    return Column("tenant_id", _UUID, nullable=False)
+
+
+def _now(name: str) -> Column[Any]:
+    return Column(name, _TIMESTAMP, nullable=False, server_default=text("now()"))
+
+
+def _bookkeeping() -> list[Column[Any]]:
+    """Columns that the hub keeps on every record. `version` counts updates: 1 = untouched since it was created."""
+    return [
+        Column("custom_fields", JSONB, nullable=False, server_default=text("'{}'")),
+        _now("created_at"),
+        _now("updated_at"),
+        Column("version", BigInteger, nullable=False, server_default=text("1")),
+    ]
+
+
+def _entity_table(entity: Entity) -> Table:
+    name = table_name(entity.name)
+    parts: list[Any] = [_tenant(), Column("id", _UUID, nullable=False)]
+    parts += [Column(f.name, column_type(f)) for f in entity.all_fields.values()]
+    parts += [*_bookkeeping(), PrimaryKeyConstraint("tenant_id", "id")]
+    indexed: dict[tuple[str, ...], None] = {}
+    for reference in entity.references:
+        if reference.name in _UNENFORCED or reference.refers_to is None:
+            continue
+        parts.append(
+            ForeignKeyConstraint(
+                ["tenant_id", reference.name],
+                [f"{table_name(reference.refers_to)}.tenant_id", f"{table_name(reference.refers_to)}.id"],
+                ondelete=f"SET NULL ({reference.name})",
+                use_alter=True,
+            )
+        )
+        indexed[(reference.name,)] = None
+    for key in (*entity.match_keys, *entity.indexes):
+        indexed[key] = None
+    indexed[("updated_at", "id")] = None
+    parts += [Index(None, "tenant_id", *key) for key in indexed]
+    return Table(name, metadata, *parts)
+
+
+def _stage_columns() -> list[Any]:
+    """Bookkeeping of a staged record.
+
+    `seq` counts the records of one object in the order listed; `action` is the planner's decision: created, updated, unchanged,
+    merged (into the record of `survivor_seq` or `target_id`), rejected, superseded (listed again later in the same run).
+    """
+    return [
+        _tenant(),
+        Column("run_id", _UUID, nullable=False),
+        Column("object", Text, nullable=False),
+        Column("seq", BigInteger, nullable=False),
+        Column("vendor_id", Text, nullable=False),
+        Column("id", _UUID, nullable=False),
+        Column("fingerprint", LargeBinary, nullable=False),
+        Column("vendor_version", Text),
+        Column("action", Text),
+        Column("target_id", _UUID),
+        Column("survivor_seq", BigInteger),
+        Column("rule", Text),
+        Column("warnings", JSONB),
+        Column("custom_fields", JSONB, nullable=False, server_default=text("'{}'")),
+    ]
+
+
+def _stage_table(entity: Entity) -> Table:
+    columns = _stage_columns()
+    columns += [
+        Column(f.name, Text() if f.kind is Kind.REFERENCE else column_type(f)) for f in entity.all_fields.values()
+    ]
+    columns.append(PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq"))
+    return Table(stage_name(entity.name), metadata, *columns, prefixes=["UNLOGGED"])
+
+
+entity_tables: dict[str, Table] = {name: _entity_table(entity) for name, entity in ENTITIES.items()}
+stage_tables: dict[str, Table] = {name: _stage_table(entity) for name, entity in ENTITIES.items()}
+
+association = Table(
+    "crm_association",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("from_entity", Text, nullable=False),
+    Column("from_id", _UUID, nullable=False),
+    Column("to_entity", Text, nullable=False),
+    Column("to_id", _UUID, nullable=False),
+    Column("label", Text, nullable=False, server_default=text("''")),
+    Column("is_primary", Boolean),
+    Column("source_created_at", _TIMESTAMP),
+    Column("source_updated_at", _TIMESTAMP),
+    *_bookkeeping(),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "from_entity", "from_id", "to_entity", "to_id", "label"),
+    Index(None, "tenant_id", "to_entity", "to_id"),
+)
+
+stage_association = Table(
+    "stage_association",
+    metadata,
+    *_stage_columns(),
+    Column("from_id", Text),
+    Column("to_id", Text),
+    Column("label", Text),
+    Column("is_primary", Boolean),
+    Column("source_created_at", _TIMESTAMP),
+    Column("source_updated_at", _TIMESTAMP),
+    PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq"),
+    prefixes=["UNLOGGED"],
+)
+
+stage_link = Table(  # associations found inside records (polymorphic and custom lookups), by vendor ids
+    "stage_link",
+    metadata,
+    _tenant(),
+    Column("run_id", _UUID, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("vendor_objects", ARRAY(Text()), nullable=False),
+    Column("vendor_id", Text, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq", "label", "vendor_id"),
+    prefixes=["UNLOGGED"],
+)
+
+# ---------------------------------------------------------------- who is connected
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _tenant(),
+    Column("name", Text, nullable=False),
+    _now("created_at"),
+    PrimaryKeyConstraint("tenant_id"),
+)
+
+connection = Table(
+    "connection",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("vendor", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("remote_account", Text),
+    Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("base_url", Text),
+    Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth
+    Column("status_message", Text),
+    Column("verified_at", _TIMESTAMP),
+    _now("created_at"),
+    _now("updated_at"),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "name"),
+)
+
+credential = (
+    Table(  # envelope encryption: `ciphertext` under a data key, `wrapped_key` is that key under master key `key_id`
+        "credential",
+        metadata,
+        _tenant(),
+        Column("connection_id", _UUID, nullable=False),
+        Column("key_id", Text, nullable=False),
+        Column("wrapped_key", LargeBinary, nullable=False),
+        Column("ciphertext", LargeBinary, nullable=False),
+        Column("generation", BigInteger, nullable=False, server_default=text("1")),
+        _now("updated_at"),
+        PrimaryKeyConstraint("tenant_id", "connection_id"),
+        ForeignKeyConstraint(
+            ["tenant_id", "connection_id"], ["connection.tenant_id", "connection.id"], ondelete="CASCADE"
+        ),
+    )
+)
+
+custom_field = Table(  # definitions of what stands in custom_fields
+    "custom_field",
+    metadata,
+    _tenant(),
+    Column("entity", Text, nullable=False),
+    Column("object_name", Text, nullable=False, server_default=text("''")),
+    Column("name", Text, nullable=False),
+    Column("label", Text),
+    Column("kind", Text, nullable=False),
+    Column("options", JSONB),
+    Column("connection_id", _UUID),
+    Column("vendor_object", Text),
+    Column("vendor_field", Text),
+    Column("run_id", _UUID),
+    _now("created_at"),
+    PrimaryKeyConstraint("tenant_id", "entity", "object_name", "name"),
+)
+
+# ---------------------------------------------------------------- what is bound to what
+
+link = Table(
+    "link",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("vendor_object", Text, nullable=False),
+    Column("vendor_id", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    # What both sides last agreed on, as canonical fields. NULL while the hub record itself still says so (version = base_version);
+    # a trigger on every entity table writes it out before the record changes.
+    Column("base", JSONB),
+    Column("base_version", BigInteger, nullable=False, server_default=text("1")),
+    Column("vendor_version", Text),
+    Column("fingerprint", LargeBinary),
+    Column(
+        "origin", Text, nullable=False
+    ),  # created, matched (existing hub record), merged (into another vendor record's), adopted
+    Column("run_id", _UUID),
+    Column("tombstoned_at", _TIMESTAMP),
+    _now("created_at"),
+    _now("updated_at"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_object", "vendor_id"),
+    Index(None, "tenant_id", "entity_id"),
+    Index("link_run_id_idx", "tenant_id", "run_id", postgresql_where=text("run_id IS NOT NULL")),
+)
+
+pending_reference = Table(  # a reference whose other end is not linked yet; resolved as soon as it is
+    "pending_reference",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("vendor_id", Text, nullable=False),
+    Column("vendor_objects", ARRAY(Text()), nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("run_id", _UUID),
+    _now("created_at"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_id", "entity", "entity_id", "field"),
+    Index(None, "tenant_id", "entity_id"),
+    Index(None, "tenant_id", "run_id"),
+)
+
+redirect = Table(  # a merged hub record leads to its survivor
+    "redirect",
+    metadata,
+    _tenant(),
+    Column("entity", Text, nullable=False),
+    Column("from_id", _UUID, nullable=False),
+    Column("to_id", _UUID, nullable=False),
+    Column("run_id", _UUID),
+    _now("created_at"),
+    PrimaryKeyConstraint("tenant_id", "entity", "from_id"),
+)
+
+field_history = Table(  # a row a changed field; a field without a row still has the value its creating link brought
+    "field_history",
+    metadata,
+    _tenant(),
+    Column("at", _TIMESTAMP, nullable=False, server_default=text("now()")),
+    Column("id", _UUID, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("old", JSONB),
+    Column("new", JSONB),
+    Column("origin", Text, nullable=False),
+    Column("connection_id", _UUID),
+    Column("rule", Text),
+    Column("run_id", _UUID),
+    Column("version", BigInteger),
+    PrimaryKeyConstraint("tenant_id", "at", "id"),
+    Index(None, "tenant_id", "entity_id", "field", "at"),
+    Index(None, "tenant_id", "run_id"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+change = Table(  # the change log; a bulk load is one row a chunk (`kind` = bulk, `detail` names run, object and chunk)
+    "change",
+    metadata,
+    _tenant(),
+    Column("at", _TIMESTAMP, nullable=False, server_default=text("now()")),
+    Column("id", _UUID, nullable=False),
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID),
+    Column("kind", Text, nullable=False),  # created, updated, deleted, merged, bulk
+    Column("fields", ARRAY(Text())),
+    Column("version", BigInteger),
+    Column("connection_id", _UUID),
+    Column("detail", JSONB),
+    # Transaction id: a reader only trusts rows below the oldest running transaction, so that no late commit is skipped.
+    Column("xid", BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")),
+    PrimaryKeyConstraint("tenant_id", "at", "id"),
+    Index(None, "tenant_id", "seq"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+# ---------------------------------------------------------------- streams, queues
+
+stream = Table(
+    "stream",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("cursor", JSONB),
+    Column("status", Text, nullable=False, server_default=text("'idle'")),
+    Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    Column("lease_owner", Text),
+    Column("lease_until", _TIMESTAMP),
+    Column("verified_at", _TIMESTAMP),
+    Column("error", JSONB),
+    _now("created_at"),
+    _now("updated_at"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "direction"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("connection_id", _UUID),
+    Column("source", Text, nullable=False),
+    Column("dedupe_key", Text, nullable=False),
+    Column("headers", JSONB),
+    Column("body", LargeBinary),
+    _now("received_at"),
+    Column("status", Text, nullable=False, server_default=text("'received'")),
+    Column("processed_at", _TIMESTAMP),
+    Column("outcome", Text),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "source", "dedupe_key"),
+    Index(None, "tenant_id", "status", "received_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("key", Text),
+    Column("payload", JSONB, nullable=False),
+    _now("created_at"),
+    _now("available_at"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("claimed_by", Text),
+    Column("claimed_until", _TIMESTAMP),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    Index(None, "tenant_id", "queue", "available_at"),
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("connection_id", _UUID),
+    Column("run_id", _UUID),
+    Column("object", Text),
+    Column("vendor_id", Text),
+    Column("entity", Text),
+    Column("entity_id", _UUID),
+    Column("stage", Text, nullable=False),  # extract, map, plan, load, associate, attach, push, …
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("field", Text),
+    Column("place", Text),
+    Column("payload", JSONB),
+    Column("mapped", JSONB),
+    Column("fingerprint", Text, nullable=False),
+    Column("fault", Text, nullable=False, server_default=text("'data'")),  # data, vendor, ours
+    Column("attempts", Integer, nullable=False, server_default=text("1")),
+    _now("first_at"),
+    _now("last_at"),
+    Column("status", Text, nullable=False, server_default=text("'open'")),
+    Column("resolved_at", _TIMESTAMP),
+    Column("resolution", Text),
+    # One open letter for each record and cause: a repeated failure counts up instead of piling up.
+    Column("key", Text, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "key"),
+    Index(None, "tenant_id", "status", "fingerprint"),
+    Index(None, "tenant_id", "run_id"),
+    Index(None, "tenant_id", "connection_id", "object", "vendor_id"),
+)
+
+# ---------------------------------------------------------------- migration
+
+migration_run = Table(
+    "migration_run",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("connection_id", _UUID, nullable=False),
+    Column("kind", Text, nullable=False),  # run, dry_run
+    Column("plan", JSONB, nullable=False),
+    Column("plan_checksum", Text, nullable=False),
+    Column("catalog", JSONB),
+    Column("status", Text, nullable=False),  # running, interrupted, failed, done, undoing, undone
+    Column("phase", Text),
+    Column("error", JSONB),
+    Column("totals", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("options", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("at", _TIMESTAMP, nullable=False),
+    Column("started_at", _TIMESTAMP, nullable=False, server_default=text("now()")),
+    Column("finished_at", _TIMESTAMP),
+    Column("lease_owner", Text),
+    Column("lease_until", _TIMESTAMP),
+    Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    Column("certificate", JSONB),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    Index(None, "tenant_id", "connection_id", "started_at"),
+)
+
+migration_chunk = Table(  # one page or batch of work; its row is written in the transaction that did the work
+    "migration_chunk",
+    metadata,
+    _tenant(),
+    Column("run_id", _UUID, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("phase", Text, nullable=False),  # extract, plan, load, resolve, associate, attach
+    Column("seq", BigInteger, nullable=False),
+    Column("cursor", JSONB),
+    Column("last", Boolean, nullable=False, server_default=text("false")),
+    Column("first_row", BigInteger),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+    _now("at"),
+    PrimaryKeyConstraint("tenant_id", "run_id", "object", "phase", "seq"),
+)
+
+migration_journal = (
+    Table(  # before-images of what a run changed; what it created is told by link.run_id and link.origin
+        "migration_journal",
+        metadata,
+        _tenant(),
+        Column("run_id", _UUID, nullable=False),
+        Column("entity", Text, nullable=False),
+        Column("entity_id", _UUID, nullable=False),
+        Column("object", Text, nullable=False),
+        Column("vendor_id", Text, nullable=False),
+        Column("action", Text, nullable=False),
+        Column("before", JSONB),
+        Column("before_link", JSONB),
+        Column("version_after", BigInteger),
+        _now("at"),
+        PrimaryKeyConstraint("tenant_id", "run_id", "entity", "entity_id", "vendor_id"),
+    )
+)
+
+blob = Table(  # content-addressed file content, once a tenant
+    "blob",
+    metadata,
+    _tenant(),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    _now("created_at"),
+    PrimaryKeyConstraint("tenant_id", "sha256"),
+)
+
+blob_part = Table(
+    "blob_part",
+    metadata,
+    _tenant(),
+    Column("sha256", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "sha256", "part"),
+    ForeignKeyConstraint(["tenant_id", "sha256"], ["blob.tenant_id", "blob.sha256"], ondelete="CASCADE"),
+    CheckConstraint("octet_length(content) <= 1048576", name="part_size"),
+)

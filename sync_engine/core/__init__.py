@@ -1,0 +1,1 @@
+"""Pure decisions of the engine: no I/O, nothing but the domain."""

@@ -1,0 +1,1 @@
+"""dramatiq workers: broker, actors, relay, scheduler."""
