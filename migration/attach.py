@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from connectors.kit.contract import SupportsFiles
@@ -14,6 +15,7 @@ from storage.runs import Chunk
 from migration.load import LoadJob, OnRows
 
 BATCH = 200
+IN_MEMORY_BYTES = 1024 * 1024
 FAILURES_MAX = 5
 """So many downloads failing one after the other mean that the vendor is down, not that the files are."""
 
@@ -44,14 +46,17 @@ def attach(job: LoadJob, connector: SupportsFiles, on_rows: OnRows) -> None:
 
 def _store(job: LoadJob, connector: SupportsFiles, file: Missing, seq: int) -> Mapping[str, Any]:
     key = job.staged.key
-    content = connector.download(job.staged.object, file.vendor_id)
-    with job.database.tenant(key.tenant_id) as connection:
-        runs.fence(connection, key)
-        stored = blobs.write(connection, key.tenant_id, content)
-        attachments.set_content(connection, key.tenant_id, file.id, stored.sha256, stored.size_bytes)
-        wrong = file.size_bytes is not None and file.size_bytes != stored.size_bytes
-        counts = {"files": 1, "bytes": stored.size_bytes, "warnings": {"file_size_differs": 1} if wrong else {}}
-        runs.add_chunk(connection, key, Chunk(job.staged.object, "attach", seq, rows=1, counts=counts))
+    with SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as spool:
+        for piece in connector.download(job.staged.object, file.vendor_id):  # before the transaction: vendors are slow
+            spool.write(piece)
+        spool.seek(0)
+        with job.database.tenant(key.tenant_id) as connection:
+            runs.fence(connection, key)
+            stored = blobs.write(connection, key.tenant_id, iter(lambda: spool.read(IN_MEMORY_BYTES), b""))
+            attachments.set_content(connection, key.tenant_id, file.id, stored.sha256, stored.size_bytes)
+            wrong = file.size_bytes is not None and file.size_bytes != stored.size_bytes
+            counts = {"files": 1, "bytes": stored.size_bytes, "warnings": {"file_size_differs": 1} if wrong else {}}
+            runs.add_chunk(connection, key, Chunk(job.staged.object, "attach", seq, rows=1, counts=counts))
     return counts
 
 

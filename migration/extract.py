@@ -19,7 +19,7 @@ import orjson
 
 from domain.ids import record_ids, record_namespace
 from domain.records import MISSING, MappedBatch, ObjectSchema, Page, Problem, Reject
-from mappings.compile import MappingContext, compile_spec
+from mappings.compile import OUT_OF_SCOPE, MappingContext, compile_spec
 from mappings.spec import MappingSpec
 from storage import dead_letters, runs, staging
 from storage.database import Database
@@ -102,7 +102,7 @@ class PageStager:
             rejects = list(page.rejects) + self._refused(page, rows, positions, batch)
             staged = self._staged(batch, prints, positions, targets, first_row)
             rejects += [self._with_raw(r, page.fields, rows, batch) for r in staging.add_isolating(connection, self._job.key, staged)]
-            self._count(counts, batch, rejects, len(rows))
+            self._count(counts, batch, rejects)
             if rejects and not self._job.dry_run:
                 dead_letters.record(connection, self._job.key.tenant_id, [self._letter(r) for r in rejects])
             runs.add_chunk(connection, self._job.key, Chunk(
@@ -125,8 +125,9 @@ class PageStager:
         return [_text(row[position]) for row in rows]
 
     def _fingerprints(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[bytes]:
-        """A digest of each record as the source gave it (ignored fields apart) and of the mapping's version."""
-        kept = [i for i, name in enumerate(fields) if name not in self._job.spec.ignore]
+        """A digest of each record as the source gave it (fields that nobody reads apart) and of the mapping's version."""
+        read = set(self._lens.source_fields)
+        kept = [i for i, name in enumerate(fields) if name in read]
         pick = itemgetter(*kept) if 1 < len(kept) < len(fields) else None
         blake2b, salt = hashlib.blake2b, self._salt
         return [blake2b(_raw_bytes(pick(row) if pick else row), digest_size=16, key=salt[:64]).digest() for row in rows]
@@ -137,6 +138,7 @@ class PageStager:
         for problem in batch.problems:
             if problem.rejects:
                 first.setdefault(problem.row, problem)
+        first = {row: p for row, p in first.items() if p.code != OUT_OF_SCOPE}
         result = []
         for row, problem in first.items():
             raw = _raw_record(page.fields, rows[row])
@@ -178,7 +180,8 @@ class PageStager:
         updated = batch.columns.get("source_updated_at")
         return [None if u is None else u.isoformat() for u in updated] if updated is not None else [None] * len(batch)
 
-    def _count(self, counts: Counts, batch: MappedBatch, rejects: list[Reject], rows: int) -> None:
+    def _count(self, counts: Counts, batch: MappedBatch, rejects: list[Reject]) -> None:
+        counts.left_out += len({p.row for p in batch.problems if p.code == OUT_OF_SCOPE})
         counts.rejected = len(rejects)
         counts.rejects.update(r.code for r in rejects)
         counts.staged = counts.listed - counts.unchanged - counts.rejected - counts.left_out - sum(counts.done.values())

@@ -125,11 +125,9 @@ class Runner:
             if left is not None and left <= 0:
                 return
 
-    def _wanted_fields(self, planned: PlannedObject) -> tuple[str, ...] | None:
-        ignored = {f.name for f in planned.fields if f.use is FieldUse.IGNORED} - set(planned.spec.mapped_sources)
-        ignored -= {planned.spec.id, planned.spec.version or "", *planned.spec.only}
-        schema = self._context.catalog.objects[planned.object]
-        return tuple(n for n in schema.field_names if n not in ignored) if ignored else None
+    def _wanted_fields(self, planned: PlannedObject) -> tuple[str, ...]:
+        known = set(self._context.catalog.objects[planned.object].field_names)
+        return tuple(name for name in self.lens(planned).source_fields if name in known)
 
     def _close_listing(self, planned: PlannedObject) -> None:
         """Mark the listing complete, in the order of the pages."""

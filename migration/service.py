@@ -18,10 +18,10 @@ from storage.runs import Run, RunKey
 
 from migration import dry_run as dry
 from migration.certificate import Certificate, certify
-from migration.drift import check_drift
+from migration.plan_drift import require_compatible
 from migration.dry_run import ObjectPreview
 from migration.ledger import ObjectLedger, ledgers
-from migration.plan_document import plan_from_toml, plan_to_toml
+from migration.plan_document import from_document, to_document
 from migration.plan_model import Plan
 from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
@@ -160,7 +160,7 @@ class Migrations:
         """Runs, newest first, with their ledgers so far."""
         with self._database.tenant(self._tenant_id) as connection:
             found = [runs.get(connection, self._tenant_id, run_id)] if run_id else runs.latest(connection, self._tenant_id, limit=limit)
-            names = {c.id: c.name for c in connections.all_of(connection, self._tenant_id)}
+            names = {c.id: c.name for c in connections.list_all(connection)}
             counted = {r.id: ledgers(runs.chunks(connection, self._tenant_id, r.id), _entities(r)) for r in found if r.kind == "run"}
         return [RunStatus(r, names.get(r.connection_id, "(removed)"), counted.get(r.id, {}), self._alive(r)) for r in found]
 
@@ -193,7 +193,7 @@ class Migrations:
             raise PlanChangedError(f"The plan was made for {plan.display_name or plan.remote_account}, but the connection leads to "
                                    f"{account.display_name or account.remote_account}.", remedy="Plan again for this connection.")
         catalog = connector.describe([p.object for p in plan.objects])
-        check_drift(plan, catalog)
+        require_compatible(plan, catalog)
         chosen = None if percent is None else {o: frozenset(ids) for o, ids in sample(connector, plan, percent).items()}
         context = RunContext(self._database, self._app_url, connection_id, connector, plan, catalog, chosen=chosen, limit=limit,
                              on_progress=on_progress)
@@ -202,7 +202,7 @@ class Migrations:
     def _start(self, run_id: UUID, connection_id: UUID, plan: Plan, kind: str, options: Mapping[str, Any]) -> RunKey:
         with self._database.tenant(self._tenant_id) as connection:
             self._refuse_unfinished(connection, connection_id, kind)
-            runs.create(connection, self._tenant_id, run_id, connection_id, kind=kind, at=self._clock(), plan={"toml": plan_to_toml(plan)},
+            runs.create(connection, self._tenant_id, run_id, connection_id, kind=kind, at=self._clock(), plan=to_document(plan),
                         plan_checksum=plan.checksum, options=options)
             return runs.take(connection, self._tenant_id, run_id)
 
@@ -241,7 +241,7 @@ class Migrations:
             runs.save(connection, key, **values)
 
     def _stored_plan(self, run: Run) -> Plan:
-        return plan_from_toml(run.plan["toml"], f"plan of run {run.id}")
+        return from_document(run.plan, f"the plan of run {run.id}")
 
     def _alive(self, run: Run) -> bool:
         return run.status in ("running", "undoing") and runs.is_locked(self._database, self._tenant_id, run.connection_id)
@@ -283,5 +283,5 @@ def _objects_of(plan: Plan, names: Sequence[str] | None) -> list[str] | None:
 def _entities(run: Run) -> dict[str, str]:
     if run.totals:
         return {name: ledger["entity"] for name, ledger in run.totals.items()}
-    plan = plan_from_toml(run.plan["toml"], f"plan of run {run.id}")
+    plan = from_document(run.plan, f"the plan of run {run.id}")
     return {p.object: p.entity for p in plan.objects}
