@@ -14,8 +14,15 @@ from connectors.kit.tokens import MemoryTokens
 from domain.records import Page, Reject
 
 
-def connector(path: Path, **settings: str) -> FilesConnector:
-    return FilesConnector(Connection("c", "files", {"path": str(path), **settings}, MemoryTokens()))
+OPENED: list[FilesConnector] = []
+"""Closed after each test."""
+
+
+def connector(path: Path | None, **settings: str) -> FilesConnector:
+    """A connector on ``path``; None leaves the setting out."""
+    given = settings if path is None else {"path": str(path), **settings}
+    OPENED.append(FilesConnector(Connection("c", "files", given, MemoryTokens())))
+    return OPENED[-1]
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,11 @@ def listing(
     path: Path, name: str | None = None, cursor: Mapping[str, Any] | None = None, **settings: str
 ) -> Listing:
     """Everything of one object: the only one, unless named."""
-    with_path = connector(path, **settings)
-    try:
-        if name is None:
-            (name,) = with_path.describe().objects
-        resumed = json.loads(json.dumps(cursor)) if cursor else None
-        return Listing(list(with_path.read(ReadRequest(name, cursor=resumed))))
-    finally:
-        with_path.close()
+    files = connector(path, **settings)
+    if name is None:
+        (name,) = files.describe().objects
+    resumed = json.loads(json.dumps(cursor)) if cursor else None
+    return Listing(list(files.read(ReadRequest(name, cursor=resumed))))
 
 
 def write(folder: Path, name: str, content: str | bytes, encoding: str = "utf-8") -> Path:
