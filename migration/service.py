@@ -21,9 +21,9 @@ from migration.certificate import Certificate, certify
 from migration.plan_drift import require_compatible
 from migration.dry_run import ObjectPreview
 from migration.ledger import ObjectLedger, ledgers
-from migration.plan_document import to_document
+from migration.plan_document import from_document, to_document
 from migration.plan_model import Plan
-from migration.plan_reading import from_document
+
 from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
 from migration.sample import sample
