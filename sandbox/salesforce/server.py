@@ -98,6 +98,7 @@ def server_config(sandbox: SalesforceSandbox) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(sandbox),
         http=TrackedProtocol,
+        h11_max_incomplete_event_size=1_000_000,
         log_level="critical",
         access_log=False,
         timeout_graceful_shutdown=2,

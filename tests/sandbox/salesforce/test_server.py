@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -45,3 +46,17 @@ def test_it_listens_on_the_loopback_address_only() -> None:
         assert server.url.startswith("http://127.0.0.1:")
         with bind() as another:
             assert another.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_query_too_long_for_a_url_is_414_and_fits_into_composite() -> None:
+    long = "SELECT Id FROM Account WHERE Name IN (" + ",".join(f"'{n:040d}'" for n in range(500)) + ")"
+    with SandboxServer(contacts=0) as server:
+        token = server.sandbox.auth.open_session()
+        with httpx.Client(
+            base_url=f"{server.url}/services/data/v59.0", headers={"Authorization": f"Bearer {token}"}
+        ) as client:
+            assert client.get("/query", params={"q": long}).status_code == 414
+            url = f"/services/data/v59.0/query?{urlencode({'q': long})}"
+            part = {"method": "GET", "url": url, "referenceId": "q"}
+            answer = client.post("/composite", json={"compositeRequest": [part]}).json()["compositeResponse"][0]
+    assert (answer["httpStatusCode"], answer["body"]["totalSize"]) == (200, 0)
