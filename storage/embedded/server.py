@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +84,13 @@ class EmbeddedPostgres:
         self.stop()
         state = self._load()
         if state is not None:
-            shutil.rmtree(state.place, ignore_errors=True)
+            place = Path(state.place)
+            shutil.rmtree(place, ignore_errors=True)
+            with suppress(
+                OSError
+            ):  # a shared parent stays while it holds another home's data, or is not ours to remove
+                if place.parent == cluster.SYSTEM_PLACE:
+                    place.parent.rmdir()
         for path in (self._state_path, self._starting, self._running):
             path.unlink(missing_ok=True)
 
@@ -215,10 +222,9 @@ def _answers(state: State) -> bool:
     try:
         with psycopg.connect(_maintenance(state) + " sslmode=disable gssencmode=disable") as connection:
             connection.execute("SELECT 1")
-    except psycopg.errors.TooManyConnections:
-        return True
-    except psycopg.Error:
-        return False
+    except psycopg.Error as error:
+        # A refusal comes before there is a result with a code; its text is the server's own (lc_messages = C).
+        return any(text in str(error) for text in ("too many clients", "connection slots are reserved"))
     return True
 
 
