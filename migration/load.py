@@ -107,6 +107,17 @@ def link_merged(job: LoadJob, on_rows: OnRows) -> None:
     in_ranges(job, "merge", work, on_rows, 1)
 
 
+def alias(job: LoadJob, on_rows: OnRows) -> None:
+    """Link records under their other names, where the mapping gives them any."""
+
+    def work(connection: Any, first: int, end: int) -> dict[str, Any]:
+        loading.link_aliases(connection, job.staged, first, end)
+        return {}
+
+    if any(line.alias for line in job.lens.spec.links):
+        in_ranges(job, "alias", work, on_rows, 1)
+
+
 def refresh_statistics(job: LoadJob) -> None:
     """After a load that moved much, let the planner see it; a second run over an unchanged source moves nothing."""
     if job.rows >= STATISTICS_FROM_ROWS:

@@ -148,7 +148,7 @@ class Runner:
             whole = done[: next((i for i, c in enumerate(done) if c.seq != i), len(done))]
             if self._rows_lost(connection, planned, done):
                 whole = []
-                for phase in ("plan", "load", "update", "merge", "associate"):
+                for phase in ("plan", "load", "update", "merge", "alias", "associate"):
                     runs.drop_chunks_from(connection, self._key, planned.object, phase, 0)
             if len(whole) < len(done):
                 rows = sum(c.rows for c in whole)
@@ -172,7 +172,8 @@ class Runner:
                 return
             staged = self._staged(planned)
             loading.refresh_statistics(connection, stage_name(planned.entity))
-            planning.plan(connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill))
+            owners = {o.vendor_id: o.hub_user_id for o in self._context.plan.owners if o.hub_user_id} if planned.entity == "user" else {}
+            planning.plan(connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners))
             actions = planning.actions(connection, staged)
             runs.add_chunk(connection, self._key, Chunk(planned.object, "plan", 0, last=True, counts={
                 "actions": actions, "superseded": actions.get("superseded", 0)}))
@@ -191,6 +192,7 @@ class Runner:
             load.create(job, on_rows)
             load.update(job, lambda rows, counts: on_rows(0, counts))
             load.link_merged(job, lambda rows, counts: on_rows(0, counts))
+            load.alias(job, lambda rows, counts: on_rows(0, counts))
         load.refresh_statistics(job)
         meter.finish()
 

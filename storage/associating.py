@@ -12,11 +12,11 @@ _RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :fir
 
 
 def _end(column: str, alias: str) -> str:
-    """Join one end of an association with whatever it is linked to."""
+    """Join one end of an association with whatever it is linked to; of several, what the mapping names first."""
     return f"""LEFT JOIN LATERAL (
         SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column}
         AND (l.vendor_object = ANY(CAST(:{column}_objects AS text[])) OR '*' = ANY(CAST(:{column}_objects AS text[])))
-        AND l.entity <> 'association' LIMIT 1) {alias} ON true"""
+        AND l.entity <> 'association' ORDER BY array_position(CAST(:{column}_objects AS text[]), l.vendor_object) LIMIT 1) {alias} ON true"""
 
 
 def create_range(connection: Connection, staged: StagedObject, from_objects: Sequence[str], to_objects: Sequence[str],
@@ -104,12 +104,14 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
             SELECT x.label, s.id AS sid, s.vendor_id || '>' || x.vendor_id AS vendor_id, f.entity AS from_entity, f.entity_id AS from_id,
                    e.entity AS to_entity, e.entity_id AS to_id
             FROM stage_link x
-            JOIN {s} s ON s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.seq AND s.action IS DISTINCT FROM 'superseded'
-            JOIN link f ON f.tenant_id = :t AND f.connection_id = :c AND f.vendor_object = :o AND f.vendor_id = s.vendor_id
+            JOIN LATERAL (SELECT * FROM {s} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = x.seq
+                          AND action IS DISTINCT FROM 'superseded' LIMIT 1) s ON true
+            JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = s.vendor_id
+                          LIMIT 1) f ON true
             JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                 AND l.vendor_id = x.vendor_id AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects))
                 AND l.entity <> 'association' LIMIT 1) e ON true
-            WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.seq >= :first AND x.seq < :end),
+            WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.seq >= :first AND x.seq < :end AND x.label <> '='),
         made AS (
             INSERT INTO crm_association (tenant_id, id, from_entity, from_id, to_entity, to_id, label)
             SELECT DISTINCT ON (from_entity, from_id, to_entity, to_id, label) CAST(:t AS uuid),
@@ -132,6 +134,6 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
 def unresolved_found(connection: Connection, staged: StagedObject) -> int:
     """How many associations found inside records name something that was never migrated. Their raw value stays in custom_fields."""
     return int(staged.run(connection, """
-        SELECT count(*) FROM stage_link x WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND NOT EXISTS (
+        SELECT count(*) FROM stage_link x WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.label <> '=' AND NOT EXISTS (
             SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = x.vendor_id AND l.entity <> 'association'
             AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects)))""").scalar_one())

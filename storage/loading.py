@@ -168,6 +168,30 @@ def _json_objects(columns: Sequence[str]) -> str:
     return " || ".join("jsonb_build_object(" + ", ".join(f"'{c}', s.{bulk.quoted(c)}" for c in piece) + ")" for piece in pieces)
 
 
+ALIAS = "="
+"""Label of a staged link that is not an association but another name of the record itself."""
+
+
+def link_aliases(connection: Connection, staged: StagedObject, first: int, end: int) -> int:
+    """Link the records of a range under their other names (a file's latest version is also its document); returns how many.
+
+    The record listed last has the name.
+    """
+    return int(staged.run(connection, f"""
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin, run_id)
+        SELECT DISTINCT ON (x.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), x.vendor_objects[1], x.vendor_id, l.entity, l.entity_id, 'alias',
+               CAST(:r AS uuid)
+        FROM {{s}} s
+        JOIN LATERAL (SELECT * FROM stage_link WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = s.seq AND label = '{ALIAS}'
+                      OFFSET 0) x ON true
+        JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+                      AND l.vendor_id = s.vendor_id LIMIT 1) l ON true
+        WHERE {_RANGE} AND s.action IS DISTINCT FROM 'superseded'
+        ORDER BY x.vendor_id, s.seq DESC
+        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET entity_id = excluded.entity_id, updated_at = now()
+        WHERE link.entity_id <> excluded.entity_id""", first=first, end=end).rowcount)
+
+
 def merged_without_survivor(connection: Connection, staged: StagedObject, first: int, end: int) -> list[tuple[int, str]]:
     """Merged records of a range (row, vendor id) whose survivor could not be loaded."""
     rows = staged.run(connection, f"""

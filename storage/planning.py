@@ -8,8 +8,8 @@ Every step can be repeated: it looks only at records without an action.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,8 @@ class Matching:
     rules: Sequence[tuple[str, ...]]
     survivor: str = "oldest"
     blank_fill: bool = True
+    chosen: Mapping[str, UUID] = field(default_factory=dict)
+    """Vendor id to the hub record that a person chose for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def plan(connection: Connection, staged: StagedObject, matching: Matching) -> No
     _supersede(connection, staged)
     if staged.entity == "association":
         return
+    if matching.chosen:
+        _match_chosen(connection, staged, matching.chosen)
     for rule in matching.rules:
         _merge_within(connection, staged, rule, matching.survivor)
     if matching.rules:
@@ -188,6 +192,15 @@ def _first_filled(entity: str, column: str, rank: str) -> str:
         first = f"(array_agg(array_to_string({name}, chr(31)) ORDER BY {rank}) FILTER (WHERE {name} IS NOT NULL))[1]"
         return f"string_to_array({first}, chr(31)) AS {name}"
     return f"(array_agg({name} ORDER BY {rank}) FILTER (WHERE {name} IS NOT NULL))[1] AS {name}"
+
+
+def _match_chosen(connection: Connection, staged: StagedObject, chosen: Mapping[str, UUID]) -> None:
+    """Match what a person matched in the plan, as far as those hub records still exist."""
+    staged.run(connection, """
+        UPDATE {s} s SET action = 'matched', target_id = h.id, rule = 'chosen in the plan'
+        FROM unnest(CAST(:vendor_ids AS text[]), CAST(:hub_ids AS uuid[])) AS c(vendor_id, hub_id) JOIN {hub} h ON h.tenant_id = :t AND h.id = c.hub_id
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND s.vendor_id = c.vendor_id""",
+        vendor_ids=list(chosen), hub_ids=list(chosen.values()))
 
 
 def _hub_has_records(connection: Connection, staged: StagedObject) -> bool:
