@@ -24,6 +24,8 @@ READS_RIGHT = {
     "doubled quotes": ('id,name,note\n1,"Ann ""A"" X",x\n', [["1", 'Ann "A" X', "x"]]),
     "quote inside a bare cell": ('id,name,note\n1,Ann,5" pipe\n', [["1", "Ann", '5" pipe']]),
     "backslash escapes": ('id,name,note\n1,"Ann \\"A\\", X",x\n2,"B",\\N\n', [["1", 'Ann "A", X', "x"], ["2", "B", ""]]),
+    "a database's NULL": ("id,name,note\n1,\\N,x\n2,Bob,\\N\n", [["1", "", "x"], ["2", "Bob", ""]]),
+    "a backslash that escapes nothing": ('"id","name","note"\n"1","C:\\",""""""\n', [["1", "C:\\", '""']]),
     "single quotes": ("'id','name','note'\n'1','Ann, A','x'\n", [["1", "Ann, A", "x"]]),
     "space after delimiter": ('id, name, note\n1, "Ann, A", "x"\n', [["1", "Ann, A", "x"]]),
     "semicolons": ("id;name;note\n1;Ann;1,5\n2;Bob;2,5\n", [["1", "Ann", "1,5"], ["2", "Bob", "2,5"]]),
@@ -85,6 +87,10 @@ def test_an_unclosed_quote_far_from_the_end_costs_one_row(tmp_path: Path) -> Non
     found = listing(write(tmp_path, "contacts.csv", HEADER + "".join(rows)), max_cell_mb="1")
     assert [r.place.row for r in found.rejects] == [102]
     assert found.column("id") == [str(n) for n in range(60_000) if n != 100]
+    stepped_over = next(page for page in found.pages if page.rejects)
+    rest = listing(tmp_path, "contacts", stepped_over.cursor, max_cell_mb="1")
+    later = found.pages[found.pages.index(stepped_over) + 1 :]
+    assert [page.cursor for page in rest.pages] == [page.cursor for page in later], "the same pages, whoever reads them"
 
 
 def test_no_value_appears_in_a_message(tmp_path: Path) -> None:
