@@ -1,0 +1,211 @@
+"""The application's door to PostgreSQL: every transaction belongs to one tenant.
+
+There is no way to read across tenants through it: who must (upgrades, partitions) uses the admin URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from domain.errors import ConfigurationError
+from storage.failures import translated
+from storage.roles import APP_ROLE
+from storage.tenancy import driver_connection, table_states
+
+_SET_TENANT = "SELECT set_config('app.tenant_id', %s, true)"
+_POOL_TIMEOUT_S = 30.0
+_MINIMUM_VERSION = 150000
+
+
+def engine_url(url: str) -> URL:
+    """``url`` (postgres://, postgresql:// or SQLAlchemy's own form) for SQLAlchemy with psycopg.
+
+    Raises ConfigurationError without repeating the URL, which may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "The database URL cannot be read.", remedy="Write it as postgresql://user:password@host:5432/database."
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ConfigurationError(
+            f"The database URL names {parsed.get_backend_name()}; Syncline stores its data in PostgreSQL only.",
+            remedy="Give a postgresql:// URL, or none for the embedded server.",
+        )
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def driver_url(url: str) -> str:
+    """``url`` as psycopg and libpq take it."""
+    return engine_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def make_engine(url: str, *, pool_size: int = 5, max_overflow: int = 0) -> Engine:
+    """An engine whose errors never quote parameters: they hold people's data."""
+    return create_engine(
+        engine_url(url),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=_POOL_TIMEOUT_S,
+        hide_parameters=True,
+        connect_args={"application_name": "syncline", "connect_timeout": 10},
+    )
+
+
+class Database:
+    """A pool of connections that act as the application role. Safe to share between threads, not across fork."""
+
+    def __init__(self, app_url: str, *, pool_size: int = 5) -> None:
+        self._engine = make_engine(app_url, pool_size=pool_size)
+
+    @classmethod
+    def connect(cls, url: str, *, pool_size: int = 5) -> Database:
+        """A checked database for any login: one that could bypass row-level security acts as the application role instead.
+
+        Raises ConfigurationError (unsafe or missing schema, refused login) and TransientError (unreachable).
+        """
+        with translated(), psycopg.connect(driver_url(url), connect_timeout=10) as probe:
+            privileged = _privilege(probe) is not None
+        database = cls(as_app_role(url) if privileged else url, pool_size=pool_size)
+        try:
+            database.assert_safe()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def tenant(self, tenant_id: UUID) -> Iterator[Connection]:
+        """One transaction that sees, writes and refers to rows of ``tenant_id`` only: committed on leaving, else rolled back.
+
+        Raises StorageFullError, TransientError (connection lost, deadlock: nothing was committed), ConfigurationError.
+        """
+        with translated():
+            conn = self._begin(str(UUID(str(tenant_id))))
+            try:
+                yield conn
+                conn.commit()
+            except BaseException:
+                _roll_back(conn)
+                raise
+            finally:
+                conn.close()
+
+    def raw(self, conn: Connection) -> psycopg.Connection:
+        """The driver's connection in the same transaction, for COPY and pipelines. Never commit it."""
+        return driver_connection(conn)
+
+    @contextmanager
+    def loading(self, conn: Connection) -> Iterator[None]:
+        """Within it, updates of records keep ``version``, ``updated_at`` and link bases as written by the statement itself."""
+        conn.exec_driver_sql("SELECT set_config('app.loading', 'on', true)")
+        yield
+        conn.exec_driver_sql("SELECT set_config('app.loading', 'off', true)")
+
+    def assert_safe(self) -> None:
+        """Refuse to work where one tenant could see another's rows. Raises ConfigurationError saying why."""
+        with translated(), self._engine.connect() as conn:
+            driver = driver_connection(conn)
+            if driver.info.server_version < _MINIMUM_VERSION:
+                raise ConfigurationError(
+                    f"The database server is PostgreSQL {driver.info.server_version // 10000}; Syncline needs 15 or newer.",
+                    remedy="Upgrade the server or name another one in DATABASE_URL.",
+                )
+            _assert_schema(driver)
+            reason = _privilege(driver)
+            if reason is not None:
+                raise ConfigurationError(
+                    f"The database user {reason}, so row-level security would not hold.",
+                    remedy=f"Let the application log in as a plain member of the role {APP_ROLE}.",
+                    code="unsafe_database_user",
+                )
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+    def _begin(self, tenant_id: str) -> Connection:
+        try:
+            return self._entered(tenant_id)
+        except DBAPIError as error:
+            # A pooled connection may have died with a restarted server; nothing was done on it yet.
+            if not error.connection_invalidated:
+                raise
+        return self._entered(tenant_id)
+
+    def _entered(self, tenant_id: str) -> Connection:
+        conn = self._engine.connect()
+        try:
+            conn.exec_driver_sql(_SET_TENANT, (tenant_id,))
+        except BaseException:
+            conn.close()
+            raise
+        return conn
+
+
+def as_app_role(url: str) -> str:
+    """``url`` with every session acting as the application role from its first moment (RESET ROLE returns to it, too)."""
+    parsed = engine_url(url)
+    known = parsed.query.get("options", "")
+    options = f"{known if isinstance(known, str) else ' '.join(known)} -c role={APP_ROLE}".strip()
+    return parsed.update_query_dict({"options": options}).render_as_string(hide_password=False)
+
+
+def _roll_back(conn: Connection) -> None:
+    try:
+        conn.rollback()
+    except (DBAPIError, psycopg.Error):
+        conn.invalidate()  # the connection is gone, and the transaction with it
+
+
+_PRIVILEGE = """
+SELECT r.rolsuper, r.rolbypassrls,
+       EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace
+               AND c.relkind IN ('r', 'p') AND pg_has_role(current_user, c.relowner, 'USAGE')),
+       has_schema_privilege(current_schema(), 'CREATE')
+FROM pg_roles r WHERE r.rolname = current_user
+"""
+
+
+def _privilege(connection: psycopg.Connection) -> str | None:
+    """What makes the current user unfit for the application, in words, or None."""
+    row = connection.execute(_PRIVILEGE).fetchone() or (False, False, False, False)
+    reasons = (
+        "is a superuser",
+        "has BYPASSRLS",
+        "owns tables of the schema",
+        "may create tables",
+    )
+    return next((reason for reason, applies in zip(reasons, row, strict=True) if applies), None)
+
+
+def _assert_schema(connection: psycopg.Connection) -> None:
+    states = table_states(connection)
+    if not states:
+        raise ConfigurationError(
+            "The database holds no Syncline schema yet, or not this user's to see.", remedy="Upgrade the schema first."
+        )
+    bare = [t.name for t in states if not t.protected]
+    if bare:
+        raise ConfigurationError(
+            f"Row-level security is not forced on: {', '.join(bare)}.",
+            remedy="Upgrade the schema with the admin URL, which protects every table.",
+            code="unprotected_tables",
+        )

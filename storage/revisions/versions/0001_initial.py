@@ -1,0 +1,19 @@
+"""The first schema: entities, links, history, queues, migration, credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+from storage.tenancy import driver_connection
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    statements = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    driver_connection(op.get_bind()).execute(statements)

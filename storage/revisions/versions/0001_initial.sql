@@ -1,0 +1,2191 @@
+CREATE TABLE crm_user (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    first_name TEXT,
+    last_name TEXT,
+    username TEXT,
+    title TEXT,
+    department TEXT,
+    time_zone TEXT,
+    locale TEXT,
+    email TEXT,
+    phone TEXT,
+    is_active BOOLEAN,
+    manager_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_user_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_user_tenant_id_email_idx ON crm_user (tenant_id, email);
+
+CREATE INDEX crm_user_tenant_id_manager_id_idx ON crm_user (tenant_id, manager_id);
+
+CREATE INDEX crm_user_tenant_id_owner_id_idx ON crm_user (tenant_id, owner_id);
+
+CREATE INDEX crm_user_tenant_id_updated_at_id_idx ON crm_user (tenant_id, updated_at, id);
+
+CREATE TABLE crm_account (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    domain TEXT,
+    website TEXT,
+    phone TEXT,
+    fax TEXT,
+    industry TEXT,
+    kind TEXT,
+    rating TEXT,
+    source TEXT,
+    ownership TEXT,
+    number TEXT,
+    currency TEXT,
+    description TEXT,
+    employees BIGINT,
+    annual_revenue NUMERIC,
+    tags TEXT[],
+    billing_street TEXT,
+    billing_city TEXT,
+    billing_region TEXT,
+    billing_postal_code TEXT,
+    billing_country TEXT,
+    shipping_street TEXT,
+    shipping_city TEXT,
+    shipping_region TEXT,
+    shipping_postal_code TEXT,
+    shipping_country TEXT,
+    parent_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_account_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_account_tenant_id_domain_idx ON crm_account (tenant_id, domain);
+
+CREATE INDEX crm_account_tenant_id_name_domain_idx ON crm_account (tenant_id, name, domain);
+
+CREATE INDEX crm_account_tenant_id_name_idx ON crm_account (tenant_id, name);
+
+CREATE INDEX crm_account_tenant_id_owner_id_idx ON crm_account (tenant_id, owner_id);
+
+CREATE INDEX crm_account_tenant_id_parent_id_idx ON crm_account (tenant_id, parent_id);
+
+CREATE INDEX crm_account_tenant_id_updated_at_id_idx ON crm_account (tenant_id, updated_at, id);
+
+CREATE TABLE crm_contact (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    salutation TEXT,
+    first_name TEXT,
+    middle_name TEXT,
+    last_name TEXT,
+    suffix TEXT,
+    title TEXT,
+    email TEXT,
+    phone TEXT,
+    mobile_phone TEXT,
+    fax TEXT,
+    home_phone TEXT,
+    department TEXT,
+    source TEXT,
+    description TEXT,
+    time_zone TEXT,
+    language TEXT,
+    birth_date DATE,
+    email_opt_out BOOLEAN,
+    do_not_call BOOLEAN,
+    tags TEXT[],
+    mailing_street TEXT,
+    mailing_city TEXT,
+    mailing_region TEXT,
+    mailing_postal_code TEXT,
+    mailing_country TEXT,
+    other_street TEXT,
+    other_city TEXT,
+    other_region TEXT,
+    other_postal_code TEXT,
+    other_country TEXT,
+    account_id UUID,
+    reports_to_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_contact_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_contact_tenant_id_account_id_idx ON crm_contact (tenant_id, account_id);
+
+CREATE INDEX crm_contact_tenant_id_email_idx ON crm_contact (tenant_id, email);
+
+CREATE INDEX crm_contact_tenant_id_email_last_name_idx ON crm_contact (tenant_id, email, last_name);
+
+CREATE INDEX crm_contact_tenant_id_last_name_idx ON crm_contact (tenant_id, last_name);
+
+CREATE INDEX crm_contact_tenant_id_owner_id_idx ON crm_contact (tenant_id, owner_id);
+
+CREATE INDEX crm_contact_tenant_id_phone_idx ON crm_contact (tenant_id, phone);
+
+CREATE INDEX crm_contact_tenant_id_reports_to_id_idx ON crm_contact (tenant_id, reports_to_id);
+
+CREATE INDEX crm_contact_tenant_id_updated_at_id_idx ON crm_contact (tenant_id, updated_at, id);
+
+CREATE TABLE crm_lead (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    salutation TEXT,
+    first_name TEXT,
+    middle_name TEXT,
+    last_name TEXT,
+    suffix TEXT,
+    title TEXT,
+    email TEXT,
+    phone TEXT,
+    mobile_phone TEXT,
+    company TEXT,
+    status TEXT,
+    source TEXT,
+    rating TEXT,
+    industry TEXT,
+    description TEXT,
+    currency TEXT,
+    website TEXT,
+    employees BIGINT,
+    annual_revenue NUMERIC,
+    email_opt_out BOOLEAN,
+    do_not_call BOOLEAN,
+    tags TEXT[],
+    mailing_street TEXT,
+    mailing_city TEXT,
+    mailing_region TEXT,
+    mailing_postal_code TEXT,
+    mailing_country TEXT,
+    is_converted BOOLEAN,
+    converted_at TIMESTAMP WITH TIME ZONE,
+    converted_account_id UUID,
+    converted_contact_id UUID,
+    converted_opportunity_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_lead_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_lead_tenant_id_company_idx ON crm_lead (tenant_id, company);
+
+CREATE INDEX crm_lead_tenant_id_converted_account_id_idx ON crm_lead (tenant_id, converted_account_id);
+
+CREATE INDEX crm_lead_tenant_id_converted_contact_id_idx ON crm_lead (tenant_id, converted_contact_id);
+
+CREATE INDEX crm_lead_tenant_id_converted_opportunity_id_idx ON crm_lead (tenant_id, converted_opportunity_id);
+
+CREATE INDEX crm_lead_tenant_id_email_idx ON crm_lead (tenant_id, email);
+
+CREATE INDEX crm_lead_tenant_id_email_last_name_idx ON crm_lead (tenant_id, email, last_name);
+
+CREATE INDEX crm_lead_tenant_id_owner_id_idx ON crm_lead (tenant_id, owner_id);
+
+CREATE INDEX crm_lead_tenant_id_updated_at_id_idx ON crm_lead (tenant_id, updated_at, id);
+
+CREATE TABLE crm_pipeline (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    position BIGINT,
+    is_default BOOLEAN,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_pipeline_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_pipeline_tenant_id_owner_id_idx ON crm_pipeline (tenant_id, owner_id);
+
+CREATE INDEX crm_pipeline_tenant_id_updated_at_id_idx ON crm_pipeline (tenant_id, updated_at, id);
+
+CREATE TABLE crm_stage (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    pipeline_id UUID,
+    position BIGINT,
+    probability NUMERIC,
+    is_won BOOLEAN,
+    is_closed BOOLEAN,
+    forecast_category TEXT,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_stage_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_stage_tenant_id_owner_id_idx ON crm_stage (tenant_id, owner_id);
+
+CREATE INDEX crm_stage_tenant_id_pipeline_id_idx ON crm_stage (tenant_id, pipeline_id);
+
+CREATE INDEX crm_stage_tenant_id_updated_at_id_idx ON crm_stage (tenant_id, updated_at, id);
+
+CREATE TABLE crm_campaign (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    kind TEXT,
+    status TEXT,
+    description TEXT,
+    currency TEXT,
+    start_date DATE,
+    end_date DATE,
+    budget NUMERIC,
+    actual_cost NUMERIC,
+    expected_revenue NUMERIC,
+    is_active BOOLEAN,
+    parent_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_campaign_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_campaign_tenant_id_owner_id_idx ON crm_campaign (tenant_id, owner_id);
+
+CREATE INDEX crm_campaign_tenant_id_parent_id_idx ON crm_campaign (tenant_id, parent_id);
+
+CREATE INDEX crm_campaign_tenant_id_updated_at_id_idx ON crm_campaign (tenant_id, updated_at, id);
+
+CREATE TABLE crm_opportunity (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    kind TEXT,
+    source TEXT,
+    next_step TEXT,
+    description TEXT,
+    currency TEXT,
+    forecast_category TEXT,
+    loss_reason TEXT,
+    amount NUMERIC,
+    probability NUMERIC,
+    expected_revenue NUMERIC,
+    close_date DATE,
+    is_closed BOOLEAN,
+    is_won BOOLEAN,
+    pipeline_id UUID,
+    stage_id UUID,
+    account_id UUID,
+    contact_id UUID,
+    campaign_id UUID,
+    tags TEXT[],
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_opportunity_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_opportunity_tenant_id_account_id_idx ON crm_opportunity (tenant_id, account_id);
+
+CREATE INDEX crm_opportunity_tenant_id_campaign_id_idx ON crm_opportunity (tenant_id, campaign_id);
+
+CREATE INDEX crm_opportunity_tenant_id_close_date_idx ON crm_opportunity (tenant_id, close_date);
+
+CREATE INDEX crm_opportunity_tenant_id_contact_id_idx ON crm_opportunity (tenant_id, contact_id);
+
+CREATE INDEX crm_opportunity_tenant_id_owner_id_idx ON crm_opportunity (tenant_id, owner_id);
+
+CREATE INDEX crm_opportunity_tenant_id_pipeline_id_idx ON crm_opportunity (tenant_id, pipeline_id);
+
+CREATE INDEX crm_opportunity_tenant_id_stage_id_idx ON crm_opportunity (tenant_id, stage_id);
+
+CREATE INDEX crm_opportunity_tenant_id_updated_at_id_idx ON crm_opportunity (tenant_id, updated_at, id);
+
+CREATE TABLE crm_stage_change (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    opportunity_id UUID,
+    stage_id UUID,
+    stage_name TEXT,
+    forecast_category TEXT,
+    currency TEXT,
+    amount NUMERIC,
+    probability NUMERIC,
+    expected_revenue NUMERIC,
+    close_date DATE,
+    changed_at TIMESTAMP WITH TIME ZONE,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_stage_change_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_stage_change_tenant_id_opportunity_id_idx ON crm_stage_change (tenant_id, opportunity_id);
+
+CREATE INDEX crm_stage_change_tenant_id_owner_id_idx ON crm_stage_change (tenant_id, owner_id);
+
+CREATE INDEX crm_stage_change_tenant_id_stage_id_idx ON crm_stage_change (tenant_id, stage_id);
+
+CREATE INDEX crm_stage_change_tenant_id_updated_at_id_idx ON crm_stage_change (tenant_id, updated_at, id);
+
+CREATE TABLE crm_product (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    code TEXT,
+    sku TEXT,
+    family TEXT,
+    description TEXT,
+    currency TEXT,
+    unit TEXT,
+    unit_price NUMERIC,
+    is_active BOOLEAN,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_product_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_product_tenant_id_code_idx ON crm_product (tenant_id, code);
+
+CREATE INDEX crm_product_tenant_id_owner_id_idx ON crm_product (tenant_id, owner_id);
+
+CREATE INDEX crm_product_tenant_id_updated_at_id_idx ON crm_product (tenant_id, updated_at, id);
+
+CREATE TABLE crm_price (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    product_id UUID,
+    price_book TEXT,
+    currency TEXT,
+    unit_price NUMERIC,
+    is_active BOOLEAN,
+    is_standard BOOLEAN,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_price_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_price_tenant_id_owner_id_idx ON crm_price (tenant_id, owner_id);
+
+CREATE INDEX crm_price_tenant_id_product_id_idx ON crm_price (tenant_id, product_id);
+
+CREATE INDEX crm_price_tenant_id_updated_at_id_idx ON crm_price (tenant_id, updated_at, id);
+
+CREATE TABLE crm_line_item (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    opportunity_id UUID,
+    product_id UUID,
+    price_id UUID,
+    name TEXT,
+    description TEXT,
+    currency TEXT,
+    quantity NUMERIC,
+    unit_price NUMERIC,
+    list_price NUMERIC,
+    discount NUMERIC,
+    total NUMERIC,
+    service_date DATE,
+    position BIGINT,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_line_item_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_line_item_tenant_id_opportunity_id_idx ON crm_line_item (tenant_id, opportunity_id);
+
+CREATE INDEX crm_line_item_tenant_id_owner_id_idx ON crm_line_item (tenant_id, owner_id);
+
+CREATE INDEX crm_line_item_tenant_id_price_id_idx ON crm_line_item (tenant_id, price_id);
+
+CREATE INDEX crm_line_item_tenant_id_product_id_idx ON crm_line_item (tenant_id, product_id);
+
+CREATE INDEX crm_line_item_tenant_id_updated_at_id_idx ON crm_line_item (tenant_id, updated_at, id);
+
+CREATE TABLE crm_ticket (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    subject TEXT,
+    number TEXT,
+    description TEXT,
+    status TEXT,
+    priority TEXT,
+    origin TEXT,
+    kind TEXT,
+    reason TEXT,
+    is_closed BOOLEAN,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    is_escalated BOOLEAN,
+    account_id UUID,
+    contact_id UUID,
+    parent_id UUID,
+    pipeline_id UUID,
+    stage_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_ticket_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_ticket_tenant_id_account_id_idx ON crm_ticket (tenant_id, account_id);
+
+CREATE INDEX crm_ticket_tenant_id_contact_id_idx ON crm_ticket (tenant_id, contact_id);
+
+CREATE INDEX crm_ticket_tenant_id_owner_id_idx ON crm_ticket (tenant_id, owner_id);
+
+CREATE INDEX crm_ticket_tenant_id_parent_id_idx ON crm_ticket (tenant_id, parent_id);
+
+CREATE INDEX crm_ticket_tenant_id_pipeline_id_idx ON crm_ticket (tenant_id, pipeline_id);
+
+CREATE INDEX crm_ticket_tenant_id_stage_id_idx ON crm_ticket (tenant_id, stage_id);
+
+CREATE INDEX crm_ticket_tenant_id_updated_at_id_idx ON crm_ticket (tenant_id, updated_at, id);
+
+CREATE TABLE crm_activity (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    kind TEXT,
+    subject TEXT,
+    body TEXT,
+    body_format TEXT,
+    status TEXT,
+    priority TEXT,
+    direction TEXT,
+    location TEXT,
+    outcome TEXT,
+    starts_at TIMESTAMP WITH TIME ZONE,
+    ends_at TIMESTAMP WITH TIME ZONE,
+    completed_at TIMESTAMP WITH TIME ZONE,
+    reminder_at TIMESTAMP WITH TIME ZONE,
+    due_date DATE,
+    duration_s BIGINT,
+    is_all_day BOOLEAN,
+    is_closed BOOLEAN,
+    is_private BOOLEAN,
+    account_id UUID,
+    contact_id UUID,
+    lead_id UUID,
+    opportunity_id UUID,
+    ticket_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_activity_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_activity_tenant_id_account_id_idx ON crm_activity (tenant_id, account_id);
+
+CREATE INDEX crm_activity_tenant_id_contact_id_idx ON crm_activity (tenant_id, contact_id);
+
+CREATE INDEX crm_activity_tenant_id_kind_starts_at_idx ON crm_activity (tenant_id, kind, starts_at);
+
+CREATE INDEX crm_activity_tenant_id_lead_id_idx ON crm_activity (tenant_id, lead_id);
+
+CREATE INDEX crm_activity_tenant_id_opportunity_id_idx ON crm_activity (tenant_id, opportunity_id);
+
+CREATE INDEX crm_activity_tenant_id_owner_id_idx ON crm_activity (tenant_id, owner_id);
+
+CREATE INDEX crm_activity_tenant_id_ticket_id_idx ON crm_activity (tenant_id, ticket_id);
+
+CREATE INDEX crm_activity_tenant_id_updated_at_id_idx ON crm_activity (tenant_id, updated_at, id);
+
+CREATE TABLE crm_communication (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    kind TEXT,
+    subject TEXT,
+    body TEXT,
+    body_format TEXT,
+    direction TEXT,
+    status TEXT,
+    thread_key TEXT,
+    message_key TEXT,
+    participants JSONB,
+    sent_at TIMESTAMP WITH TIME ZONE,
+    received_at TIMESTAMP WITH TIME ZONE,
+    opened_at TIMESTAMP WITH TIME ZONE,
+    duration_s BIGINT,
+    account_id UUID,
+    contact_id UUID,
+    lead_id UUID,
+    opportunity_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_communication_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_communication_tenant_id_account_id_idx ON crm_communication (tenant_id, account_id);
+
+CREATE INDEX crm_communication_tenant_id_contact_id_idx ON crm_communication (tenant_id, contact_id);
+
+CREATE INDEX crm_communication_tenant_id_lead_id_idx ON crm_communication (tenant_id, lead_id);
+
+CREATE INDEX crm_communication_tenant_id_message_key_idx ON crm_communication (tenant_id, message_key);
+
+CREATE INDEX crm_communication_tenant_id_opportunity_id_idx ON crm_communication (tenant_id, opportunity_id);
+
+CREATE INDEX crm_communication_tenant_id_owner_id_idx ON crm_communication (tenant_id, owner_id);
+
+CREATE INDEX crm_communication_tenant_id_thread_key_idx ON crm_communication (tenant_id, thread_key);
+
+CREATE INDEX crm_communication_tenant_id_updated_at_id_idx ON crm_communication (tenant_id, updated_at, id);
+
+CREATE TABLE crm_calendar_event (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    subject TEXT,
+    description TEXT,
+    location TEXT,
+    status TEXT,
+    time_zone TEXT,
+    ical_uid TEXT,
+    recurrence TEXT,
+    meeting_url TEXT,
+    visibility TEXT,
+    starts_at TIMESTAMP WITH TIME ZONE,
+    ends_at TIMESTAMP WITH TIME ZONE,
+    original_starts_at TIMESTAMP WITH TIME ZONE,
+    is_all_day BOOLEAN,
+    is_cancelled BOOLEAN,
+    attendees JSONB,
+    organizer JSONB,
+    series_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_calendar_event_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_calendar_event_tenant_id_ical_uid_idx ON crm_calendar_event (tenant_id, ical_uid);
+
+CREATE INDEX crm_calendar_event_tenant_id_owner_id_idx ON crm_calendar_event (tenant_id, owner_id);
+
+CREATE INDEX crm_calendar_event_tenant_id_series_id_idx ON crm_calendar_event (tenant_id, series_id);
+
+CREATE INDEX crm_calendar_event_tenant_id_starts_at_idx ON crm_calendar_event (tenant_id, starts_at);
+
+CREATE INDEX crm_calendar_event_tenant_id_updated_at_id_idx ON crm_calendar_event (tenant_id, updated_at, id);
+
+CREATE TABLE crm_invoice (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    number TEXT,
+    status TEXT,
+    currency TEXT,
+    description TEXT,
+    total NUMERIC,
+    tax NUMERIC,
+    balance NUMERIC,
+    issued_on DATE,
+    due_on DATE,
+    account_id UUID,
+    contact_id UUID,
+    lines JSONB,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_invoice_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_invoice_tenant_id_account_id_idx ON crm_invoice (tenant_id, account_id);
+
+CREATE INDEX crm_invoice_tenant_id_contact_id_idx ON crm_invoice (tenant_id, contact_id);
+
+CREATE INDEX crm_invoice_tenant_id_number_idx ON crm_invoice (tenant_id, number);
+
+CREATE INDEX crm_invoice_tenant_id_owner_id_idx ON crm_invoice (tenant_id, owner_id);
+
+CREATE INDEX crm_invoice_tenant_id_updated_at_id_idx ON crm_invoice (tenant_id, updated_at, id);
+
+CREATE TABLE crm_order (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    number TEXT,
+    status TEXT,
+    kind TEXT,
+    currency TEXT,
+    description TEXT,
+    total NUMERIC,
+    tax NUMERIC,
+    ordered_on DATE,
+    ends_on DATE,
+    account_id UUID,
+    contact_id UUID,
+    opportunity_id UUID,
+    lines JSONB,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_order_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_order_tenant_id_account_id_idx ON crm_order (tenant_id, account_id);
+
+CREATE INDEX crm_order_tenant_id_contact_id_idx ON crm_order (tenant_id, contact_id);
+
+CREATE INDEX crm_order_tenant_id_number_idx ON crm_order (tenant_id, number);
+
+CREATE INDEX crm_order_tenant_id_opportunity_id_idx ON crm_order (tenant_id, opportunity_id);
+
+CREATE INDEX crm_order_tenant_id_owner_id_idx ON crm_order (tenant_id, owner_id);
+
+CREATE INDEX crm_order_tenant_id_updated_at_id_idx ON crm_order (tenant_id, updated_at, id);
+
+CREATE TABLE crm_payment (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    number TEXT,
+    status TEXT,
+    method TEXT,
+    currency TEXT,
+    description TEXT,
+    amount NUMERIC,
+    paid_at TIMESTAMP WITH TIME ZONE,
+    account_id UUID,
+    invoice_id UUID,
+    order_id UUID,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_payment_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_payment_tenant_id_account_id_idx ON crm_payment (tenant_id, account_id);
+
+CREATE INDEX crm_payment_tenant_id_invoice_id_idx ON crm_payment (tenant_id, invoice_id);
+
+CREATE INDEX crm_payment_tenant_id_order_id_idx ON crm_payment (tenant_id, order_id);
+
+CREATE INDEX crm_payment_tenant_id_owner_id_idx ON crm_payment (tenant_id, owner_id);
+
+CREATE INDEX crm_payment_tenant_id_updated_at_id_idx ON crm_payment (tenant_id, updated_at, id);
+
+CREATE TABLE crm_attachment (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT,
+    content_type TEXT,
+    extension TEXT,
+    description TEXT,
+    sha256 TEXT,
+    kind TEXT,
+    version_label TEXT,
+    size_bytes BIGINT,
+    is_latest BOOLEAN,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_attachment_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_attachment_tenant_id_owner_id_idx ON crm_attachment (tenant_id, owner_id);
+
+CREATE INDEX crm_attachment_tenant_id_sha256_idx ON crm_attachment (tenant_id, sha256);
+
+CREATE INDEX crm_attachment_tenant_id_updated_at_id_idx ON crm_attachment (tenant_id, updated_at, id);
+
+CREATE TABLE crm_custom_record (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    object_name TEXT,
+    name TEXT,
+    owner_id UUID,
+    created_by_id UUID,
+    updated_by_id UUID,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_custom_record_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX crm_custom_record_tenant_id_object_name_name_idx ON crm_custom_record (tenant_id, object_name, name);
+
+CREATE INDEX crm_custom_record_tenant_id_owner_id_idx ON crm_custom_record (tenant_id, owner_id);
+
+CREATE INDEX crm_custom_record_tenant_id_updated_at_id_idx ON crm_custom_record (tenant_id, updated_at, id);
+
+CREATE UNLOGGED TABLE stage_user (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    first_name TEXT,
+    last_name TEXT,
+    username TEXT,
+    title TEXT,
+    department TEXT,
+    time_zone TEXT,
+    locale TEXT,
+    email TEXT,
+    phone TEXT,
+    is_active BOOLEAN,
+    manager_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_user_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_account (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    domain TEXT,
+    website TEXT,
+    phone TEXT,
+    fax TEXT,
+    industry TEXT,
+    kind TEXT,
+    rating TEXT,
+    source TEXT,
+    ownership TEXT,
+    number TEXT,
+    currency TEXT,
+    description TEXT,
+    employees BIGINT,
+    annual_revenue NUMERIC,
+    tags TEXT[],
+    billing_street TEXT,
+    billing_city TEXT,
+    billing_region TEXT,
+    billing_postal_code TEXT,
+    billing_country TEXT,
+    shipping_street TEXT,
+    shipping_city TEXT,
+    shipping_region TEXT,
+    shipping_postal_code TEXT,
+    shipping_country TEXT,
+    parent_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_account_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_contact (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    salutation TEXT,
+    first_name TEXT,
+    middle_name TEXT,
+    last_name TEXT,
+    suffix TEXT,
+    title TEXT,
+    email TEXT,
+    phone TEXT,
+    mobile_phone TEXT,
+    fax TEXT,
+    home_phone TEXT,
+    department TEXT,
+    source TEXT,
+    description TEXT,
+    time_zone TEXT,
+    language TEXT,
+    birth_date DATE,
+    email_opt_out BOOLEAN,
+    do_not_call BOOLEAN,
+    tags TEXT[],
+    mailing_street TEXT,
+    mailing_city TEXT,
+    mailing_region TEXT,
+    mailing_postal_code TEXT,
+    mailing_country TEXT,
+    other_street TEXT,
+    other_city TEXT,
+    other_region TEXT,
+    other_postal_code TEXT,
+    other_country TEXT,
+    account_id TEXT,
+    reports_to_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_contact_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_lead (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    salutation TEXT,
+    first_name TEXT,
+    middle_name TEXT,
+    last_name TEXT,
+    suffix TEXT,
+    title TEXT,
+    email TEXT,
+    phone TEXT,
+    mobile_phone TEXT,
+    company TEXT,
+    status TEXT,
+    source TEXT,
+    rating TEXT,
+    industry TEXT,
+    description TEXT,
+    currency TEXT,
+    website TEXT,
+    employees BIGINT,
+    annual_revenue NUMERIC,
+    email_opt_out BOOLEAN,
+    do_not_call BOOLEAN,
+    tags TEXT[],
+    mailing_street TEXT,
+    mailing_city TEXT,
+    mailing_region TEXT,
+    mailing_postal_code TEXT,
+    mailing_country TEXT,
+    is_converted BOOLEAN,
+    converted_at TIMESTAMP WITH TIME ZONE,
+    converted_account_id TEXT,
+    converted_contact_id TEXT,
+    converted_opportunity_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_lead_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_pipeline (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    position BIGINT,
+    is_default BOOLEAN,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_pipeline_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_stage (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    pipeline_id TEXT,
+    position BIGINT,
+    probability NUMERIC,
+    is_won BOOLEAN,
+    is_closed BOOLEAN,
+    forecast_category TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_stage_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_campaign (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    kind TEXT,
+    status TEXT,
+    description TEXT,
+    currency TEXT,
+    start_date DATE,
+    end_date DATE,
+    budget NUMERIC,
+    actual_cost NUMERIC,
+    expected_revenue NUMERIC,
+    is_active BOOLEAN,
+    parent_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_campaign_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_opportunity (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    kind TEXT,
+    source TEXT,
+    next_step TEXT,
+    description TEXT,
+    currency TEXT,
+    forecast_category TEXT,
+    loss_reason TEXT,
+    amount NUMERIC,
+    probability NUMERIC,
+    expected_revenue NUMERIC,
+    close_date DATE,
+    is_closed BOOLEAN,
+    is_won BOOLEAN,
+    pipeline_id TEXT,
+    stage_id TEXT,
+    account_id TEXT,
+    contact_id TEXT,
+    campaign_id TEXT,
+    tags TEXT[],
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_opportunity_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_stage_change (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    opportunity_id TEXT,
+    stage_id TEXT,
+    stage_name TEXT,
+    forecast_category TEXT,
+    currency TEXT,
+    amount NUMERIC,
+    probability NUMERIC,
+    expected_revenue NUMERIC,
+    close_date DATE,
+    changed_at TIMESTAMP WITH TIME ZONE,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_stage_change_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_product (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    code TEXT,
+    sku TEXT,
+    family TEXT,
+    description TEXT,
+    currency TEXT,
+    unit TEXT,
+    unit_price NUMERIC,
+    is_active BOOLEAN,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_product_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_price (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    product_id TEXT,
+    price_book TEXT,
+    currency TEXT,
+    unit_price NUMERIC,
+    is_active BOOLEAN,
+    is_standard BOOLEAN,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_price_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_line_item (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    opportunity_id TEXT,
+    product_id TEXT,
+    price_id TEXT,
+    name TEXT,
+    description TEXT,
+    currency TEXT,
+    quantity NUMERIC,
+    unit_price NUMERIC,
+    list_price NUMERIC,
+    discount NUMERIC,
+    total NUMERIC,
+    service_date DATE,
+    position BIGINT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_line_item_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_ticket (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    subject TEXT,
+    number TEXT,
+    description TEXT,
+    status TEXT,
+    priority TEXT,
+    origin TEXT,
+    kind TEXT,
+    reason TEXT,
+    is_closed BOOLEAN,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    is_escalated BOOLEAN,
+    account_id TEXT,
+    contact_id TEXT,
+    parent_id TEXT,
+    pipeline_id TEXT,
+    stage_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_ticket_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_activity (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    kind TEXT,
+    subject TEXT,
+    body TEXT,
+    body_format TEXT,
+    status TEXT,
+    priority TEXT,
+    direction TEXT,
+    location TEXT,
+    outcome TEXT,
+    starts_at TIMESTAMP WITH TIME ZONE,
+    ends_at TIMESTAMP WITH TIME ZONE,
+    completed_at TIMESTAMP WITH TIME ZONE,
+    reminder_at TIMESTAMP WITH TIME ZONE,
+    due_date DATE,
+    duration_s BIGINT,
+    is_all_day BOOLEAN,
+    is_closed BOOLEAN,
+    is_private BOOLEAN,
+    account_id TEXT,
+    contact_id TEXT,
+    lead_id TEXT,
+    opportunity_id TEXT,
+    ticket_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_activity_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_communication (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    kind TEXT,
+    subject TEXT,
+    body TEXT,
+    body_format TEXT,
+    direction TEXT,
+    status TEXT,
+    thread_key TEXT,
+    message_key TEXT,
+    participants JSONB,
+    sent_at TIMESTAMP WITH TIME ZONE,
+    received_at TIMESTAMP WITH TIME ZONE,
+    opened_at TIMESTAMP WITH TIME ZONE,
+    duration_s BIGINT,
+    account_id TEXT,
+    contact_id TEXT,
+    lead_id TEXT,
+    opportunity_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_communication_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_calendar_event (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    subject TEXT,
+    description TEXT,
+    location TEXT,
+    status TEXT,
+    time_zone TEXT,
+    ical_uid TEXT,
+    recurrence TEXT,
+    meeting_url TEXT,
+    visibility TEXT,
+    starts_at TIMESTAMP WITH TIME ZONE,
+    ends_at TIMESTAMP WITH TIME ZONE,
+    original_starts_at TIMESTAMP WITH TIME ZONE,
+    is_all_day BOOLEAN,
+    is_cancelled BOOLEAN,
+    attendees JSONB,
+    organizer JSONB,
+    series_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_calendar_event_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_invoice (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    number TEXT,
+    status TEXT,
+    currency TEXT,
+    description TEXT,
+    total NUMERIC,
+    tax NUMERIC,
+    balance NUMERIC,
+    issued_on DATE,
+    due_on DATE,
+    account_id TEXT,
+    contact_id TEXT,
+    lines JSONB,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_invoice_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_order (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    number TEXT,
+    status TEXT,
+    kind TEXT,
+    currency TEXT,
+    description TEXT,
+    total NUMERIC,
+    tax NUMERIC,
+    ordered_on DATE,
+    ends_on DATE,
+    account_id TEXT,
+    contact_id TEXT,
+    opportunity_id TEXT,
+    lines JSONB,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_order_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_payment (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    number TEXT,
+    status TEXT,
+    method TEXT,
+    currency TEXT,
+    description TEXT,
+    amount NUMERIC,
+    paid_at TIMESTAMP WITH TIME ZONE,
+    account_id TEXT,
+    invoice_id TEXT,
+    order_id TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_payment_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_attachment (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    name TEXT,
+    content_type TEXT,
+    extension TEXT,
+    description TEXT,
+    sha256 TEXT,
+    kind TEXT,
+    version_label TEXT,
+    size_bytes BIGINT,
+    is_latest BOOLEAN,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_attachment_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_custom_record (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    object_name TEXT,
+    name TEXT,
+    owner_id TEXT,
+    created_by_id TEXT,
+    updated_by_id TEXT,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_custom_record_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE TABLE crm_association (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    from_entity TEXT NOT NULL,
+    from_id UUID NOT NULL,
+    to_entity TEXT NOT NULL,
+    to_id UUID NOT NULL,
+    label TEXT DEFAULT '' NOT NULL,
+    is_primary BOOLEAN,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    version BIGINT DEFAULT 1 NOT NULL,
+    CONSTRAINT crm_association_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT crm_association_tenant_id_from_entity_from_id_to_entity_ee11 UNIQUE (tenant_id, from_entity, from_id, to_entity, to_id, label)
+);
+
+CREATE INDEX crm_association_tenant_id_to_entity_to_id_idx ON crm_association (tenant_id, to_entity, to_id);
+
+CREATE UNLOGGED TABLE stage_association (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    id UUID NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    vendor_version TEXT,
+    action TEXT,
+    target_id UUID,
+    survivor_seq BIGINT,
+    rule TEXT,
+    warnings JSONB,
+    custom_fields JSONB DEFAULT '{}' NOT NULL,
+    from_id TEXT,
+    to_id TEXT,
+    label TEXT,
+    is_primary BOOLEAN,
+    source_created_at TIMESTAMP WITH TIME ZONE,
+    source_updated_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT stage_association_pkey PRIMARY KEY (tenant_id, run_id, object, seq)
+);
+
+CREATE UNLOGGED TABLE stage_link (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    label TEXT NOT NULL,
+    vendor_objects TEXT[] NOT NULL,
+    vendor_id TEXT NOT NULL,
+    CONSTRAINT stage_link_pkey PRIMARY KEY (tenant_id, run_id, object, seq, label, vendor_id)
+);
+
+CREATE TABLE tenant (
+    tenant_id UUID NOT NULL,
+    name TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_pkey PRIMARY KEY (tenant_id)
+);
+
+CREATE TABLE connection (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    vendor TEXT NOT NULL,
+    name TEXT NOT NULL,
+    remote_account TEXT,
+    settings JSONB DEFAULT '{}' NOT NULL,
+    base_url TEXT,
+    status TEXT DEFAULT 'new' NOT NULL,
+    status_message TEXT,
+    verified_at TIMESTAMP WITH TIME ZONE,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT connection_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT connection_tenant_id_name_key UNIQUE (tenant_id, name)
+);
+
+CREATE TABLE custom_field (
+    tenant_id UUID NOT NULL,
+    entity TEXT NOT NULL,
+    object_name TEXT DEFAULT '' NOT NULL,
+    name TEXT NOT NULL,
+    label TEXT,
+    kind TEXT NOT NULL,
+    options JSONB,
+    connection_id UUID,
+    vendor_object TEXT,
+    vendor_field TEXT,
+    run_id UUID,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT custom_field_pkey PRIMARY KEY (tenant_id, entity, object_name, name)
+);
+
+CREATE TABLE link (
+    tenant_id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    vendor_object TEXT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    entity_id UUID NOT NULL,
+    base JSONB,
+    base_version BIGINT DEFAULT 1 NOT NULL,
+    vendor_version TEXT,
+    fingerprint BYTEA,
+    origin TEXT NOT NULL,
+    run_id UUID,
+    tombstoned_at TIMESTAMP WITH TIME ZONE,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT link_pkey PRIMARY KEY (tenant_id, connection_id, vendor_object, vendor_id)
+);
+
+CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NULL;
+
+CREATE INDEX link_tenant_id_entity_id_idx ON link (tenant_id, entity_id);
+
+CREATE TABLE pending_reference (
+    tenant_id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    vendor_id TEXT NOT NULL,
+    vendor_objects TEXT[] NOT NULL,
+    entity TEXT NOT NULL,
+    entity_id UUID NOT NULL,
+    field TEXT NOT NULL,
+    run_id UUID,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pending_reference_pkey PRIMARY KEY (tenant_id, connection_id, vendor_id, entity, entity_id, field)
+);
+
+CREATE INDEX pending_reference_tenant_id_entity_id_idx ON pending_reference (tenant_id, entity_id);
+
+CREATE INDEX pending_reference_tenant_id_run_id_idx ON pending_reference (tenant_id, run_id);
+
+CREATE TABLE redirect (
+    tenant_id UUID NOT NULL,
+    entity TEXT NOT NULL,
+    from_id UUID NOT NULL,
+    to_id UUID NOT NULL,
+    run_id UUID,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT redirect_pkey PRIMARY KEY (tenant_id, entity, from_id)
+);
+
+CREATE TABLE field_history (
+    tenant_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    id UUID NOT NULL,
+    entity TEXT NOT NULL,
+    entity_id UUID NOT NULL,
+    field TEXT NOT NULL,
+    "old" JSONB,
+    "new" JSONB,
+    origin TEXT NOT NULL,
+    connection_id UUID,
+    rule TEXT,
+    run_id UUID,
+    version BIGINT,
+    CONSTRAINT field_history_pkey PRIMARY KEY (tenant_id, at, id)
+)
+ PARTITION BY RANGE (at);
+
+CREATE INDEX field_history_tenant_id_entity_id_field_at_idx ON field_history (tenant_id, entity_id, field, at);
+
+CREATE INDEX field_history_tenant_id_run_id_idx ON field_history (tenant_id, run_id);
+
+CREATE TABLE change (
+    tenant_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    id UUID NOT NULL,
+    seq BIGINT GENERATED ALWAYS AS IDENTITY,
+    entity TEXT NOT NULL,
+    entity_id UUID,
+    kind TEXT NOT NULL,
+    fields TEXT[],
+    version BIGINT,
+    connection_id UUID,
+    detail JSONB,
+    xid BIGINT DEFAULT (pg_current_xact_id()::text)::bigint NOT NULL,
+    CONSTRAINT change_pkey PRIMARY KEY (tenant_id, at, id)
+)
+ PARTITION BY RANGE (at);
+
+CREATE INDEX change_tenant_id_seq_idx ON change (tenant_id, seq);
+
+CREATE TABLE stream (
+    tenant_id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    cursor JSONB,
+    status TEXT DEFAULT 'idle' NOT NULL,
+    generation BIGINT DEFAULT 0 NOT NULL,
+    lease_owner TEXT,
+    lease_until TIMESTAMP WITH TIME ZONE,
+    verified_at TIMESTAMP WITH TIME ZONE,
+    error JSONB,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT stream_pkey PRIMARY KEY (tenant_id, connection_id, object, direction)
+);
+
+CREATE TABLE inbox (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    connection_id UUID,
+    source TEXT NOT NULL,
+    dedupe_key TEXT NOT NULL,
+    headers JSONB,
+    body BYTEA,
+    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    status TEXT DEFAULT 'received' NOT NULL,
+    processed_at TIMESTAMP WITH TIME ZONE,
+    outcome TEXT,
+    CONSTRAINT inbox_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT inbox_tenant_id_source_dedupe_key_key UNIQUE (tenant_id, source, dedupe_key)
+);
+
+CREATE INDEX inbox_tenant_id_status_received_at_idx ON inbox (tenant_id, status, received_at);
+
+CREATE TABLE outbox (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    queue TEXT NOT NULL,
+    key TEXT,
+    payload JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    available_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    claimed_by TEXT,
+    claimed_until TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT outbox_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX outbox_tenant_id_queue_available_at_idx ON outbox (tenant_id, queue, available_at);
+
+CREATE TABLE dead_letter (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    connection_id UUID,
+    run_id UUID,
+    object TEXT,
+    vendor_id TEXT,
+    entity TEXT,
+    entity_id UUID,
+    stage TEXT NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    field TEXT,
+    place TEXT,
+    payload JSONB,
+    mapped JSONB,
+    fingerprint TEXT NOT NULL,
+    fault TEXT DEFAULT 'data' NOT NULL,
+    attempts INTEGER DEFAULT 1 NOT NULL,
+    first_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    last_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    status TEXT DEFAULT 'open' NOT NULL,
+    resolved_at TIMESTAMP WITH TIME ZONE,
+    resolution TEXT,
+    key TEXT NOT NULL,
+    CONSTRAINT dead_letter_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT dead_letter_tenant_id_key_key UNIQUE (tenant_id, key)
+);
+
+CREATE INDEX dead_letter_tenant_id_connection_id_object_vendor_id_idx ON dead_letter (tenant_id, connection_id, object, vendor_id);
+
+CREATE INDEX dead_letter_tenant_id_run_id_idx ON dead_letter (tenant_id, run_id);
+
+CREATE INDEX dead_letter_tenant_id_status_fingerprint_idx ON dead_letter (tenant_id, status, fingerprint);
+
+CREATE TABLE migration_run (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    plan JSONB NOT NULL,
+    plan_checksum TEXT NOT NULL,
+    catalog JSONB,
+    status TEXT NOT NULL,
+    phase TEXT,
+    error JSONB,
+    totals JSONB DEFAULT '{}' NOT NULL,
+    options JSONB DEFAULT '{}' NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    lease_owner TEXT,
+    lease_until TIMESTAMP WITH TIME ZONE,
+    generation BIGINT DEFAULT 0 NOT NULL,
+    certificate JSONB,
+    CONSTRAINT migration_run_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX migration_run_tenant_id_connection_id_started_at_idx ON migration_run (tenant_id, connection_id, started_at);
+
+CREATE TABLE migration_chunk (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    cursor JSONB,
+    last BOOLEAN DEFAULT false NOT NULL,
+    first_row BIGINT,
+    rows BIGINT DEFAULT 0 NOT NULL,
+    counts JSONB DEFAULT '{}' NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT migration_chunk_pkey PRIMARY KEY (tenant_id, run_id, object, phase, seq)
+);
+
+CREATE TABLE migration_journal (
+    tenant_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    entity TEXT NOT NULL,
+    entity_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    vendor_id TEXT NOT NULL,
+    action TEXT NOT NULL,
+    before JSONB,
+    before_link JSONB,
+    version_after BIGINT,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT migration_journal_pkey PRIMARY KEY (tenant_id, run_id, entity, entity_id, vendor_id)
+);
+
+CREATE TABLE blob (
+    tenant_id UUID NOT NULL,
+    sha256 TEXT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT blob_pkey PRIMARY KEY (tenant_id, sha256)
+);
+
+CREATE TABLE credential (
+    tenant_id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped_key BYTEA NOT NULL,
+    ciphertext BYTEA NOT NULL,
+    generation BIGINT DEFAULT 1 NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT credential_pkey PRIMARY KEY (tenant_id, connection_id),
+    CONSTRAINT credential_tenant_id_connection_id_fkey FOREIGN KEY(tenant_id, connection_id) REFERENCES connection (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE blob_part (
+    tenant_id UUID NOT NULL,
+    sha256 TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    content BYTEA NOT NULL,
+    CONSTRAINT blob_part_pkey PRIMARY KEY (tenant_id, sha256, part),
+    CONSTRAINT blob_part_tenant_id_sha256_fkey FOREIGN KEY(tenant_id, sha256) REFERENCES blob (tenant_id, sha256) ON DELETE CASCADE,
+    CONSTRAINT blob_part_part_size_check CHECK (octet_length(content) <= 1048576)
+);
+
+ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_reports_to_id_fkey FOREIGN KEY(tenant_id, reports_to_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (reports_to_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_invoice_id_fkey FOREIGN KEY(tenant_id, invoice_id) REFERENCES crm_invoice (tenant_id, id) ON DELETE SET NULL (invoice_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_product_id_fkey FOREIGN KEY(tenant_id, product_id) REFERENCES crm_product (tenant_id, id) ON DELETE SET NULL (product_id);
+
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_price ADD CONSTRAINT crm_price_tenant_id_product_id_fkey FOREIGN KEY(tenant_id, product_id) REFERENCES crm_product (tenant_id, id) ON DELETE SET NULL (product_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_price_id_fkey FOREIGN KEY(tenant_id, price_id) REFERENCES crm_price (tenant_id, id) ON DELETE SET NULL (price_id);
+
+ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_account_id_fkey FOREIGN KEY(tenant_id, converted_account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (converted_account_id);
+
+ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
+
+ALTER TABLE crm_price ADD CONSTRAINT crm_price_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_contact_id_fkey FOREIGN KEY(tenant_id, converted_contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (converted_contact_id);
+
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_product ADD CONSTRAINT crm_product_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_custom_record ADD CONSTRAINT crm_custom_record_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
+
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_campaign ADD CONSTRAINT crm_campaign_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_campaign (tenant_id, id) ON DELETE SET NULL (parent_id);
+
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_campaign ADD CONSTRAINT crm_campaign_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_stage ADD CONSTRAINT crm_stage_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
+
+ALTER TABLE crm_pipeline ADD CONSTRAINT crm_pipeline_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_order_id_fkey FOREIGN KEY(tenant_id, order_id) REFERENCES crm_order (tenant_id, id) ON DELETE SET NULL (order_id);
+
+ALTER TABLE crm_stage ADD CONSTRAINT crm_stage_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_lead_id_fkey FOREIGN KEY(tenant_id, lead_id) REFERENCES crm_lead (tenant_id, id) ON DELETE SET NULL (lead_id);
+
+ALTER TABLE crm_calendar_event ADD CONSTRAINT crm_calendar_event_tenant_id_series_id_fkey FOREIGN KEY(tenant_id, series_id) REFERENCES crm_calendar_event (tenant_id, id) ON DELETE SET NULL (series_id);
+
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_account ADD CONSTRAINT crm_account_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (parent_id);
+
+ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_manager_id_fkey FOREIGN KEY(tenant_id, manager_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (manager_id);
+
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_lead_id_fkey FOREIGN KEY(tenant_id, lead_id) REFERENCES crm_lead (tenant_id, id) ON DELETE SET NULL (lead_id);
+
+ALTER TABLE crm_account ADD CONSTRAINT crm_account_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_campaign_id_fkey FOREIGN KEY(tenant_id, campaign_id) REFERENCES crm_campaign (tenant_id, id) ON DELETE SET NULL (campaign_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_opportunity_id_fkey FOREIGN KEY(tenant_id, converted_opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (converted_opportunity_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_ticket (tenant_id, id) ON DELETE SET NULL (parent_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_ticket_id_fkey FOREIGN KEY(tenant_id, ticket_id) REFERENCES crm_ticket (tenant_id, id) ON DELETE SET NULL (ticket_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_attachment ADD CONSTRAINT crm_attachment_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_calendar_event ADD CONSTRAINT crm_calendar_event_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+CREATE TABLE change_default PARTITION OF change DEFAULT;
+
+CREATE TABLE field_history_default PARTITION OF field_history DEFAULT;
+
+-- Content is compressed already or random: do not try again.
+
+ALTER TABLE blob_part ALTER COLUMN content SET STORAGE EXTERNAL;
+
+-- An update of a record counts its version and, before the first one, writes out what its links agreed on (link.base NULL
+-- means: as the record itself says). A load that does both itself sets app.loading = 'on' in its transaction.
+CREATE FUNCTION syncline_touch() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF current_setting('app.loading', true) = 'on' OR NEW IS NOT DISTINCT FROM OLD THEN
+        RETURN NEW;
+    END IF;
+    UPDATE link
+       SET base = to_jsonb(OLD) - '{tenant_id,id,created_at,updated_at,version}'::text[]
+     WHERE tenant_id = OLD.tenant_id AND entity_id = OLD.id AND entity = TG_ARGV[0] AND base IS NULL;
+    NEW.version := OLD.version + 1;
+    NEW.updated_at := now();
+    RETURN NEW;
+END
+$body$;
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_user
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('user');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_account
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('account');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_contact
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('contact');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_lead
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('lead');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_pipeline
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('pipeline');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_stage
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('stage');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_campaign
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('campaign');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_opportunity
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('opportunity');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_stage_change
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('stage_change');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_product
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('product');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_price
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('price');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_line_item
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('line_item');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_ticket
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('ticket');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_activity
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('activity');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_communication
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('communication');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_calendar_event
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('calendar_event');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_invoice
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('invoice');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_order
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('order');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_payment
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('payment');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_attachment
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('attachment');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_custom_record
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('custom_record');
+
+CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_association
+    FOR EACH ROW EXECUTE FUNCTION syncline_touch('association');

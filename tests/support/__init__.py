@@ -1,0 +1,1 @@
+"""What tests share: the embedded server of a test run, schema tools."""

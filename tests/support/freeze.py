@@ -1,0 +1,68 @@
+"""Writes the DDL of `storage.tables` to standard output: the start of a frozen SQL file of a revision.
+
+    python -m tests.support.freeze > storage/revisions/versions/0001_initial.sql    (only before the first release)
+
+Afterwards a change of the tables gets a revision of its own; `tests/storage/test_schema.py` says when one is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import chain, groupby
+from typing import Any
+
+from sqlalchemy import create_mock_engine
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from storage.partitions import PARTITIONED
+from storage.tables import association, entity_tables, metadata
+
+_TOUCH = """
+-- An update of a record counts its version and, before the first one, writes out what its links agreed on (link.base NULL
+-- means: as the record itself says). A load that does both itself sets app.loading = 'on' in its transaction.
+CREATE FUNCTION syncline_touch() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF current_setting('app.loading', true) = 'on' OR NEW IS NOT DISTINCT FROM OLD THEN
+        RETURN NEW;
+    END IF;
+    UPDATE link
+       SET base = to_jsonb(OLD) - '{tenant_id,id,created_at,updated_at,version}'::text[]
+     WHERE tenant_id = OLD.tenant_id AND entity_id = OLD.id AND entity = TG_ARGV[0] AND base IS NULL;
+    NEW.version := OLD.version + 1;
+    NEW.updated_at := now();
+    RETURN NEW;
+END
+$body$;
+"""
+
+
+def ddl() -> str:
+    """Every statement that creates the schema, triggers and default partitions included."""
+    statements: list[str] = []
+    dialect: Any = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+
+    def collect(statement: Any, *_: Any, **__: Any) -> None:
+        statements.append(str(statement.compile(dialect=dialect)).strip())
+
+    # Indexes of a table come in no set order: sort them, so that two runs write the same file.
+    metadata.create_all(create_mock_engine("postgresql+psycopg://", collect), checkfirst=False)
+    ordered = (
+        sorted(group) if indexes else list(group)
+        for indexes, group in groupby(statements, lambda s: s.startswith("CREATE INDEX"))
+    )
+    statements = list(chain.from_iterable(ordered))
+    lines = [statement.replace("\t", "    ").replace(" \n", "\n") + ";" for statement in statements]
+    lines += [f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT;" for table in PARTITIONED]
+    lines.append("-- Content is compressed already or random: do not try again.")
+    lines.append("ALTER TABLE blob_part ALTER COLUMN content SET STORAGE EXTERNAL;")
+    lines.append(_TOUCH.strip())
+    for entity, table in {**entity_tables, "association": association}.items():
+        lines.append(
+            f"CREATE TRIGGER syncline_touch BEFORE UPDATE ON {table.name}\n"
+            f"    FOR EACH ROW EXECUTE FUNCTION syncline_touch('{entity}');"
+        )
+    return "\n\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(ddl())
