@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from storage.credentials import StoredTokens
@@ -62,6 +63,19 @@ class Hub:
         admin = self.settings.database_admin_url or given
         return ServerUrls(admin=admin.get_secret_value(), app=given.get_secret_value())
 
+    def revision(self) -> str | None:
+        """The schema's revision in the database; None before the first upgrade."""
+        return schema.current_revision(self.urls.app)
+
+    def head_revision(self) -> str:
+        """The revision that this version of Syncline works with."""
+        return schema.head_revision()
+
+    def address(self) -> str:
+        """Host, port and name of the database, without user and password."""
+        parts = urlsplit(self.urls.app)
+        return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+
     def upgrade(self) -> None:
         """Bring the schema up to date. Concurrent upgrades wait for each other."""
         schema.upgrade(self.urls.admin)
@@ -72,11 +86,11 @@ class Hub:
 
         The embedded database is upgraded by itself; a server of yours is upgraded by `syncline db upgrade` alone.
         """
-        if self.settings.embedded:
+        if self.settings.embedded and self.revision() != self.head_revision():
+            self._say("Preparing the database …")
             self.upgrade()
         database = Database.connect(self.urls.app)
         self._opened.append(database)
-        database.assert_safe()
         with database.tenant(self.tenant_id) as conn:
             tenants.ensure(conn, self.tenant_id)
         return database

@@ -17,7 +17,7 @@ _LINE_EVERY_S = 2.0
 
 
 class Event(Protocol):
-    """What a long job reports: ``done`` of ``total`` records of an object in one of its phases; ``rate`` in records a second."""
+    """What a long job reports: `migration.progress.Progress` and whatever else says the same."""
 
     @property
     def object(self) -> str: ...
@@ -28,9 +28,11 @@ class Event(Protocol):
     @property
     def total(self) -> int | None: ...
     @property
+    def rate(self) -> float | None: ...
+    @property
     def counts(self) -> Mapping[str, int]: ...
     @property
-    def rate(self) -> float | None: ...
+    def finished(self) -> bool: ...
 
 
 class ProgressView:
@@ -93,7 +95,7 @@ class _Bars:
             )
         self._progress.update(
             task,
-            total=event.total,
+            total=event.done if event.finished else event.total,
             completed=event.done,
             phase=event.phase,
             speed=speed(event),
@@ -116,8 +118,7 @@ class _Lines:
         if entered:
             self.finish()
             self._current = (event.object, event.phase)
-        complete = event.total is not None and event.done >= event.total
-        if entered or complete or self._clock() - self._at >= _LINE_EVERY_S:
+        if entered or event.finished or self._clock() - self._at >= _LINE_EVERY_S:
             self._say(event)
         else:
             self._unsaid = event
