@@ -115,6 +115,7 @@ class Connection:
 
     ``settings`` holds what is not secret (instance address, folder of files, …), ``base_url`` redirects the connector to a
     sandbox (its host is then the only one allowed), ``budget`` says what share (0–1) of the vendor's daily quota may be used.
+    ``limiter`` None: rate limits are counted within this process.
     """
 
     id: str
@@ -124,6 +125,20 @@ class Connection:
     base_url: str | None = None
     budget: float = 0.8
     on_call: Callable[[CallRecord], None] | None = None
+    limiter: RateLimiter | None = None
+
+
+class RateLimiter(Protocol):
+    """Hands out start times of calls. The default counts within this process; one in PostgreSQL counts across workers."""
+
+    def reserve(self, account: str, scope: str, limits: Sequence[RateLimit], max_wait_s: float) -> float:
+        """Book one call and return the seconds to wait before making it.
+
+        Raises RateLimitedError, booking nothing, when that is more than ``max_wait_s``.
+        """
+
+    def hold(self, account: str, scope: str, for_s: float) -> None:
+        """Let nobody start within ``for_s`` seconds: the vendor asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
