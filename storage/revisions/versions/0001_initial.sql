@@ -1972,133 +1972,133 @@ CREATE TABLE blob_part (
     CONSTRAINT blob_part_part_size_check CHECK (octet_length(content) <= 1048576)
 );
 
-ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_reports_to_id_fkey FOREIGN KEY(tenant_id, reports_to_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (reports_to_id);
-
-ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
-
-ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_invoice_id_fkey FOREIGN KEY(tenant_id, invoice_id) REFERENCES crm_invoice (tenant_id, id) ON DELETE SET NULL (invoice_id);
-
-ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_product_id_fkey FOREIGN KEY(tenant_id, product_id) REFERENCES crm_product (tenant_id, id) ON DELETE SET NULL (product_id);
-
-ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_price ADD CONSTRAINT crm_price_tenant_id_product_id_fkey FOREIGN KEY(tenant_id, product_id) REFERENCES crm_product (tenant_id, id) ON DELETE SET NULL (product_id);
-
-ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_price_id_fkey FOREIGN KEY(tenant_id, price_id) REFERENCES crm_price (tenant_id, id) ON DELETE SET NULL (price_id);
-
-ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
-
-ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_account_id_fkey FOREIGN KEY(tenant_id, converted_account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (converted_account_id);
-
-ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
-
-ALTER TABLE crm_price ADD CONSTRAINT crm_price_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
-
-ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_contact_id_fkey FOREIGN KEY(tenant_id, converted_contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (converted_contact_id);
-
-ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
-
-ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_product ADD CONSTRAINT crm_product_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
-
-ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
-
-ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_custom_record ADD CONSTRAINT crm_custom_record_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
-
-ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
-
-ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
-
-ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
-
-ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
-
-ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
-
-ALTER TABLE crm_campaign ADD CONSTRAINT crm_campaign_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_campaign (tenant_id, id) ON DELETE SET NULL (parent_id);
-
-ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
-
-ALTER TABLE crm_campaign ADD CONSTRAINT crm_campaign_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_stage ADD CONSTRAINT crm_stage_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
-
-ALTER TABLE crm_pipeline ADD CONSTRAINT crm_pipeline_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_order_id_fkey FOREIGN KEY(tenant_id, order_id) REFERENCES crm_order (tenant_id, id) ON DELETE SET NULL (order_id);
-
-ALTER TABLE crm_stage ADD CONSTRAINT crm_stage_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_lead_id_fkey FOREIGN KEY(tenant_id, lead_id) REFERENCES crm_lead (tenant_id, id) ON DELETE SET NULL (lead_id);
-
-ALTER TABLE crm_calendar_event ADD CONSTRAINT crm_calendar_event_tenant_id_series_id_fkey FOREIGN KEY(tenant_id, series_id) REFERENCES crm_calendar_event (tenant_id, id) ON DELETE SET NULL (series_id);
-
-ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
-
-ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+ALTER TABLE crm_account ADD CONSTRAINT crm_account_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
 ALTER TABLE crm_account ADD CONSTRAINT crm_account_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (parent_id);
 
-ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_manager_id_fkey FOREIGN KEY(tenant_id, manager_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (manager_id);
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_lead_id_fkey FOREIGN KEY(tenant_id, lead_id) REFERENCES crm_lead (tenant_id, id) ON DELETE SET NULL (lead_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_ticket_id_fkey FOREIGN KEY(tenant_id, ticket_id) REFERENCES crm_ticket (tenant_id, id) ON DELETE SET NULL (ticket_id);
+
+ALTER TABLE crm_attachment ADD CONSTRAINT crm_attachment_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_calendar_event ADD CONSTRAINT crm_calendar_event_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_calendar_event ADD CONSTRAINT crm_calendar_event_tenant_id_series_id_fkey FOREIGN KEY(tenant_id, series_id) REFERENCES crm_calendar_event (tenant_id, id) ON DELETE SET NULL (series_id);
+
+ALTER TABLE crm_campaign ADD CONSTRAINT crm_campaign_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_campaign ADD CONSTRAINT crm_campaign_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_campaign (tenant_id, id) ON DELETE SET NULL (parent_id);
+
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
 
 ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
 
 ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_lead_id_fkey FOREIGN KEY(tenant_id, lead_id) REFERENCES crm_lead (tenant_id, id) ON DELETE SET NULL (lead_id);
 
-ALTER TABLE crm_account ADD CONSTRAINT crm_account_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
 
-ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+ALTER TABLE crm_communication ADD CONSTRAINT crm_communication_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
-ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_reports_to_id_fkey FOREIGN KEY(tenant_id, reports_to_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (reports_to_id);
+
+ALTER TABLE crm_custom_record ADD CONSTRAINT crm_custom_record_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
 
 ALTER TABLE crm_invoice ADD CONSTRAINT crm_invoice_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
-ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_campaign_id_fkey FOREIGN KEY(tenant_id, campaign_id) REFERENCES crm_campaign (tenant_id, id) ON DELETE SET NULL (campaign_id);
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_account_id_fkey FOREIGN KEY(tenant_id, converted_account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (converted_account_id);
 
-ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
-
-ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_contact_id_fkey FOREIGN KEY(tenant_id, converted_contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (converted_contact_id);
 
 ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_converted_opportunity_id_fkey FOREIGN KEY(tenant_id, converted_opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (converted_opportunity_id);
 
+ALTER TABLE crm_lead ADD CONSTRAINT crm_lead_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
 ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_price_id_fkey FOREIGN KEY(tenant_id, price_id) REFERENCES crm_price (tenant_id, id) ON DELETE SET NULL (price_id);
+
+ALTER TABLE crm_line_item ADD CONSTRAINT crm_line_item_tenant_id_product_id_fkey FOREIGN KEY(tenant_id, product_id) REFERENCES crm_product (tenant_id, id) ON DELETE SET NULL (product_id);
 
 ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
 
-ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_ticket (tenant_id, id) ON DELETE SET NULL (parent_id);
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_campaign_id_fkey FOREIGN KEY(tenant_id, campaign_id) REFERENCES crm_campaign (tenant_id, id) ON DELETE SET NULL (campaign_id);
 
-ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_ticket_id_fkey FOREIGN KEY(tenant_id, ticket_id) REFERENCES crm_ticket (tenant_id, id) ON DELETE SET NULL (ticket_id);
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
 
-ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
-ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
 
-ALTER TABLE crm_attachment ADD CONSTRAINT crm_attachment_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+ALTER TABLE crm_opportunity ADD CONSTRAINT crm_opportunity_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
 
-ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
 
-ALTER TABLE crm_calendar_event ADD CONSTRAINT crm_calendar_event_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_order ADD CONSTRAINT crm_order_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_invoice_id_fkey FOREIGN KEY(tenant_id, invoice_id) REFERENCES crm_invoice (tenant_id, id) ON DELETE SET NULL (invoice_id);
+
+ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_order_id_fkey FOREIGN KEY(tenant_id, order_id) REFERENCES crm_order (tenant_id, id) ON DELETE SET NULL (order_id);
 
 ALTER TABLE crm_payment ADD CONSTRAINT crm_payment_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
-ALTER TABLE crm_activity ADD CONSTRAINT crm_activity_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+ALTER TABLE crm_pipeline ADD CONSTRAINT crm_pipeline_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
-ALTER TABLE crm_contact ADD CONSTRAINT crm_contact_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+ALTER TABLE crm_price ADD CONSTRAINT crm_price_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_price ADD CONSTRAINT crm_price_tenant_id_product_id_fkey FOREIGN KEY(tenant_id, product_id) REFERENCES crm_product (tenant_id, id) ON DELETE SET NULL (product_id);
+
+ALTER TABLE crm_product ADD CONSTRAINT crm_product_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_stage ADD CONSTRAINT crm_stage_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_stage ADD CONSTRAINT crm_stage_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
+
+ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_opportunity_id_fkey FOREIGN KEY(tenant_id, opportunity_id) REFERENCES crm_opportunity (tenant_id, id) ON DELETE SET NULL (opportunity_id);
+
+ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_stage_change ADD CONSTRAINT crm_stage_change_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_account_id_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES crm_account (tenant_id, id) ON DELETE SET NULL (account_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_contact_id_fkey FOREIGN KEY(tenant_id, contact_id) REFERENCES crm_contact (tenant_id, id) ON DELETE SET NULL (contact_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES crm_ticket (tenant_id, id) ON DELETE SET NULL (parent_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_pipeline_id_fkey FOREIGN KEY(tenant_id, pipeline_id) REFERENCES crm_pipeline (tenant_id, id) ON DELETE SET NULL (pipeline_id);
+
+ALTER TABLE crm_ticket ADD CONSTRAINT crm_ticket_tenant_id_stage_id_fkey FOREIGN KEY(tenant_id, stage_id) REFERENCES crm_stage (tenant_id, id) ON DELETE SET NULL (stage_id);
+
+ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_manager_id_fkey FOREIGN KEY(tenant_id, manager_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (manager_id);
+
+ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
 CREATE TABLE change_default PARTITION OF change DEFAULT;
 
