@@ -19,7 +19,7 @@ from bootstrap.settings import Settings
 from connectors.kit import registry
 from connectors.kit.contract import CallRecord, Connection, Connector
 from domain.errors import ConfigurationError
-from storage import connections, schema, tenants
+from storage import connections, credentials, schema, tenants
 
 if TYPE_CHECKING:
     from migration.service import Migrations
@@ -98,6 +98,15 @@ class Hub:
     @cached_property
     def vault(self) -> Vault:
         return Vault(MasterKeys.load(self.settings.home))
+
+    def rotate_keys(self) -> int:
+        """Put every credential of the tenant under the current master key; where keys are a file, under a fresh one.
+
+        Returns how many were encrypted anew.
+        """
+        if self.settings.master_keys is None:
+            self.__dict__["vault"] = Vault(MasterKeys.renew(self.settings.home))
+        return credentials.rotate(self.db, self.vault, self.tenant_id)
 
     def open_connector(self, connection_id: UUID) -> Connector:
         """The connector of a stored connection. The caller closes it. Raises ConfigurationError."""

@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 
+from bootstrap.connecting import sign_in, store_connection
 from bootstrap.redact import remember
-from cli.output import table
+from cli.output import table, to_plain
 from cli.session import Session
+from cli.sources import free_name
 from connectors.kit import registry
-from connectors.kit.contract import AuthMethod, Connection, Connector, Manifest, Setting
-from connectors.kit.tokens import MemoryTokens
+from connectors.kit.contract import AuthMethod, Manifest, Setting
 from domain.errors import ConfigurationError
-from domain.records import AccountInfo
 
 ENVIRONMENT_PREFIX = "SYNCLINE_CONNECT_"
 
@@ -79,14 +78,20 @@ def connect(
     answers = fill_in(kind.manifest, given, auth=auth, ask=_asker())
     remember(answers.credentials.values())
     session.out.say(f"Signing in to {kind.manifest.label} …")
-    account, credentials = _try(kind, vendor, answers, base_url)
-    connection_id = _store(session, vendor, name or vendor, answers, credentials, account, base_url)
-    shown = {"id": connection_id, "name": name or vendor, "vendor": vendor, "account": account.remote_account}
+    account, credentials = sign_in(vendor, answers.settings, answers.credentials, base_url)
+    stored = store_connection(
+        session.hub, vendor=vendor, name=name or _default_name(vendor, path), settings=answers.settings,
+        secrets=credentials, account=account, base_url=base_url,
+    )  # fmt: skip
     session.out.result(
-        {**shown, "display_name": account.display_name},
-        table(("connection", "account"), [(name or vendor, account.display_name or account.remote_account)]),
+        {**to_plain(stored), "display_name": account.display_name},
+        table(("connection", "account"), [(stored.name, account.display_name or account.remote_account)]),
     )
-    session.out.say(f"Next: [bold]syncline migrate audit {name or vendor}[/bold]")
+    session.out.say(f"Next: [bold]syncline migrate audit {stored.name}[/bold]")
+
+
+def _default_name(vendor: str, path: str | None) -> str:
+    return vendor if path is None else free_name(Path(path).resolve().name, set())
 
 
 # ---------------------------------------------------------------- what was given
@@ -213,37 +218,3 @@ def _asker() -> Any:
         return str(typer.prompt(text, hide_input=setting.secret, err=True))
 
     return ask
-
-
-# ---------------------------------------------------------------- try, then store
-
-
-def _try(
-    kind: type[Connector], vendor: str, answers: Answers, base_url: str | None
-) -> tuple[AccountInfo, Mapping[str, Any]]:
-    """Sign in. Returns the account, and the credentials with the tokens that signing in brought."""
-    tokens = MemoryTokens(answers.credentials)
-    connector = kind(
-        Connection(id="new", vendor=vendor, settings=answers.settings, tokens=tokens, base_url=base_url)
-    )
-    try:
-        return connector.check(), tokens.load()
-    finally:
-        connector.close()
-
-
-def _store(
-    session: Session,
-    vendor: str,
-    name: str,
-    answers: Answers,
-    credentials: Mapping[str, Any],
-    account: AccountInfo,
-    base_url: str | None,
-) -> UUID:
-    from bootstrap.connecting import store_connection
-
-    return store_connection(
-        session.hub, vendor=vendor, name=name, settings=answers.settings, credentials=credentials,
-        remote_account=account.remote_account, base_url=base_url,
-    )  # fmt: skip

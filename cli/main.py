@@ -14,9 +14,11 @@ import typer
 from bootstrap.logs import write_bug_report
 from bootstrap.redact import redact
 from bootstrap.settings import default_home, load_settings
+from cli import connect, connections, db, dead_letters, demo, doctor, keys, migrate, new
 from cli.exits import BUG
 from cli.session import HomeOption, JsonOption, Session, TenantOption, command
 from domain.errors import SynclineError
+from sandbox.cli import app as sandbox_app
 
 app = typer.Typer(
     name="syncline",
@@ -32,6 +34,22 @@ app = typer.Typer(
 def root(ctx: typer.Context, as_json: JsonOption = False, home: HomeOption = None, tenant: TenantOption = None) -> None:
     """Move a CRM into one canonical store, and prove that nothing was lost."""
     ctx.obj = Session(as_json, home, tenant)
+
+
+for name, group in {
+    "connections": connections.app,
+    "migrate": migrate.app,
+    "dead-letters": dead_letters.app,
+    "db": db.app,
+    "keys": keys.app,
+    "new": new.app,
+    "sandbox": sandbox_app,
+}.items():
+    app.add_typer(group, name=name)
+
+command(app)(connect.connect)
+command(app)(doctor.doctor)
+command(app)(demo.demo)
 
 
 @command(app)

@@ -36,6 +36,7 @@ class Session:
     as_json: bool = False
     home: Path | None = None
     tenant: str | None = None
+    given: Settings | None = None
     _closers: list[Callable[[], None]] = field(default_factory=list)
 
     @cached_property
@@ -45,7 +46,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """Settings, with the home folder made and logging into it. Raises ConfigurationError."""
-        settings = load_settings(home=self.home, tenant=self.tenant)
+        settings = self.given or load_settings(home=self.home, tenant=self.tenant)
         ensure_home(settings.home)
         configure(settings.home, settings.log_level)
         return settings
