@@ -1,0 +1,1 @@
+"""Seeded data: an org as sales teams leave them."""
