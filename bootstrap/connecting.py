@@ -17,8 +17,6 @@ from storage import connections, credentials
 from storage.connections import StoredConnection
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection as Transaction
-
     from bootstrap.wiring import Hub
 
 
@@ -84,7 +82,6 @@ def verify(hub: Hub, connection_id: UUID) -> AccountInfo:
 
 
 def _remember(hub: Hub, connection_id: UUID, **facts: Any) -> None:
-    conn: Transaction
     with hub.db.tenant(hub.tenant_id) as conn:
         connections.update(conn, connection_id, **facts)
 

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from storage.credentials import StoredTokens
-from storage.database import Database
-from storage.embedded import EmbeddedPostgres, ServerUrls
-from storage.vault import MasterKeys, Vault
-
 from bootstrap.redact import remember
 from bootstrap.settings import Settings
 from connectors.kit import registry
 from connectors.kit.contract import CallRecord, Connection, Connector
 from domain.errors import ConfigurationError
 from storage import connections, credentials, schema, tenants
+from storage.credentials import StoredTokens
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres, ServerUrls
+from storage.vault import MasterKeys, Vault
 
 if TYPE_CHECKING:
     from migration.service import Migrations
@@ -124,7 +123,7 @@ class Hub:
     def migrations(self) -> Migrations:
         from migration.service import Migrations
 
-        return Migrations(self.db, self.tenant_id, self.open_connector)
+        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
 
     def close(self) -> None:
         """Close database connections. The embedded server stays up, so that the next command finds it warm."""

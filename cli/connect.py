@@ -7,18 +7,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bootstrap.connecting import sign_in, store_connection
 from bootstrap.redact import remember
 from cli.output import table, to_plain
 from cli.session import Session
-from cli.sources import free_name
-from connectors.kit import registry
-from connectors.kit.contract import AuthMethod, Manifest, Setting
 from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from connectors.kit.contract import AuthMethod, Manifest, Setting
 
 ENVIRONMENT_PREFIX = "SYNCLINE_CONNECT_"
 
@@ -37,38 +36,54 @@ class Answers:
 Given = Mapping[str, str]
 
 
+Vendor = Annotated[str, typer.Argument(metavar="VENDOR", help="`salesforce`, `files`, or another connector's name.")]
+Place = Annotated[
+    str | None, typer.Argument(metavar="[PATH]", help="For `files`: the file, folder or archive to read.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="What to call the connection. Default: the vendor's name, or the file's."
+    ),
+]
+Method = Annotated[
+    str | None, typer.Option("--auth", metavar="KIND", help="The way to sign in, where the vendor has several.")
+]
+Pairs = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given several times.")
+]
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=WHERE",
+        help="Where a secret is: @FILE, env:VARIABLE, or - for stdin. Values themselves are refused: others could see them "
+        "in the list of processes.",
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="Talk to a sandbox at this address instead.")
+]
+
+
 def connect(
     session: Session,
-    vendor: Annotated[str, typer.Argument(metavar="VENDOR", help="`salesforce`, `files`, or another connector's name.")],
-    path: Annotated[
-        str | None, typer.Argument(metavar="[PATH]", help="For `files`: the file, folder or archive to read.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What to call the connection. Default: the vendor's name.")
-    ] = None,
-    auth: Annotated[
-        str | None, typer.Option("--auth", metavar="KIND", help="The way to sign in, where the vendor has several.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given several times.")
-    ] = None,
-    secrets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--secret",
-            metavar="NAME=WHERE",
-            help="Where a secret is: @FILE, env:VARIABLE, or - for stdin. Values themselves are refused: others could "
-            "see them in the list of processes.",
-        ),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option("--base-url", metavar="URL", help="Talk to a sandbox at this address instead.")
-    ] = None,
+    vendor: Vendor,
+    path: Place = None,
+    name: Name = None,
+    auth: Method = None,
+    settings: Pairs = None,
+    secrets: Secrets = None,
+    base_url: BaseUrl = None,
 ) -> None:
     """Connect a vendor or a folder of files. What is missing is asked for; nothing is stored unless signing in works.
 
     A connection of the same name and account is connected anew: same id, new credentials.
     """
+    from bootstrap.connecting import sign_in, store_connection
+    from cli.sources import free_name
+    from connectors.kit import registry
+
     kind = registry.load(vendor)
     given = {**_from_environment(kind.manifest), **parse_settings(settings or []), **read_secrets(secrets or [])}
     if path is not None:
@@ -79,19 +94,21 @@ def connect(
     remember(answers.credentials.values())
     session.out.say(f"Signing in to {kind.manifest.label} …")
     account, credentials = sign_in(vendor, answers.settings, answers.credentials, base_url)
+    default_name = free_name(Path(path).resolve().name, set()) if path else vendor
     stored = store_connection(
-        session.hub, vendor=vendor, name=name or _default_name(vendor, path), settings=answers.settings,
-        secrets=credentials, account=account, base_url=base_url,
-    )  # fmt: skip
+        session.hub,
+        vendor=vendor,
+        name=name or default_name,
+        settings=answers.settings,
+        secrets=credentials,
+        account=account,
+        base_url=base_url,
+    )
     session.out.result(
         {**to_plain(stored), "display_name": account.display_name},
         table(("connection", "account"), [(stored.name, account.display_name or account.remote_account)]),
     )
     session.out.say(f"Next: [bold]syncline migrate audit {stored.name}[/bold]")
-
-
-def _default_name(vendor: str, path: str | None) -> str:
-    return vendor if path is None else free_name(Path(path).resolve().name, set())
 
 
 # ---------------------------------------------------------------- what was given
@@ -131,7 +148,9 @@ def _read_secret(name: str, where: str) -> str:
         try:
             return Path(where[1:]).expanduser().read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise ConfigurationError(f"The file for {name} cannot be read.", remedy="Check its path and permissions.") from None
+            raise ConfigurationError(
+                f"The file for {name} cannot be read.", remedy="Check its path and permissions."
+            ) from None
     raise typer.BadParameter(
         f"{name}: say where the secret is (@FILE, env:VARIABLE or -), not what it is; others can see command lines",
         param_hint="--secret",
@@ -159,8 +178,12 @@ def choose_method(manifest: Manifest, given: Given, auth: str | None) -> AuthMet
             if method.kind.value == auth:
                 return method
         kinds = ", ".join(m.kind.value for m in manifest.auth)
-        raise ConfigurationError(f"{manifest.label} has no way to sign in called {auth}.", remedy=f"There are: {kinds}.")
-    complete = [m for m in manifest.auth if all(s.name in given or s.default is not None for s in m.settings if s.required)]
+        raise ConfigurationError(
+            f"{manifest.label} has no way to sign in called {auth}.", remedy=f"There are: {kinds}."
+        )
+    complete = [
+        m for m in manifest.auth if all(s.name in given or s.default is not None for s in m.settings if s.required)
+    ]
     return max(complete or manifest.auth, key=lambda m: sum(s.name in given for s in m.settings))
 
 
@@ -186,7 +209,8 @@ def _refuse_unknown(manifest: Manifest, given: Given) -> None:
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ConfigurationError(
-            f"{manifest.label} has no setting called {', '.join(unknown)}.", remedy=f"There are: {', '.join(known) or 'none'}."
+            f"{manifest.label} has no setting called {', '.join(unknown)}.",
+            remedy=f"There are: {', '.join(known) or 'none'}.",
         )
 
 

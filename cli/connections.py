@@ -28,8 +28,8 @@ def list_connections(session: Session) -> None:
     session.out.result(known, shown if known else "Nothing is connected yet. Begin with: syncline connect salesforce")
 
 
-@command(app)
-def test(
+@command(app, "test")
+def try_connections(
     session: Session, name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Default: all of them.")] = None
 ) -> None:
     """Sign in to a connection, or to each of them, and say how it went."""
@@ -50,7 +50,8 @@ def test(
         except SynclineError as error:
             outcomes.append({"name": connection.name, "ok": False, "message": str(error), "code": error.code})
     session.out.result(
-        outcomes, table(("name", "signs in", "account or problem"), [(o["name"], o["ok"], o["message"]) for o in outcomes])
+        outcomes,
+        table(("name", "signs in", "account or problem"), [(o["name"], o["ok"], o["message"]) for o in outcomes]),
     )
     if not all(o["ok"] for o in outcomes):
         raise typer.Exit(DIFFERENCES)

@@ -16,7 +16,11 @@ def upgrade(session: Session) -> None:
     before = session.hub.revision()
     session.hub.upgrade()
     after = session.hub.revision()
-    text = f"The schema is at {after}." if before == after else f"Upgraded the schema from {before or 'nothing'} to {after}."
+    text = (
+        f"The schema is at {after}."
+        if before == after
+        else f"Upgraded the schema from {before or 'nothing'} to {after}."
+    )
     session.out.result({"before": before, "revision": after}, text)
 
 

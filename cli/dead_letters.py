@@ -18,7 +18,9 @@ def list_letters(
     source: Annotated[
         str | None, typer.Option("--source", metavar="SOURCE", help="Only those of this connection.")
     ] = None,
-    object_name: Annotated[str | None, typer.Option("--object", metavar="NAME", help="Only those of this object.")] = None,
+    object_name: Annotated[
+        str | None, typer.Option("--object", metavar="NAME", help="Only those of this object.")
+    ] = None,
     code: Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those of this cause.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")] = 50,
     payload: Annotated[

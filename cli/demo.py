@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -17,6 +19,10 @@ from cli.exits import DIFFERENCES
 from cli.progress import ProgressView
 from cli.sandbox_process import SandboxProcess
 from cli.session import Session
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from migration.service import RunResult
 
 CONNECTION = "demo-salesforce"
 
@@ -25,7 +31,7 @@ CONNECTION = "demo-salesforce"
 class Finished:
     """How the demo ended. ``missing`` says in words what is not as it should be; empty means that all is well."""
 
-    certificate: Any
+    outcome: RunResult
     page: Path
     resumed: bool
     missing: tuple[str, ...]
@@ -37,7 +43,7 @@ class Finished:
             "missing": list(self.missing),
             "resumed": self.resumed,
             "page": str(self.page),
-            "certificate": self.certificate.to_json(),
+            "run": self.outcome.to_json(),
         }
 
 
@@ -53,7 +59,9 @@ def demo(
     on where it was interrupted, or finds nothing to do.
     """
     out = session.out
-    out.say("[bold]Syncline demo[/bold]: a sandbox Salesforce org moves into the canonical store. Ctrl-C stops everything.")
+    out.say(
+        "[bold]Syncline demo[/bold]: a sandbox Salesforce org moves into the canonical store. Ctrl-C stops everything."
+    )
     settings = demo_settings(session.settings)
     inner = Session(session.as_json, settings.home, str(settings.tenant), given=settings)
     with ExitStack() as stack:
@@ -90,37 +98,90 @@ def _start_sandbox(inner: Session, stack: ExitStack, contacts: int, seed: int) -
     return sandbox
 
 
-def _migrate(inner: Session, sandbox: SandboxProcess) -> Finished:
-    from bootstrap.connecting import connect_again_or_new
+def _connect(inner: Session, sandbox: SandboxProcess) -> UUID:
+    """Connect the sandbox org: the first time as a new connection, later as the same one at its new address."""
+    from bootstrap.connecting import sign_in, store_connection
+    from sandbox.salesforce.auth import Credentials
 
-    out, migrations = inner.out, inner.hub.migrations
-    connection_id = connect_again_or_new(inner.hub, CONNECTION, sandbox.url)
-    interrupted = [r for r in migrations.status(None) if r.resumable]
-    with ProgressView(out.status) as view:
-        if interrupted:
-            out.say("[dim]3/5[/dim] An earlier run was interrupted")
-            out.say("[dim]4/5[/dim] Going on with it")
-            outcome = migrations.resume(interrupted[0].id, on_progress=view)
-        else:
-            out.say("[dim]3/5[/dim] Audit and plan (a person would read, edit and approve it; the demo approves it as it is)")
-            plan = migrations.plan(connection_id, on_progress=view).approve()
-            out.say("[dim]4/5[/dim] Migrate")
-            outcome = migrations.run(connection_id, plan, on_progress=view)
-    out.say("[dim]5/5[/dim] Certificate")
+    known = Credentials()
+    secrets = {
+        "auth": "password",
+        "username": known.username,
+        "password": known.password,
+        "security_token": known.security_token,
+    }
+    account, secrets_now = sign_in("salesforce", {}, secrets, sandbox.url)
+    stored = store_connection(
+        inner.hub,
+        vendor="salesforce",
+        name=CONNECTION,
+        settings={},
+        secrets=secrets_now,
+        account=account,
+        base_url=sandbox.url,
+    )
+    return stored.id
+
+
+def _migrate(inner: Session, sandbox: SandboxProcess) -> Finished:
+    migrations = inner.hub.migrations
+    connection_id = _connect(inner, sandbox)
+    interrupted = [s for s in migrations.status() if s.run.kind == "run" and s.state in ("interrupted", "failed")]
+    with ProgressView(inner.out.status) as view:
+        outcome = _resume(inner, interrupted[0].run.id, view) if interrupted else _run(inner, connection_id, view)
+    inner.out.say("[dim]5/5[/dim] Certificate")
     page = inner.settings.home / "certificate.html"
-    show.write_html(outcome.certificate, page)
-    return Finished(outcome.certificate, page, bool(interrupted), tuple(show.missing(outcome)))
+    if outcome.certificate is not None:
+        show.write_text(outcome.certificate.to_html(), page)
+    return Finished(outcome, page, bool(interrupted), tuple(problems(outcome)))
+
+
+def _run(inner: Session, connection_id: UUID, view: ProgressView) -> RunResult:
+    from bootstrap.planning import plan_source
+
+    inner.out.say("[dim]3/5[/dim] Audit and plan (a person would read and edit the plan; the demo approves it as it is)")
+    plan = plan_source(inner.hub, connection_id, None, view).approve()
+    (inner.settings.home / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
+    inner.out.say("[dim]4/5[/dim] Migrate")
+    return inner.hub.migrations.run(connection_id, plan, view)
+
+
+def _resume(inner: Session, run_id: UUID, view: ProgressView) -> RunResult:
+    """Go on with an interrupted run. An interrupted undo is finished first, and then there is nothing to certify."""
+    inner.out.say("[dim]3/5[/dim] An earlier run was interrupted, so its plan stands")
+    inner.out.say("[dim]4/5[/dim] Going on with it")
+    from migration.undo import UndoResult
+
+    outcome = inner.hub.migrations.resume(run_id, view)
+    if isinstance(outcome, UndoResult):
+        raise ConfigurationError("An interrupted undo of the demo is finished now.", remedy="Run the demo again.")
+    return outcome
+
+
+def problems(outcome: RunResult) -> Iterator[str]:
+    """What is not as it should be after a run, in words."""
+    for name, row in outcome.ledgers.items():
+        if not row.adds_up:
+            yield f"{name}: {row.source:,} records listed, but {row.decided:,} accounted for."
+        if row.pending:
+            yield f"{name}: {row.pending:,} references still wait for their other end."
+    if outcome.certificate is None:
+        yield "There is no certificate."
+    elif not outcome.certificate.ok:
+        yield outcome.certificate.verdict
 
 
 def _shown(inner: Session, finished: Finished) -> list[Any]:
     home = inner.settings.home
+    run_id = finished.outcome.run_id
     return [
-        *show.certificate(finished.certificate),
+        *show.run(finished.outcome),
         *(f"[red]Not as it should be:[/red] {problem}" for problem in finished.missing),
         f"\nThe certificate as a page:  {finished.page}",
+        f"The plan it followed:       {home / 'plan.toml'}",
         f"The runs:                   syncline migrate status --home {home}",
         f"Records set aside:          syncline dead-letters list --home {home}",
-        f"Take it all back:           syncline migrate undo RUN --home {home}",
+        f"Take it all back:           syncline migrate undo {run_id} --home {home}",
     ]
 
 

@@ -30,7 +30,7 @@ class Finding:
 def doctor(session: Session) -> None:
     """Check Python, home folder, disk, database, isolation of tenants, keys and connectors, and say what to do."""
     findings = list(_findings(session))
-    rows = [("ok" if f.ok else "[x]", f.check, f.found, f.fix) for f in findings]
+    rows = [("ok" if f.ok else "[x]", f.check, f.found, "" if f.ok else f.fix) for f in findings]
     session.out.result(findings, table(("", "check", "found", "what to do"), rows))
     if not all(f.ok for f in findings):
         raise typer.Exit(DIFFERENCES)
@@ -43,7 +43,9 @@ def _findings(session: Session) -> Iterator[Finding]:
     if not home.ok:
         return
     yield _disk(session)
-    database = _attempt("database", lambda: f"{session.hub.address()}, schema {session.hub.revision() or 'not made yet'}")
+    database = _attempt(
+        "database", lambda: f"{session.hub.address()}, schema {session.hub.revision() or 'not made yet'}"
+    )
     yield database
     if database.ok:
         yield _attempt("isolation of tenants", lambda: _isolation(session))
@@ -67,7 +69,7 @@ def _disk(session: Session) -> Finding:
 
 def _isolation(session: Session) -> str:
     session.hub.db.assert_safe()
-    return "row-level security is forced on every table"
+    return f"revision {session.hub.revision()}, row-level security forced on every table"
 
 
 def _connectors() -> Iterator[Finding]:
@@ -75,5 +77,8 @@ def _connectors() -> Iterator[Finding]:
 
     for info in registry.available():
         yield Finding(
-            f"connector {info.name}", info.error is None, info.error or f"{info.label} ({info.origin})", "Mend or reinstall it."
+            f"connector {info.name}",
+            info.error is None,
+            info.error or f"{info.label} ({info.origin})",
+            "Mend or reinstall it.",
         )

@@ -18,7 +18,8 @@ from cli import connect, connections, db, dead_letters, demo, doctor, keys, migr
 from cli.exits import BUG
 from cli.session import HomeOption, JsonOption, Session, TenantOption, command
 from domain.errors import SynclineError
-from sandbox.cli import app as sandbox_app
+
+sandbox_app = typer.Typer()
 
 app = typer.Typer(
     name="syncline",

@@ -17,7 +17,12 @@ from cli.session import Session, command
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from migration.plan_model import Plan
+    from migration.service import RunResult
+    from migration.undo import UndoResult
     from storage.connections import StoredConnection
+
+_RUNS_SEARCHED = 1_000
 
 app = typer.Typer(
     help="Move a CRM, or a folder of exported files, into the canonical store.",
@@ -34,6 +39,15 @@ PlanFile = Annotated[
 RunId = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run's id, or its first characters. Default: the latest run.")
 ]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records of each object.")
+]
+Sample = Annotated[
+    str | None, typer.Option("--sample", metavar="PERCENT", help="Only a share of the records, connected ones, such as 10%.")
+]
+WithCertificate = Annotated[
+    bool, typer.Option("--certificate/--no-certificate", help="Compare everything afterwards, field by field.")
+]
 Objects = Annotated[
     list[str] | None, typer.Option("--object", metavar="NAME", help="Only this object; may be given several times.")
 ]
@@ -42,9 +56,11 @@ Objects = Annotated[
 @command(app)
 def audit(session: Session, source: Source, objects: Objects = None) -> None:
     """Look at everything in the source: objects, counts, fill rates, duplicates, orphans, time to migrate. Writes nothing."""
+    from bootstrap.planning import audit_source
+
     connection = _open(session, source)
     with _watched(session) as on_progress:
-        found = session.hub.migrations.audit(connection.id, objects=objects or None, on_progress=on_progress)
+        found = audit_source(session.hub, connection.id, objects or None, on_progress)
     session.out.result(found, *show.audit(found))
     session.out.say(f"Next: [bold]syncline migrate plan {source}[/bold]")
 
@@ -61,14 +77,15 @@ def plan(
     objects: Objects = None,
 ) -> None:
     """Propose how everything maps, as a file that a person edits and approves."""
+    from bootstrap.planning import plan_source
     from cli import plans
 
     connection = _open(session, source)
     path = out or plans.default_path(connection.name)
-    if path.exists() and not overwrite:
+    if not overwrite:
         plans.refuse_overwriting(path)
     with _watched(session) as on_progress:
-        proposal = session.hub.migrations.plan(connection.id, objects=objects or None, on_progress=on_progress)
+        proposal = plan_source(session.hub, connection.id, objects or None, on_progress)
     if approve:
         proposal = proposal.approve()
     plans.write_plan(proposal, path, overwrite=overwrite)
@@ -97,21 +114,15 @@ def dry_run(
     session: Session,
     source: Source,
     plan_file: PlanFile = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records of each object.")
-    ] = None,
-    sample: Annotated[
-        str | None, typer.Option("--sample", metavar="PERCENT", help="A share of connected records, such as 10%.")
-    ] = None,
+    limit: Limit = None,
+    sample: Sample = None,
 ) -> None:
     """Plan every record as a run would, and write none: what would be created, updated, merged, rejected, and why."""
+    share = percent(sample)
     connection = _open(session, source)
     chosen = _plan_of(connection, plan_file)
-    share = None if sample is None else percent(sample)
     with _watched(session) as on_progress:
-        outcome = session.hub.migrations.dry_run(
-            connection.id, chosen, limit=limit, sample=share, on_progress=on_progress
-        )
+        outcome = session.hub.migrations.dry_run(connection.id, chosen, on_progress, limit=limit, percent=share)
     session.out.result(outcome, *show.dry_run(outcome))
 
 
@@ -120,29 +131,35 @@ def run(
     session: Session,
     source: Source,
     plan_file: PlanFile = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    certificate: WithCertificate = True,
 ) -> None:
     """Migrate by an approved plan. Can be stopped and resumed at any moment; running again changes nothing."""
+    share = percent(sample)
     connection = _open(session, source)
     chosen = _plan_of(connection, plan_file)
-    with _watched(session, resumable=True) as on_progress:
-        outcome = session.hub.migrations.run(connection.id, chosen, on_progress=on_progress)
+    with _watched(session, go_on="syncline migrate resume") as on_progress:
+        outcome = session.hub.migrations.run(
+            connection.id, chosen, on_progress, limit=limit, percent=share, certificate=certificate
+        )
     _finish(session, outcome)
 
 
 @command(app)
-def resume(session: Session, run_id: RunId = None) -> None:
-    """Go on with a run that was interrupted. It ends as if it had never stopped."""
-    chosen = _run_id(session, run_id)
-    with _watched(session, resumable=True) as on_progress:
-        outcome = session.hub.migrations.resume(chosen, on_progress=on_progress)
+def resume(session: Session, run_id: RunId = None, certificate: WithCertificate = True) -> None:
+    """Go on with a run, or an undo, that was interrupted. It ends as if it had never stopped."""
+    chosen = _run_id(session, run_id) if run_id else None
+    with _watched(session, go_on="syncline migrate resume") as on_progress:
+        outcome = session.hub.migrations.resume(chosen, on_progress, certificate=certificate)
     _finish(session, outcome)
 
 
 @command(app)
 def status(session: Session, run_id: RunId = None) -> None:
     """Show runs and how far each has come."""
-    runs = session.hub.migrations.status(_run_id(session, run_id) if run_id else None)
-    session.out.result(runs, *show.runs(runs))
+    found = session.hub.migrations.status(_run_id(session, run_id) if run_id else None)
+    session.out.result(found, *show.runs(found))
 
 
 @command(app)
@@ -154,12 +171,12 @@ def report(
     ] = None,
 ) -> None:
     """The reconciliation certificate: is everything of the source accounted for, record by record, field by field?"""
-    certificate = session.hub.migrations.report(_run_id(session, run_id))
+    found = session.hub.migrations.report(_run_id(session, run_id) if run_id else None)
     if html is not None:
-        show.write_html(certificate, html)
+        show.write_text(found.to_html(), html)
         session.out.say(f"Written to [bold]{html}[/bold].")
-    session.out.result(certificate, *show.certificate(certificate))
-    if not certificate.ok:
+    session.out.result(found, *show.certificate(found))
+    if not found.ok:
         raise typer.Exit(DIFFERENCES)
 
 
@@ -167,8 +184,9 @@ def report(
 def undo(
     session: Session,
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or its first characters.")],
-    stage: Annotated[
-        str | None, typer.Option("--stage", metavar="STAGE", help="Only this stage, such as `transactions`.")
+    stages: Annotated[
+        list[str] | None,
+        typer.Option("--stage", metavar="STAGE", help="Only this stage or object, such as `transactions` or `Contact`."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also undo records that somebody edited since the run.")
@@ -177,12 +195,11 @@ def undo(
 ) -> None:
     """Take a run back: remove what it created, restore what it changed. Records edited since are kept, and listed."""
     chosen = _run_id(session, run_id)
-    _confirm(f"Undo {'stage ' + stage if stage else 'the whole run'} {chosen}?", yes)
-    with _watched(session, hint=f"syncline migrate undo {chosen}") as on_progress:
-        outcome = session.hub.migrations.undo(chosen, stage=stage, force=force, on_progress=on_progress)
-    session.out.result(outcome, *show.undo(outcome))
-    if show.conflicts(outcome):
-        raise typer.Exit(DIFFERENCES)
+    if not yes:
+        typer.confirm(f"Undo {', '.join(stages) if stages else 'the whole run'} {chosen}?", abort=True, err=True)
+    with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
+        outcome = session.hub.migrations.undo(chosen, objects=stages or None, force=force, on_progress=on_progress)
+    _finish(session, outcome)
 
 
 # ---------------------------------------------------------------- helpers
@@ -195,14 +212,16 @@ def _open(session: Session, source: str) -> StoredConnection:
     return resolve_source(session, source)
 
 
-def _plan_of(connection: StoredConnection, file: Path | None) -> Any:
+def _plan_of(connection: StoredConnection, file: Path | None) -> Plan:
     from cli import plans
 
     return plans.read_plan(file or plans.default_path(connection.name))
 
 
-def percent(text: str) -> float:
+def percent(text: str | None) -> float | None:
     """``10%`` or ``10`` as 10.0. Raises a usage error outside 0–100."""
+    if text is None:
+        return None
     try:
         value = float(text.strip().removesuffix("%"))
     except ValueError:
@@ -212,36 +231,41 @@ def percent(text: str) -> float:
     return value
 
 
-def _run_id(session: Session, text: str | None) -> UUID:
-    """The run that ``text`` begins, or the latest. Raises ConfigurationError for none or several."""
-    known = session.hub.migrations.status(None)
-    matching = [r for r in known if text is None or str(r.id).startswith(text.lower())]
+def _run_id(session: Session, text: str) -> UUID:
+    """The run whose id begins with ``text``. Raises ConfigurationError for none or several."""
+    known = [s.run.id for s in session.hub.migrations.status(limit=_RUNS_SEARCHED)]
+    matching = [i for i in known if str(i).startswith(text.lower())]
     if not matching:
-        what = f"There is no run {text}." if text else "There is no run yet."
-        raise ConfigurationError(what, remedy="`syncline migrate status` lists them.", code="no_such_run")
-    if text is not None and len(matching) > 1:
-        raise ConfigurationError(f"{text} begins the ids of {len(matching)} runs.", remedy="Give more characters.")
-    return matching[0].id
-
-
-def _confirm(question: str, yes: bool) -> None:
-    if not yes:
-        typer.confirm(question, abort=True, err=True)
+        raise ConfigurationError(
+            f"There is no run {text}.", remedy="`syncline migrate status` lists them.", code="no_such_run"
+        )
+    if len(matching) > 1:
+        raise ConfigurationError(
+            f"{text} begins the ids of {len(matching)} runs.", remedy="Give more characters.", code="no_such_run"
+        )
+    return matching[0]
 
 
 @contextmanager
-def _watched(session: Session, *, resumable: bool = False, hint: str = "") -> Iterator[Callable[[Any], None]]:
+def _watched(session: Session, *, go_on: str = "") -> Iterator[Callable[[Any], None]]:
     """Progress on stderr; after Ctrl-C, a sentence on how to go on."""
     try:
         with ProgressView(session.out.status) as view:
             yield view
     except KeyboardInterrupt:
-        go_on = "syncline migrate resume" if resumable else hint
         session.out.say("Stopped." + (f" What is done is kept. Go on with: [bold]{go_on}[/bold]" if go_on else ""))
         raise
 
 
-def _finish(session: Session, outcome: Any) -> None:
-    session.out.result(outcome, *show.run(outcome))
-    if not outcome.certificate.ok:
+def _finish(session: Session, outcome: RunResult | UndoResult) -> None:
+    """Show how a run or an undo ended, and leave with the exit code of that."""
+    from migration.undo import UndoResult
+
+    if isinstance(outcome, UndoResult):
+        session.out.result(outcome, *show.undo(outcome))
+        fine = not outcome.kept_total
+    else:
+        session.out.result(outcome, *show.run(outcome))
+        fine = outcome.certificate is None or outcome.certificate.ok
+    if not fine:
         raise typer.Exit(DIFFERENCES)

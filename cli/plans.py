@@ -6,10 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from migration.plan_document import from_toml, to_toml
-from migration.plan_model import Plan
 
 from domain.errors import ConfigurationError
+from migration.plan_model import Plan
 
 
 def default_path(connection_name: str) -> Path:
@@ -29,23 +28,29 @@ def read_plan(path: Path) -> Plan:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The plan {path} cannot be read: {error}.", code="no_plan") from None
-    return from_toml(text, str(path))
+    return Plan.from_toml(text, str(path))
 
 
 def write_plan(plan: Plan, path: Path, *, overwrite: bool) -> None:
     """Write a plan file in one step. A plan that a person may have edited is not overwritten unless told so."""
-    if path.exists() and not overwrite:
-        raise ConfigurationError(
-            f"{path} exists already, and may hold somebody's choices.",
-            remedy="Give --overwrite to make it anew, or --out to write another file.",
-            code="plan_exists",
-        )
+    if not overwrite:
+        refuse_overwriting(path)
     draft = path.with_name(path.name + ".new")
     try:
-        draft.write_text(to_toml(plan), encoding="utf-8")
+        draft.write_text(plan.to_toml(), encoding="utf-8")
         os.replace(draft, path)  # noqa: PTH105  # one step
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise ConfigurationError(
             f"The plan cannot be written to {path}: {error.strerror}.", remedy="Name another place with --out."
         ) from None
+
+
+def refuse_overwriting(path: Path) -> None:
+    """Raises ConfigurationError when there is a file already."""
+    if path.exists():
+        raise ConfigurationError(
+            f"{path} exists already, and may hold somebody's choices.",
+            remedy="Give --overwrite to make it anew, or --out to write another file.",
+            code="plan_exists",
+        )

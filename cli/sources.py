@@ -13,9 +13,8 @@ from domain.ids import new_id
 from storage import connections
 
 if TYPE_CHECKING:
-    from storage.connections import StoredConnection
-
     from cli.session import Session
+    from storage.connections import StoredConnection
 
 _FILE_ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".ndjson", ".json", ".zip", ".gz")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     """A command `fail` of a tree of its own, which raises what the test puts into the list."""
     errors: list[BaseException] = []
     tree = typer.Typer(pretty_exceptions_enable=False)
@@ -36,7 +35,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
         raise errors[0]
 
     monkeypatch.setattr(module, "app", tree)
-    yield errors
+    return errors
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,9 @@ def test_ctrl_c_ends_with_130(failing: list[BaseException]) -> None:
     assert run(["fail"]) == INTERRUPTED
 
 
-@pytest.mark.parametrize("argv", [["nonsense"], ["version", "--nonsense"], ["migrate", "nonsense"], ["migrate", "audit"]])
+@pytest.mark.parametrize(
+    "argv", [["nonsense"], ["version", "--nonsense"], ["migrate", "nonsense"], ["migrate", "audit"]]
+)
 def test_wrong_command_lines(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(argv) == USAGE
     assert "Usage:" in capsys.readouterr().err

@@ -24,8 +24,8 @@ def plain() -> tuple[Console, io.StringIO]:
     return Console(file=stream, width=200), stream
 
 
-def event(done: int, *, phase: str = "load", object: str = "Contact", finished: bool = False, **more: object) -> Progress:
-    return Progress(object, phase, done, total=20_000, finished=finished, **more)  # type: ignore[arg-type]
+def event(done: int, *, phase: str = "load", of: str = "Contact", finished: bool = False, **more: object) -> Progress:
+    return Progress(of, phase, done, total=20_000, finished=finished, **more)  # type: ignore[arg-type]
 
 
 def test_first_line_comes_at_once() -> None:
@@ -54,8 +54,8 @@ def test_every_phase_ends_with_its_last_number() -> None:
         view(event(5, phase="extract"))
         view(event(20_000, phase="extract", finished=True))
         view(event(0, phase="load"))
-        view(event(7, phase="load", object="Contact"))
-        view(event(0, phase="extract", object="Lead"))
+        view(event(7, phase="load", of="Contact"))
+        view(event(0, phase="extract", of="Lead"))
     assert stream.getvalue().splitlines() == [
         "Contact: extract 0 of 20,000",
         "Contact: extract 20,000 of 20,000",
@@ -75,7 +75,7 @@ def test_nothing_is_said_when_nothing_happens() -> None:
 def test_object_names_are_not_markup() -> None:
     console, stream = plain()
     with ProgressView(console) as view:
-        view(event(0, object="[red]x[/red]"))
+        view(event(0, of="[red]x[/red]"))
     assert "[red]x[/red]: load" in stream.getvalue()
 
 
@@ -83,7 +83,7 @@ def test_terminal_gets_one_row_an_object_with_rate_time_left_and_counts() -> Non
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=160, color_system=None)
     with ProgressView(console) as view:
-        view(event(0, object="Account"))
+        view(event(0, of="Account"))
         view(event(5_000, rate=2_500.0, counts={"created": 4_900, "merged": 100, "rejected": 0}))
     shown = stream.getvalue()
     assert "Account" in shown
