@@ -11,7 +11,7 @@ APP_ROLE = "syncline_app"
 
 def ensure_app_role(connection: psycopg.Connection) -> None:
     """Create the group role unless it exists, and let the current user act as it (not a matter of course below superuser)."""
-    _create_role(connection, sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(APP_ROLE)))
+    _create_role(connection, APP_ROLE, "NOLOGIN")
     row = connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", [APP_ROLE]).fetchone()
     if row is None or not row[0]:
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(APP_ROLE)))
@@ -21,15 +21,16 @@ def ensure_login(connection: psycopg.Connection, name: str, password: str) -> No
     """Create or mend a login that acts as the group role; ``password`` replaces what it had."""
     ensure_app_role(connection)
     login = sql.Identifier(name)
-    _create_role(connection, sql.SQL("CREATE ROLE {} LOGIN").format(login))
+    _create_role(connection, name, "LOGIN")
     connection.execute(sql.SQL("ALTER ROLE {} LOGIN INHERIT PASSWORD {}").format(login, sql.Literal(password)))
     connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(APP_ROLE), login))
 
 
-def _create_role(connection: psycopg.Connection, statement: sql.Composed) -> None:
+def _create_role(connection: psycopg.Connection, name: str, options: str) -> None:
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+        return
     # Roles belong to the whole server, so two databases may be set up at once: whoever comes second is content.
-    connection.execute(
-        sql.SQL("DO $do$ BEGIN {}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$").format(
-            statement
-        )
+    statement = (
+        "DO $do$ BEGIN CREATE ROLE {} {}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$"
     )
+    connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.SQL(options)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -36,8 +37,8 @@ def upgrade(admin_url: str, revision: str = "head", *, scripts: str = "storage:r
             ensure_app_role(driver_connection(conn))
             config.attributes["connection"] = conn
             command.upgrade(config, revision)
-    except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) != "42501":
+    except (ProgrammingError, psycopg.ProgrammingError) as error:
+        if getattr(getattr(error, "orig", error), "sqlstate", None) != "42501":
             raise
         raise ConfigurationError(
             "The database user may not create roles or tables.",

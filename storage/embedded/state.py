@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,8 +23,8 @@ DATABASE = "syncline"
 class ServerUrls:
     """``admin`` owns the schema and may upgrade it; ``app`` is bound by row-level security. Both name the same database."""
 
-    admin: str
-    app: str
+    admin: str = field(repr=False)  # with the password
+    app: str = field(repr=False)
 
     def for_database(self, name: str) -> ServerUrls:
         """The same server and roles, another database."""
@@ -38,8 +38,8 @@ class State:
     cluster: str
     place: str
     port: int
-    admin_password: str
-    app_password: str
+    admin_password: str = field(repr=False)
+    app_password: str = field(repr=False)
     ready: bool = False
 
     @property
