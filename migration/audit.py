@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from connectors.kit.contract import Connector, ReadRequest, SupportsCount
 from domain.entities import ENTITIES
 from domain.errors import ConfigurationError, RecordRejectedError
 from domain.records import Catalog, MappedBatch, ObjectSchema
+from mappings.compile import Lens
 from migration.audit_model import Audit, ObjectAudit, SourceStage, SourceUser, UnreadObject
 from migration.audit_sketch import Budget, HashSample
 from migration.audit_tally import IdKey, ObjectTally, plain_id, salesforce_id
 from migration.estimate import estimate
-
-if TYPE_CHECKING:
-    from mappings.compile import Lens
+from migration.progress import Meter, OnProgress, silent
 
 SAMPLE_RECORDS = 2_000
 """Records read of each object by an audit that is not exact."""
@@ -31,21 +30,6 @@ class LensSource(Protocol):
     """Says how an object would be mapped, so that duplicates are found on normalised values; None: not at all."""
 
     def __call__(self, schema: ObjectSchema, /) -> Lens | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class AuditProgress:
-    """How far the audit is with one object. ``total`` is None where the source doesn't tell; ``rate``: records a second."""
-
-    object: str
-    done: int
-    total: int | None
-    rate: float
-    phase: str = "audit"
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-
-OnProgress = Callable[[AuditProgress], None]
 
 
 @dataclass(slots=True)
@@ -75,7 +59,7 @@ class _Auditor:
     def __init__(self, connector: Connector, lenses: LensSource, on_progress: OnProgress | None, exact: bool) -> None:
         self._connector = connector
         self._lenses = lenses
-        self._report = on_progress or (lambda _: None)
+        self._report = on_progress or silent
         self._exact = exact
         self._budget = Budget()
         self.kept = _Kept()
@@ -109,7 +93,7 @@ class _Auditor:
         tally = ObjectTally(schema, self._budget, entity.match_keys if entity else (), _id_key(self._connector, schema))
         limit = None if self._exact else SAMPLE_RECORDS
         started = time.monotonic()
-        self._report(AuditProgress(schema.name, 0, expected, 0.0))
+        meter = Meter(self._report, schema.name, "audit", expected)
         complete = False
         for page in self._connector.read(ReadRequest(schema.name, expected_count=expected, limit=limit)):
             tally.add(page)
@@ -118,7 +102,8 @@ class _Auditor:
                 tally.add_mapped(batch)
                 self.kept.keep(batch)
             complete = page.last
-            self._report(AuditProgress(schema.name, tally.records, expected, _rate(tally.records, started)))
+            meter.add(len(page), rejected=len(page.rejects))
+        meter.finish()
         sampled = not complete or (limit is not None and tally.records >= limit)
         return _Read(tally, lens.entity if lens else None, expected, sampled, time.monotonic() - started)
 
@@ -185,10 +170,6 @@ def _object_audit(connector: Connector, read: _Read, known: Mapping[str, HashSam
 def _id_key(connector: Connector, schema: ObjectSchema) -> IdKey:
     dialect = schema.attributes.get("dialect") or connector.manifest.name
     return salesforce_id if dialect == "salesforce" else plain_id
-
-
-def _rate(records: int, started: float) -> float:
-    return records / max(time.monotonic() - started, 1e-6)
 
 
 def _column(batch: MappedBatch, name: str) -> list[Any]:

@@ -17,16 +17,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from domain.entities import Kind
 from domain.errors import PlanChangedError
 from domain.records import Catalog
-
-if TYPE_CHECKING:
-    from mappings.compile import Lens, MappingContext
-    from mappings.spec import MappingSpec
+from mappings.compile import Lens, compile_spec
+from mappings.context import MappingContext
+from mappings.spec import MappingSpec
 
 
 class Phase(IntEnum):
@@ -89,7 +88,8 @@ class PlannedObject:
 
     ``entity`` is a canonical entity or ``association``. ``spec`` is the effective mapping: shipped or inline one, plus
     ``override``, plus the choices of ``fields``. ``mapping`` names where it comes from: ``vendor/object`` of a shipped
-    mapping, or ``inline``. ``match_rules``: each a tuple of canonical fields; records that agree on all of them, none
+    mapping, or ``inline``, whose text is ``base_text``. ``aliases``: what this source calls the objects that the mapping
+    names. ``match_rules``: each a tuple of canonical fields; records that agree on all of them, none
     blank, are the same. ``blank_fill``: the survivor takes what it lacks from the merged ones.
     """
 
@@ -105,6 +105,8 @@ class PlannedObject:
     mapping: str = "inline"
     override: str = ""
     label: str = ""
+    base_text: str = ""
+    aliases: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +222,36 @@ class Plan:
                 return planned
         raise KeyError(name)
 
+    def to_toml(self) -> str:
+        """The plan as a commented file for a person; see `plan_document`."""
+        from migration.plan_document import to_toml
+
+        return to_toml(self)
+
+    @staticmethod
+    def from_toml(text: str, filename: str) -> Plan:
+        """The plan of a file. Raises PlanFileError naming file, line and field."""
+        from migration.plan_document import from_toml
+
+        return from_toml(text, filename)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan's document as JSON values, for storing with the run."""
+        from migration.plan_document import to_document
+
+        document = to_document(self)
+        head = document["plan"]
+        return document | {"plan": {k: v.isoformat() if isinstance(v, datetime) else v for k, v in head.items()}}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Plan:
+        """The plan that `to_json` gave. Raises PlanFileError."""
+        from migration.plan_document import from_document
+
+        return from_document(data)
+
     def lenses(self, catalog: Catalog) -> dict[str, Lens]:
         """The compiled mapping of every migrated object. Raises MappingSpecError, PlanChangedError (object gone)."""
-        from mappings.compile import compile_spec
-
         result: dict[str, Lens] = {}
         for planned in self.objects:
             schema = catalog.objects.get(planned.object)

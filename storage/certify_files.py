@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
 
-from storage.certify import LANDED, Finding, Findings, Scope, staged, target
+from storage.certify import LANDED, Finding, Findings, Scope, action, staged, target
 from storage.tables import blob, blob_part
 
 
@@ -34,7 +34,7 @@ def _recomputed(connection: Connection, scope: Scope) -> Iterator[tuple[str, _Co
     wanted = (
         select(h.sha256)
         .select_from(scope.stage.join(scope.hub, and_(h.tenant_id == s.tenant_id, h.id == target(scope))))
-        .where(staged(scope), s.action.in_(LANDED), h.sha256.is_not(None))
+        .where(staged(scope), action(scope).in_(LANDED), h.sha256.is_not(None))
     )
     query = (
         select(blob_part.c.sha256, blob_part.c.content)
@@ -63,7 +63,7 @@ def _attachments(connection: Connection, scope: Scope) -> Iterator[Row[*tuple[An
         s.vendor_id, h.id, h.sha256, h.size_bytes, s.size_bytes.label("told_bytes"), s.sha256.label("told_sha256"),
         blob.c.size_bytes.label("filed_bytes"),
     ).select_from(joined)  # fmt: skip
-    query = query.where(staged(scope), s.action.in_(LANDED)).order_by(s.seq)
+    query = query.where(staged(scope), action(scope).in_(LANDED)).order_by(s.seq)
     yield from connection.execute(query.execution_options(stream_results=True, yield_per=2_000))
 
 

@@ -2,7 +2,8 @@
 
 A staged reference is a vendor id. It is *resolved* when the canonical column holds the record that this id is linked to,
 *pending* when nothing is linked to it and `pending_reference` remembers it, *elsewhere* when the id belongs to a record of
-another object (one polymorphic lookup feeds several columns; only one of them is meant). Everything else is a difference.
+another object (one polymorphic lookup feeds several columns; only one of them is meant). A record that stood in the hub before
+keeps what it refers to where the other end is unknown. Everything else is a difference.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from sqlalchemy import (
 )
 
 from domain.entities import ENTITIES
-from storage.certify import BOUND, LANDED, Findings, Scope, edited_since, fetch, own_link, staged, target
+from storage.certify import BOUND, LANDED, Findings, Scope, action, edited_since, fetch, own_link, staged, target
+from storage.certify_fields import kept
 from storage.tables import association, link, pending_reference, stage_link
 
 
@@ -93,15 +95,18 @@ def _remembered(scope: Scope, vendor_id: ColumnElement[Any], field: str) -> Colu
 
 def _verdict(scope: Scope, field: str, refers_to: str, leads_to: FromClause) -> ColumnElement[Any]:
     staged_id, found = scope.stage.c[field], scope.hub.c[field]
+    stood_before = action(scope) != "created"
     known = and_(leads_to.c.entity_id.is_not(None), leads_to.c.entity == refers_to)
     return case(
         (staged_id.is_(None), "extra"),
         (and_(known, found == leads_to.c.entity_id), "resolved"),
+        (and_(stood_before, kept(scope, field)), "resolved"),
         (and_(known, found.is_(None)), "lost"),
         (known, "wrong"),
         (_remembered(scope, staged_id, field), "pending"),
-        (found.is_not(None), "wrong"),
+        (and_(found.is_not(None), ~stood_before), "wrong"),
         (_linked_anywhere(scope, staged_id), "elsewhere"),
+        (stood_before, "pending"),
         else_="lost",
     )
 
@@ -124,8 +129,8 @@ def _judged(scope: Scope, field: str, objects: Sequence[str]) -> Select[Any]:
         .select_from(joined.outerjoin(leads_to, true()))
         .where(
             staged(scope),
-            s.action.in_(LANDED),
-            or_(s[field].is_not(None), and_(s.action == "created", h[field].is_not(None))),
+            action(scope).in_(LANDED),
+            or_(s[field].is_not(None), and_(action(scope) == "created", h[field].is_not(None))),
         )
     )
 
@@ -226,7 +231,7 @@ def _junction(scope: Scope, from_objects: Sequence[str], to_objects: Sequence[st
                 end, _end_join(scope, end, s.to_id, to_objects)
             )
         )
-        .where(staged(scope), s.action.in_(BOUND))
+        .where(staged(scope), action(scope).in_(BOUND))
     )
     return _pairs(rows, start, end, s.label, (s.seq, s.vendor_id, s.from_id, s.to_id, s.label))
 
@@ -247,7 +252,7 @@ def _embedded(scope: Scope) -> Select[Any]:
         .select_from(
             scope.stage.join(stage_link, same_record).outerjoin(start, own_link(scope, start)).outerjoin(end, ends)
         )
-        .where(staged(scope), s.action.in_(BOUND))
+        .where(staged(scope), action(scope).in_(BOUND))
     )
     return _pairs(rows, start, end, p.label, (s.seq, s.vendor_id, p.vendor_id, p.label))
 
