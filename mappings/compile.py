@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -12,7 +13,7 @@ from domain.entities import Field, Kind
 from domain.records import FieldSchema, MappedBatch, ObjectSchema, PendingLink, Problem
 from mappings.context import MappingContext
 from mappings.custom import COMPOUND_REASON, EXCLUDED_TYPES, CustomColumn, jsonable, parse_format
-from mappings.model import FieldLine, MappingSpec, fields_of
+from mappings.model import FieldLine, LinkLine, MappingSpec, fields_of
 from mappings.transforms import DEFAULTS, REGISTRY, VERSION
 from mappings.transforms.base import Bound, Flaw, Settings, is_blank
 
@@ -24,7 +25,37 @@ OUT_OF_SCOPE: Final = "out_of_scope"
 
 def compile_spec(spec: MappingSpec, schema: ObjectSchema | None = None, context: MappingContext | None = None) -> Lens:
     """The lens of ``spec``. ``schema`` types the custom fields and tells which fields may be written."""
-    return Lens(spec, schema, context or MappingContext())
+    return Lens(fit_spec(spec, schema) if schema is not None else spec, schema, context or MappingContext())
+
+
+def fit_spec(spec: MappingSpec, schema: ObjectSchema) -> MappingSpec:
+    """``spec`` with source names as ``schema`` writes them.
+
+    Exports write the same column as "Create Date" or "Create date", and name the id column after the object: a name that the
+    schema lacks means the one that differs in capitals alone, and a missing id means the schema's own id field.
+    """
+    known = {f.name for f in schema.fields}
+    folded = {f.name.casefold(): f.name for f in reversed(schema.fields)}
+
+    def fit(name: str) -> str:
+        return name if name in known else folded.get(name.casefold(), name)
+
+    id_field = fit(spec.id)
+    if id_field not in known and schema.id_field in known:
+        id_field = schema.id_field
+    lines = {n: x.model_copy(update={"sources": tuple(map(fit, x.sources))}) for n, x in spec.fields.items()}
+    rename = {fit(n): alias for n, alias in spec.custom.rename.items()}
+    return spec.model_copy(
+        update={
+            "id": id_field,
+            "version": fit(spec.version) if spec.version else None,
+            "fields": lines,
+            "ignore": {fit(n): reason for n, reason in spec.ignore.items()},
+            "only": {fit(n): values for n, values in spec.only.items()},
+            "custom": spec.custom.model_copy(update={"rename": rename}),
+            "links": tuple(k.model_copy(update={"source": fit(k.source)}) for k in spec.links),
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +92,7 @@ class _Link:
     label: str
     source: str
     objects: tuple[str, ...]
+    separator: str
     bound: Bound
 
 
@@ -88,13 +120,16 @@ class Lens:
         self.context = context
         self.entity = spec.entity
         self._known: Mapping[str, FieldSchema] = {f.name: f for f in schema.fields} if schema else {}
+        self._customs: dict[str, CustomColumn] = {}
         self._id = self._bind(spec.id_via, {}, (spec.id,))
         self._lines = tuple(self._compile(name, line) for name, line in spec.fields.items())
         self._links = tuple(
-            _Link(k.label, k.source, k.objects, self._bind(k.via, k.options, (k.source,))) for k in spec.links
+            _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)))
+            for k in (*spec.links, *self._custom_lookups())
         )
+        self._readers = Counter(s for x in self._lines if x.line.reads for s in x.line.sources)
         self._constants = {name: self._constant(name, value) for name, value in spec.constants.items()}
-        self._customs: dict[str, CustomColumn] = {}
+        self._required_names = tuple(f.name for f in fields_of(spec.entity).values() if f.required)
         self.refs: Mapping[str, tuple[str, ...]] = {
             x.name: x.line.objects for x in self._lines if x.field.kind is Kind.REFERENCE and x.line.reads
         }
@@ -180,6 +215,8 @@ class Lens:
     def _flaw(self, work: _Work, line: _Line, row: int, flaw: Flaw) -> None:
         for place in flaw.keep:
             source = line.line.sources[place]
+            if not flaw.code and self._readers[source] > 1:
+                continue  # another line holds it
             work.batch.custom_fields[row][source] = jsonable(work.source[source][row])
         if not flaw.code:
             return
@@ -193,23 +230,27 @@ class Lens:
             work.refused.add((row, line.name))
 
     def _required(self, work: _Work) -> None:
-        for line in self._lines:
-            values = work.batch.columns.get(line.name, ())
-            if not line.field.required or None not in values:
+        for name in self._required_names:
+            values = work.batch.columns.get(name) or [None] * work.size
+            if None not in values:
                 continue
-            source = " or ".join(line.line.sources)
-            message = f"{self.spec.object}.{source} is blank, but {self.entity}.{line.name} is required."
+            line = self.spec.fields.get(name)
+            source = " or ".join(line.sources) if line else None
+            what = f"{self.spec.object}.{source} is blank" if line else f"Nothing of {self.spec.object} maps to {name}"
+            message = f"{what}, but {self.entity}.{name} is required."
             for row, value in enumerate(values):
-                if value is None and (row, line.name) not in work.refused:
-                    work.batch.problems.append(
-                        Problem(row, "required_missing", message, line.name, source, rejects=True)
-                    )
+                if value is None and (row, name) not in work.refused:
+                    work.batch.problems.append(Problem(row, "required_missing", message, name, source, rejects=True))
 
     def _link(self, work: _Work, link: _Link) -> None:
         for row, value in enumerate(self._read(work, link.bound, (link.source,))):
             found = value.value if value.__class__ is Flaw else value
-            if found is not None:
-                work.batch.links.append(PendingLink(row, link.label, link.objects, found))
+            if found is None:
+                continue
+            parts = found.split(link.separator) if link.separator else (found,)
+            for vendor_id in dict.fromkeys(part.strip() for part in parts):
+                if vendor_id:
+                    work.batch.links.append(PendingLink(row, link.label, link.objects, vendor_id))
 
     def _keep(self, work: _Work, name: str, custom: CustomColumn, values: Sequence[Any]) -> None:
         if not _any_value(values):
@@ -305,6 +346,15 @@ class Lens:
 
     # ------------------------------------------------------------ compiling
 
+    def _custom_lookups(self) -> list[LinkLine]:
+        """Custom lookup fields that no line names: associations, besides being kept in `custom_fields`."""
+        via = "salesforce_reference" if self.spec.id_via == "salesforce_reference" else "reference"
+        return [
+            LinkLine(label=f.name, source=f.name, objects=f.refers_to, via=via)
+            for f in self._known.values()
+            if f.kind is Kind.REFERENCE and f.custom and f.refers_to and self._custom(f.name) is not None
+        ]
+
     def _bind(
         self, via: str, options: Mapping[str, Any], sources: tuple[str, ...], line: FieldLine | None = None
     ) -> Bound:
@@ -351,7 +401,7 @@ class Lens:
 
     def _destination(self, name: str) -> str:
         targets = [f"{self.entity}.{x.name}" for x in self._lines if name in x.line.sources]
-        targets += [f"link {link.label}" for link in self._links if link.source == name]
+        targets += [f"link {link.label}" for link in self.spec.links if link.source == name]
         if name == self.spec.id:
             targets.insert(0, "vendor id")
         if name == self.spec.version and not targets:

@@ -21,6 +21,7 @@ _TYPED: Final = frozenset(
     {Kind.INTEGER, Kind.DECIMAL, Kind.BOOLEAN, Kind.DATE, Kind.TIMESTAMP, Kind.TEXT_LIST, Kind.JSON}
 )
 _PLAIN_SETTINGS: Final = Settings()
+_MARKS: Final[Mapping[str, str]] = MappingProxyType({"comma": ",", "point": "."})
 _FORMATS: Final = ("date:", "datetime:", "timestamp:", "decimal:")
 
 BASE64_REASON: Final = "file content, which is read apart from the fields"
@@ -28,11 +29,12 @@ COMPOUND_REASON: Final = "repeats the fields it is made of"
 
 
 def parse_format(field: FieldSchema | None) -> str:
-    """The format that a schema found in a column: ``%d/%m/%Y`` of the vendor type ``date:%d/%m/%Y``."""
+    """The format that a schema found in a column: ``%d/%m/%Y`` of the vendor type ``date:%d/%m/%Y``, ``,`` of ``decimal:comma``."""
     if field is not None:
         for prefix in _FORMATS:
             if field.vendor_type.startswith(prefix):
-                return field.vendor_type.removeprefix(prefix)
+                found = field.vendor_type.removeprefix(prefix)
+                return _MARKS.get(found, found)
     return ""
 
 

@@ -67,12 +67,16 @@ class FieldLine(_Frozen):
 
 
 class LinkLine(_Frozen):
-    """One ``[[links]]`` entry: a lookup that becomes an association row instead of a column."""
+    """One ``[[links]]`` entry: a lookup that becomes an association row instead of a column.
+
+    ``separator``: the source lists several ids, with this between them.
+    """
 
     label: str
     source: str
     objects: tuple[str, ...] = ("*",)
     via: str = "reference"
+    separator: str = ""
     options: Mapping[str, Any] = Field(default_factory=dict)
 
 

@@ -20,7 +20,7 @@ Raw = dict[str, Any]
 SECTIONS: Final = ("spec", "fields", "association", "constants", "ignore", "only", "custom", "links")
 _HEAD: Final = ("vendor", "object", "entity", "id", "id_via", "version")
 _LINE: Final = ("from", "via", "direction", "on_error", "values", "blank", "default", "objects")
-_LINK: Final = ("label", "from", "objects", "via")
+_LINK: Final = ("label", "from", "objects", "via", "separator")
 _CUSTOM: Final = ("unmapped", "reason", "rename")
 _HEADER = re.compile(r"\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
 
@@ -311,6 +311,7 @@ def _links(raw: Raw, source: Source) -> tuple[LinkLine, ...]:
                 source=entry["from"],
                 objects=_names(entry.get("objects", ["*"]), "links", "objects", "objects", source),
                 via=via,
+                separator=_text(entry["separator"], "links", "separator", source) if "separator" in entry else "",
                 options=_options(entry, transform, "links", entry["label"], source),
             )
         )

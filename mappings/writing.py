@@ -70,6 +70,8 @@ def _link(link: LinkLine) -> dict[str, Any]:
     table: dict[str, Any] = {"label": link.label, "from": link.source, "objects": list(link.objects)}
     if link.via != "reference":
         table["via"] = link.via
+    if link.separator:
+        table["separator"] = link.separator
     return table | {key: list(v) if isinstance(v, tuple) else v for key, v in link.options.items()}
 
 

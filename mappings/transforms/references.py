@@ -73,7 +73,12 @@ def to_first(value: tuple[Any, ...], settings: Settings) -> Any:
     """The first source that holds something; the others that do are kept."""
     filled = [i for i, v in enumerate(value) if not is_blank(v)]
     text = to_text(value[filled[0]], settings)
-    return Flaw(text, "", "", tuple(filled[1:])) if len(filled) > 1 else text
+    rest = tuple(filled[1:])
+    separator = settings.get("separator")
+    if separator and text and separator in text:
+        text = next((part.strip() for part in text.split(separator) if part.strip()), None)
+        rest = tuple(filled)
+    return Flaw(text, "", "", rest) if rest else text
 
 
 def from_first(value: Any, settings: Settings) -> tuple[Any, ...]:
@@ -100,7 +105,10 @@ TRANSFORMS = (
     ),
     Transform(
         "first_reference", "The first of several reference fields that is filled.", _REFERENCE, to_first, from_first, multi=True,
-        options={"prefixes": Option(tuple, "id prefix of each source, in order: tells where an id goes back to")},
+        options={
+            "prefixes": Option(tuple, "id prefix of each source, in order: tells where an id goes back to"),
+            "separator": Option(str, "a source may list several ids with this between them; the first is meant"),
+        },
         loss="which sources were filled beside the first; their values are kept in `custom_fields`",
     ),
     Transform(
