@@ -119,6 +119,20 @@ class Database:
         yield
         conn.exec_driver_sql("SELECT set_config('app.loading', 'off', true)")
 
+    @contextmanager
+    def advisory_lock(self, key: int) -> Iterator[bool]:
+        """Hold a session-level lock of its own connection, or learn (False) that another process does.
+
+        It ends with this process, however the process ends. ``key``: a signed 64-bit number.
+        """
+        with translated(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            held = bool(conn.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (key,)).scalar_one())
+            try:
+                yield held
+            finally:
+                if held and not conn.invalidated:
+                    conn.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (key,))
+
     def assert_safe(self) -> None:
         """Refuse to work where one tenant could see another's rows. Raises ConfigurationError saying why."""
         with translated(), self._engine.connect() as conn:

@@ -1,0 +1,234 @@
+"""A run: object after object through extract, plan, load; then references, associations, file content.
+
+Progress is what the chunk rows say. `Runner.execute` may be called on a new run or on one that died anywhere: it does what is
+not done yet and ends in the same rows either way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from connectors.kit.contract import Connector, ReadRequest, SupportsFiles
+from domain.records import Catalog, Page
+from mappings.compile import Lens
+from storage import custom_fields, planning, runs, staging
+from storage.database import Database
+from storage.planning import Matching, StagedObject
+from storage.runs import Chunk, RunKey
+
+from migration import attach, load
+from migration.extract import Counts, ObjectJob
+from migration.ledger import ObjectLedger, ledgers
+from migration.load import LoadJob
+from migration.plan_model import FieldUse, Phase, Plan, PlannedObject
+from migration.pool import PARALLEL_FROM_ROWS, stage_pages
+from migration.progress import Meter, OnProgress, silent
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run works with. ``app_url`` lets mapping processes open the database themselves."""
+
+    database: Database
+    app_url: str
+    connection_id: UUID
+    connector: Connector
+    plan: Plan
+    catalog: Catalog
+    processes: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
+    chosen: dict[str, frozenset[str]] | None = None
+    limit: int | None = None
+    on_progress: OnProgress = silent
+
+
+class Runner:
+    """Executes one run or dry run that it owns (`key`)."""
+
+    def __init__(self, context: RunContext, key: RunKey, *, dry_run: bool = False) -> None:
+        self._context = context
+        self._key = key
+        self._dry_run = dry_run
+        self._lenses = context.plan.lenses(context.catalog)
+
+    def execute(self) -> dict[str, ObjectLedger]:
+        """Do everything that is not done yet; returns the ledger of every object."""
+        if not self._dry_run:
+            self._define_custom_fields()
+        for planned in self._context.plan.objects:
+            self._enter(planned.phase)
+            self.extract(planned)
+            self.decide(planned)
+            if not self._dry_run:
+                self.load(planned)
+        if not self._dry_run:
+            self._settle()
+        return self.ledgers()
+
+    def ledgers(self) -> dict[str, ObjectLedger]:
+        """What became of every object so far."""
+        entities = {p.object: p.entity for p in self._context.plan.objects}
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            return ledgers(runs.chunks(connection, self._key.tenant_id, self._key.run_id), entities)
+
+    # ------------------------------------------------------------ phases
+
+    def _define_custom_fields(self) -> None:
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            runs.fence(connection, self._key)
+            for planned in self._context.plan.objects:
+                schema = self._context.catalog.objects[planned.object]
+                names = [f.name for f in planned.fields if f.use is FieldUse.CUSTOM]
+                object_name = str(planned.spec.constants.get("object_name", ""))
+                custom_fields.define(connection, self._key.tenant_id, self._context.connection_id, self._key.run_id, planned.entity,
+                                     object_name, planned.object, [schema.field(n) for n in names if n in schema.field_names])
+
+    def _enter(self, phase: Phase) -> None:
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            runs.save(connection, self._key, phase=phase.label)
+
+    def extract(self, planned: PlannedObject) -> None:
+        """Read and stage what is not staged yet."""
+        done = self._staged_chunks(planned)
+        if done and done[-1].last:
+            return
+        rows = sum(c.rows for c in done)
+        total = planned.expected_count
+        meter = Meter(self._context.on_progress, planned.object, "extract", total, rows)
+
+        def on_counts(counts: Counts) -> None:
+            meter.add(counts.listed, rejected=counts.rejected, unchanged=counts.unchanged)
+
+        job = self._object_job(planned, resumed=bool(done) or self._has_loaded(planned))
+        processes = self._context.processes if (total or 0) - rows >= PARALLEL_FROM_ROWS else 0
+        stage_pages(self._context.database, self._context.app_url, job, self._pages(planned, done), processes=processes, on_counts=on_counts)
+        self._close_listing(planned)
+        meter.finish()
+
+    def _pages(self, planned: PlannedObject, done: Sequence[Chunk]) -> Iterator[tuple[Page, int, int]]:
+        """Pages behind those staged already, each with its chunk number and the number of its first row."""
+        seq, row = len(done), sum(c.rows for c in done)
+        wanted = self._wanted_fields(planned)
+        request = ReadRequest(planned.object, fields=wanted, cursor=done[-1].cursor if done else None,
+                              expected_count=planned.expected_count, limit=self._context.limit)
+        left = None if self._context.limit is None else self._context.limit - row
+        for page in self._context.connector.read(request):
+            page.last = False  # the listing is complete once every page is staged, which pages finishing out of order don't tell
+            if left is not None:
+                page.rows = page.rows[:left]
+                left -= len(page.rows)
+            yield page, seq, row
+            seq, row = seq + 1, row + len(page.rows) + len(page.rejects)
+            if left is not None and left <= 0:
+                return
+
+    def _wanted_fields(self, planned: PlannedObject) -> tuple[str, ...]:
+        known = set(self._context.catalog.objects[planned.object].field_names)
+        return tuple(name for name in self.lens(planned).source_fields if name in known)
+
+    def _close_listing(self, planned: PlannedObject) -> None:
+        """Mark the listing complete, in the order of the pages."""
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            runs.fence(connection, self._key)
+            done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
+            runs.add_chunk(connection, self._key, Chunk(planned.object, "extract", len(done), first_row=sum(c.rows for c in done),
+                                                        cursor=done[-1].cursor if done else None, last=True))
+
+    def _staged_chunks(self, planned: PlannedObject) -> list[Chunk]:
+        """Extraction chunks up to the first gap; what lies behind a gap, or was lost with the server, is forgotten."""
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            runs.fence(connection, self._key)
+            done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
+            whole = done[: next((i for i, c in enumerate(done) if c.seq != i), len(done))]
+            if self._rows_lost(connection, planned, done):
+                whole = []
+                for phase in ("plan", "load", "update", "merge", "associate"):
+                    runs.drop_chunks_from(connection, self._key, planned.object, phase, 0)
+            if len(whole) < len(done):
+                rows = sum(c.rows for c in whole)
+                staging.drop_from(connection, self._key, planned.entity, planned.object, rows)
+                runs.drop_chunks_from(connection, self._key, planned.object, "extract", len(whole))
+            return whole
+
+    def _rows_lost(self, connection: Any, planned: PlannedObject, done: Sequence[Chunk]) -> bool:
+        expected = sum((c.counts or {}).get("staged", 0) for c in done)
+        return expected != staging.count(connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object)
+
+    def _has_loaded(self, planned: PlannedObject) -> bool:
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            return staging.has_links(connection, self._key.tenant_id, self._context.connection_id, planned.object)
+
+    def decide(self, planned: PlannedObject) -> None:
+        """Let the planner decide about the whole object, once."""
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            runs.fence(connection, self._key)
+            if runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="plan"):
+                return
+            staged = self._staged(planned)
+            planning.plan(connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill))
+            actions = planning.actions(connection, staged)
+            runs.add_chunk(connection, self._key, Chunk(planned.object, "plan", 0, last=True, counts={
+                "actions": actions, "superseded": actions.get("superseded", 0)}))
+
+    def load(self, planned: PlannedObject) -> None:
+        """Bring one planned object into the canonical tables."""
+        job = self._load_job(planned)
+        meter = Meter(self._context.on_progress, planned.object, "load", job.rows)
+
+        def on_rows(rows: int, counts: Any) -> None:
+            meter.add(rows, **{k: v for k, v in counts.items() if isinstance(v, int) and k in ("created", "merged", "updated", "rejected")})
+
+        if planned.entity == "association":
+            load.associate(job, on_rows)
+        else:
+            load.create(job, on_rows)
+            load.update(job, lambda rows, counts: on_rows(0, counts))
+            load.link_merged(job, lambda rows, counts: on_rows(0, counts))
+        meter.finish()
+
+    def _settle(self) -> None:
+        """What needs every object: references in rings, associations found in records, file content."""
+        self._enter(Phase.ASSOCIATIONS)
+        for planned in self._context.plan.objects:
+            if planned.entity != "association":
+                job = self._load_job(planned)
+                load.resolve(job)
+                if job.lens.spec.links:
+                    load.associate_found(job, lambda rows, counts: None)
+        self._enter(Phase.ATTACHMENTS)
+        connector = self._context.connector
+        if isinstance(connector, SupportsFiles):
+            for planned in self._context.plan.objects:
+                if planned.entity == "attachment" and planned.object in connector.file_objects:
+                    meter = Meter(self._context.on_progress, planned.object, "files", planned.expected_count)
+                    attach.attach(self._load_job(planned), connector, lambda rows, counts, meter=meter: meter.add(rows))  # type: ignore[misc]
+                    meter.finish()
+
+    # ------------------------------------------------------------ pieces
+
+    def _object_job(self, planned: PlannedObject, *, resumed: bool) -> ObjectJob:
+        context = self._context
+        return ObjectJob(
+            key=self._key, connection_id=context.connection_id, vendor=context.plan.vendor, remote_account=context.plan.remote_account,
+            object=planned.object, entity=planned.entity, spec=planned.spec, schema=context.catalog.objects[planned.object],
+            context=context.plan.context, dry_run=self._dry_run, compare=resumed,
+            chosen=None if context.chosen is None else context.chosen.get(planned.object, frozenset()))
+
+    def _staged(self, planned: PlannedObject) -> StagedObject:
+        return StagedObject(self._key, self._context.connection_id, planned.object, planned.entity)
+
+    def _load_job(self, planned: PlannedObject) -> LoadJob:
+        with self._context.database.tenant(self._key.tenant_id) as connection:
+            done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
+        return LoadJob(self._context.database, self._staged(planned), self.lens(planned), rows=sum(c.rows for c in done))
+
+    def load_job(self, object_name: str) -> LoadJob:
+        """The staged object as loading and dry runs need it."""
+        return self._load_job(self._context.plan.object(object_name))
+
+    def lens(self, planned: PlannedObject) -> Lens:
+        return self._lenses[planned.object]
+

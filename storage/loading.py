@@ -1,0 +1,211 @@
+"""From staging into the canonical tables: creates, merges, references, associations. Set-based, a range of rows at a time.
+
+References are resolved through `link`, so that a reference to a merged record reaches its survivor. What cannot be
+resolved yet (the parent comes later, or never) becomes a `pending_reference`, which `resolve_pending` settles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from domain.entities import ENTITIES, Kind
+from storage import bulk
+from storage.planning import StagedObject
+from storage.staging import concerns_record, reason
+from storage.tables import table_name
+
+_RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :first AND s.seq < :end"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a reference field points: the vendor objects it may name, and the source field it is read from.
+
+    Fields that share a source (who a task is with: a contact or a lead) are alternatives: one resolved is enough.
+    """
+
+    objects: Sequence[str]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a range of staged rows became. ``pending``: references left for later."""
+
+    created: int = 0
+    pending: int = 0
+
+
+def prepare(connection: Connection) -> None:
+    """Settings of a bulk transaction: room for sorting, and no version bump when the load completes its own records."""
+    connection.execute(text(
+        "SELECT set_config('work_mem', '128MB', true), set_config('app.loading', 'on', true), set_config('jit', 'off', true)"))
+
+
+def create_range(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int) -> Loaded:
+    """Create hub records and links for the staged rows of [first, end) that have no other action.
+
+    Raises whatever the database says about a bad row; the
+    caller's transaction is then void and it tries smaller ranges.
+    """
+    entity = ENTITIES[staged.entity]
+    used = [f for f in entity.references if f.name in refs]
+    plain = [f.name for f in entity.all_fields.values() if f.kind is not Kind.REFERENCE] + ["custom_fields"]
+    resolved = ", ".join(f"{_resolved(f.name)} AS {bulk.quoted('to_' + f.name)}" for f in used)
+    sql = f"""
+        WITH src AS MATERIALIZED (
+            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, {bulk.names(plain, 's.')}
+                   {"".join(", s." + bulk.quoted(f.name) for f in used)} {", " + resolved if resolved else ""}
+            FROM {{s}} s {" ".join(reference_join(f.name, f.refers_to or "", refs[f.name]) for f in used)}
+            WHERE {_RANGE} AND s.action IS NULL),
+        made AS (
+            INSERT INTO {{hub}} (tenant_id, id, {bulk.names(plain)} {"".join(", " + bulk.quoted(f.name) for f in used)})
+            SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
+        waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})})
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint, origin, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id, vendor_version, fingerprint, 'created', CAST(:r AS uuid)
+        FROM src RETURNING (SELECT count(*) FROM waiting)"""
+    rows = staged.run(connection, sql, first=first, end=end, entity=staged.entity,
+                      **{f"objects_{f.name}": list(refs[f.name].objects) for f in used})
+    pending = rows.fetchall()
+    return Loaded(created=len(pending), pending=int(pending[0][0]) if pending else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A staged record that the canonical tables refuse, and why, in words without its values."""
+
+    seq: int
+    vendor_id: str
+    why: str
+
+
+def create_isolating(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int,
+                     refused: list[Refused]) -> Loaded:
+    """`create_range`, but a record that the database refuses does not take the others with it: it is added to ``refused``."""
+    try:
+        with connection.begin_nested():
+            return create_range(connection, staged, refs, first, end)
+    except DBAPIError as error:
+        if not concerns_record(error):
+            raise
+        if end - first == 1:
+            refused.append(_refuse(connection, staged, first, reason(error)))
+            return Loaded()
+    middle = (first + end) // 2
+    left = create_isolating(connection, staged, refs, first, middle, refused)
+    right = create_isolating(connection, staged, refs, middle, end, refused)
+    return Loaded(left.created + right.created, left.pending + right.pending)
+
+
+def _refuse(connection: Connection, staged: StagedObject, seq: int, why: str) -> Refused:
+    vendor_id = staged.run(connection, """
+        UPDATE {s} SET action = 'rejected' WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = :seq RETURNING vendor_id""",
+        seq=seq).scalar_one()
+    return Refused(seq, vendor_id, why)
+
+
+def _resolved(field: str) -> str:
+    return f"{bulk.quoted('link_' + field)}.entity_id"
+
+
+def reference_join(field: str, refers_to: str, reference: Reference) -> str:
+    """Join of a reference with the link it names. Several possible objects: the first that is of the right entity."""
+    alias, column = bulk.quoted("link_" + field), bulk.quoted(field)
+    condition = (f"l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column} AND l.entity = '{refers_to}' "
+                 f"AND l.vendor_object = ")
+    vendor_objects = reference.objects
+    if len(vendor_objects) == 1 and "*" not in vendor_objects:
+        return f"LEFT JOIN link {alias} ON {condition.replace('l.', alias + '.')}(:objects_{field})[1]"
+    any_of = f"{condition}ANY(:objects_{field})" if "*" not in vendor_objects else condition.removesuffix(" AND l.vendor_object = ")
+    return f"LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE {any_of} LIMIT 1) {alias} ON true"
+
+
+def _pending_sql(refs: Mapping[str, Reference]) -> str:
+    """Insert into pending_reference what `src` could not resolve; returns a row each."""
+    if not refs:
+        return "SELECT 1 WHERE false"
+    values = ", ".join(
+        f"('{field}', src.{bulk.quoted(field)}, {_any_resolved(ref.source, refs)}, CAST(:objects_{field} AS text[]))"
+        for field, ref in refs.items())
+    return f"""INSERT INTO pending_reference (tenant_id, connection_id, vendor_id, vendor_objects, entity, entity_id, field, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), p.ref, p.objects, :entity, src.id, p.field, CAST(:r AS uuid)
+        FROM src CROSS JOIN LATERAL (VALUES {values}) AS p(field, ref, resolved, objects)
+        WHERE p.ref IS NOT NULL AND p.resolved IS NULL RETURNING 1"""
+
+
+def _any_resolved(source: str, refs: Mapping[str, Reference]) -> str:
+    siblings = [name for name, ref in refs.items() if ref.source == source]
+    return "coalesce(" + ", ".join(f"src.{bulk.quoted('to_' + name)}" for name in siblings) + ")"
+
+
+def link_merged(connection: Connection, staged: StagedObject, first: int, end: int) -> int:
+    """Link every merged row of a range to the hub record of its survivor (or matched hub record); return how many.
+
+    Its base is what the source says of it, which is not what the survivor says.
+    """
+    columns = [f.name for f in ENTITIES[staged.entity].all_fields.values()] + ["custom_fields"]
+    return int(staged.run(connection, f"""
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version, fingerprint, origin, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, coalesce(s.target_id, l.entity_id),
+               jsonb_strip_nulls({_json_objects(columns)}), s.vendor_version, s.fingerprint, 'merged', CAST(:r AS uuid)
+        FROM {{s}} s
+        LEFT JOIN {{s}} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = :o AND v.seq = s.survivor_seq
+        LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = v.vendor_id
+        WHERE {_RANGE} AND s.action = 'merged' AND coalesce(s.target_id, l.entity_id) IS NOT NULL""",
+        first=first, end=end, entity=staged.entity).rowcount)
+
+
+def _json_objects(columns: Sequence[str]) -> str:
+    """SQL that builds one JSON object of columns of `s`; a function takes at most 100 arguments, hence in pieces."""
+    pieces = [columns[i:i + 40] for i in range(0, len(columns), 40)]
+    return " || ".join("jsonb_build_object(" + ", ".join(f"'{c}', s.{bulk.quoted(c)}" for c in piece) + ")" for piece in pieces)
+
+
+def merged_without_survivor(connection: Connection, staged: StagedObject, first: int, end: int) -> list[tuple[int, str]]:
+    """Merged records of a range (row, vendor id) whose survivor could not be loaded."""
+    rows = staged.run(connection, f"""
+        SELECT s.seq, s.vendor_id FROM {{s}} s WHERE {_RANGE} AND s.action = 'merged'
+        AND NOT EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+                        AND l.vendor_id = s.vendor_id) ORDER BY s.seq""", first=first, end=end)
+    return [(seq, vendor_id) for seq, vendor_id in rows]
+
+
+def resolve_pending(connection: Connection, staged: StagedObject, field: str) -> int:
+    """Set the references of one field whose other end is linked by now; return how many. Repeatable."""
+    refers_to = ENTITIES[staged.entity].field(field).refers_to
+    return int(connection.execute(text(f"""
+        WITH found AS (
+            SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target FROM pending_reference p
+            JOIN link l ON l.tenant_id = p.tenant_id AND l.connection_id = p.connection_id AND l.vendor_id = p.vendor_id
+              AND (l.vendor_object = ANY(p.vendor_objects) OR '*' = ANY(p.vendor_objects)) AND l.entity = :refers_to
+            WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
+        done AS (
+            DELETE FROM pending_reference p USING found WHERE p.tenant_id = :t AND p.connection_id = :c
+              AND p.vendor_id = found.vendor_id AND p.entity = :entity AND p.entity_id = found.entity_id AND p.field = :field)
+        UPDATE {bulk.quoted(table_name(staged.entity))} h SET {bulk.quoted(field)} = found.target FROM found
+        WHERE h.tenant_id = :t AND h.id = found.entity_id AND h.{bulk.quoted(field)} IS NULL"""),  # noqa: S608
+        {"t": staged.key.tenant_id, "c": staged.connection_id, "entity": staged.entity, "field": field,
+         "refers_to": refers_to}).rowcount)
+
+
+def pending_by_field(connection: Connection, staged: StagedObject) -> dict[str, int]:
+    """References of this run's records that still wait for their other end, by field."""
+    rows = connection.execute(text(
+        "SELECT p.field, count(*) FROM pending_reference p WHERE p.tenant_id = :t AND p.run_id = :r AND p.entity = :entity "
+        "AND EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = p.entity_id AND l.connection_id = :c "
+        "AND l.vendor_object = :o) GROUP BY 1 ORDER BY 1"), staged.parameters | {"entity": staged.entity})
+    return {field: n for field, n in rows}
+
+
+def log_bulk_change(connection: Connection, staged: StagedObject, change_id: str, first: int, end: int, rows: int) -> None:
+    """One row in the change log for a whole range: readers find the records by `link.run_id`."""
+    staged.run(connection, """
+        INSERT INTO change (tenant_id, id, entity, kind, connection_id, detail)
+        SELECT :t, :id, :entity, 'bulk', :c, jsonb_build_object('run_id', CAST(:r AS text), 'object', CAST(:o AS text),
+            'first', CAST(:first AS bigint), 'end', CAST(:end AS bigint), 'rows', CAST(:n AS bigint))""",
+        id=change_id, entity=staged.entity, first=first, end=end, n=rows)

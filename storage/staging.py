@@ -1,0 +1,173 @@
+"""Staging: what a run has read and mapped, before anything reaches the canonical tables.
+
+Staging tables are unlogged: they survive a killed client, but not a crash of the server. `verify` tells the difference, and
+the chunks whose rows are gone are then read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection, Table, text
+from sqlalchemy.exc import DBAPIError
+
+from domain.records import PendingLink, Reject
+from storage import bulk
+from storage.tenancy import driver_connection as raw
+from storage.runs import RunKey
+from storage.tables import stage_association, stage_link, stage_name, stage_tables
+
+
+def stage_table(entity: str) -> Table:
+    """The staging table of an entity or of ``association``."""
+    return stage_association if entity == "association" else stage_tables[entity]
+
+
+@dataclass(slots=True)
+class StagedRows:
+    """Mapped records of one object with their bookkeeping; every list has one entry a record.
+
+    ``columns`` are the canonical fields (references as vendor ids). ``targets``: the hub record of one already linked whose
+    source changed since, else None.
+    """
+
+    object: str
+    entity: str
+    seqs: Sequence[int]
+    vendor_ids: Sequence[str]
+    ids: Sequence[str]
+    fingerprints: Sequence[bytes]
+    versions: Sequence[str | None]
+    targets: Sequence[UUID | None]
+    warnings: Sequence[list[dict[str, Any]] | None]
+    custom_fields: Sequence[dict[str, Any]]
+    columns: Mapping[str, Sequence[Any]]
+    links: Sequence[PendingLink] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.vendor_ids)
+
+    def part(self, start: int, end: int) -> StagedRows:
+        """The records from ``start`` to before ``end``."""
+        lists = {name: getattr(self, name)[start:end] for name in (
+            "seqs", "vendor_ids", "ids", "fingerprints", "versions", "targets", "warnings", "custom_fields")}
+        return replace(self, columns={name: values[start:end] for name, values in self.columns.items()},
+                       links=[replace(p, row=p.row - start) for p in self.links if start <= p.row < end], **lists)
+
+
+def add(connection: Connection, key: RunKey, rows: StagedRows) -> None:
+    """Store mapped records and the associations found inside them. One COPY each, in the caller's transaction."""
+    table = stage_table(rows.entity)
+    constants = {"tenant_id": key.tenant_id, "run_id": key.run_id, "object": rows.object}
+    columns: dict[str, Sequence[Any]] = {
+        "seq": rows.seqs, "vendor_id": rows.vendor_ids, "id": rows.ids, "fingerprint": rows.fingerprints,
+        "vendor_version": rows.versions, "target_id": rows.targets,
+        "action": [None if t is None else "updated" for t in rows.targets],
+        "warnings": rows.warnings, "custom_fields": rows.custom_fields, **rows.columns}
+    bulk.insert(raw(connection), table, columns, constants)
+    if rows.links:
+        bulk.insert(raw(connection), stage_link, {
+            "seq": [rows.seqs[p.row] for p in rows.links], "label": [p.label for p in rows.links],
+            "vendor_objects": [list(p.vendor_objects) for p in rows.links], "vendor_id": [p.vendor_id for p in rows.links],
+        }, constants, on_conflict="ON CONFLICT DO NOTHING")
+
+
+def add_isolating(connection: Connection, key: RunKey, rows: StagedRows) -> list[Reject]:
+    """`add`, but a record that the database refuses does not take the others with it: halves are tried until it is alone."""
+    if not len(rows):
+        return []
+    try:
+        with connection.begin_nested():
+            add(connection, key, rows)
+        return []
+    except (DBAPIError, psycopg.Error) as error:
+        if not concerns_record(error):
+            raise
+        if len(rows) == 1:
+            return [Reject("not_storable", f"The database cannot store this record ({reason(error)}).",
+                           vendor_id=rows.vendor_ids[0], raw=None)]
+        middle = len(rows) // 2
+        return add_isolating(connection, key, rows.part(0, middle)) + add_isolating(connection, key, rows.part(middle, len(rows)))
+
+
+def concerns_record(error: Exception) -> bool:
+    """Whether an error of the database is about the data (classes 22, 23, 54) rather than about the database."""
+    return str(getattr(getattr(error, "orig", None) or error, "sqlstate", ""))[:2] in ("22", "23", "54")
+
+
+def reason(error: Exception) -> str:
+    """What the database objects to, by kind and column; never the value."""
+    original = getattr(error, "orig", None) or error
+    diagnosis = getattr(original, "diag", None)
+    state = getattr(original, "sqlstate", None) or "unknown"
+    kind = _REASONS.get(state, f"SQLSTATE {state}")
+    where = getattr(diagnosis, "column_name", None) or getattr(diagnosis, "constraint_name", None)
+    return f"{kind}, {where}" if where else kind
+
+
+_REASONS = {
+    "22003": "a number is out of range", "22008": "a date is out of range", "22021": "a character is not valid",
+    "22P05": "a character is not valid", "23502": "a required value is missing", "23503": "it refers to a record that is gone",
+    "23505": "a record with the same identity exists", "54000": "a value is too large to be indexed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a page's records, by position. Positions in none of the three are new.
+
+    ``unchanged``: nothing to do. ``changed``: linked to this hub record, but the source changed since. ``done``: this very run
+    already loaded it (its staged row was lost in a crash of the server) and made it what the text says.
+    """
+
+    unchanged: frozenset[int] = frozenset()
+    changed: Mapping[int, UUID] = field(default_factory=dict)
+    done: Mapping[int, str] = field(default_factory=dict)
+
+
+def known(connection: Connection, key: RunKey, connection_id: UUID, object_name: str, vendor_ids: Sequence[str],
+          fingerprints: Sequence[bytes]) -> Known:
+    """Compare a page with what is linked already, by fingerprint of the source record."""
+    rows = raw(connection).execute(
+        b"SELECT p.ord::int - 1, l.fingerprint = p.print AND l.tombstoned_at IS NULL, l.entity_id, "
+        b"CASE WHEN l.run_id = %s THEN l.origin END "
+        b"FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS p(vendor_id, print, ord) "
+        b"JOIN link l ON l.tenant_id = %s AND l.connection_id = %s AND l.vendor_object = %s AND l.vendor_id = p.vendor_id",
+        (key.run_id, list(vendor_ids), list(fingerprints), key.tenant_id, connection_id, object_name)).fetchall()
+    return Known(
+        unchanged=frozenset(i for i, same, _, origin in rows if same and origin is None),
+        changed={i: entity_id for i, same, entity_id, _ in rows if not same},
+        done={i: origin for i, same, _, origin in rows if same and origin is not None})
+
+
+def has_links(connection: Connection, tenant_id: UUID, connection_id: UUID, object_name: str) -> bool:
+    """Whether anything of this object was ever linked: spares `known` on a first run."""
+    return bool(connection.execute(text(
+        "SELECT EXISTS (SELECT FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o)"),
+        {"t": tenant_id, "c": connection_id, "o": object_name}).scalar_one())
+
+
+def drop_from(connection: Connection, key: RunKey, entity: str, object_name: str, first_row: int) -> None:
+    """Forget the staged records of an object from row ``first_row`` on."""
+    for name in (stage_name(entity), "stage_link"):
+        connection.execute(text(
+            f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq >= :s"),  # noqa: S608
+            {"t": key.tenant_id, "r": key.run_id, "o": object_name, "s": first_row})
+
+
+def drop_run(connection: Connection, key: RunKey, entities: Sequence[str]) -> None:
+    """Forget everything that a run staged."""
+    for name in {*(stage_name(e) for e in entities), "stage_link"}:
+        connection.execute(text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r"),  # noqa: S608
+                           {"t": key.tenant_id, "r": key.run_id})
+
+
+def count(connection: Connection, tenant_id: UUID, run_id: UUID, entity: str, object_name: str) -> int:
+    """How many records of an object are staged."""
+    return int(connection.execute(text(
+        f"SELECT count(*) FROM {bulk.quoted(stage_name(entity))} WHERE tenant_id = :t AND run_id = :r AND object = :o"),  # noqa: S608
+        {"t": tenant_id, "r": run_id, "o": object_name}).scalar_one())

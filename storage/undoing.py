@@ -1,0 +1,175 @@
+"""Taking a migration run back, record by record, without touching what people did since.
+
+A created record that nobody changed is deleted; a changed record is set back to its before-image. A record that was edited
+after the run, or that something outside the run refers to, is a conflict: it stays unless the caller forces it.
+Every step works on a bounded number of records and can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from domain.entities import ENTITIES
+from storage import bulk
+from storage.tables import table_name
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record that undo left alone, and why."""
+
+    entity: str
+    id: UUID
+    vendor_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which run, and of it which object."""
+
+    tenant_id: UUID
+    run_id: UUID
+    connection_id: UUID
+    object: str
+    entity: str
+
+    @property
+    def table(self) -> str:
+        return "crm_association" if self.entity == "association" else bulk.quoted(table_name(self.entity))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"t": self.tenant_id, "r": self.run_id, "c": self.connection_id, "o": self.object, "entity": self.entity}
+
+
+def later_runs(connection: Connection, tenant_id: UUID, run_id: UUID) -> list[UUID]:
+    """Runs that changed records of this run afterwards: they must be undone first."""
+    return list(connection.execute(text("""
+        SELECT DISTINCT j.run_id FROM migration_journal j JOIN migration_run later ON later.tenant_id = j.tenant_id AND later.id = j.run_id
+        JOIN migration_run mine ON mine.tenant_id = :t AND mine.id = :r
+        WHERE j.tenant_id = :t AND j.run_id <> :r AND later.started_at > mine.started_at AND later.status <> 'undone'
+          AND (EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.run_id = :r AND l.entity_id = j.entity_id)
+               OR EXISTS (SELECT FROM migration_journal m WHERE m.tenant_id = :t AND m.run_id = :r AND m.entity_id = j.entity_id))"""),
+        {"t": tenant_id, "r": run_id}).scalars())
+
+
+def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit: int) -> tuple[int, list[Kept]]:
+    """Set up to ``limit`` changed records back to their before-images, links included; returns (restored, kept).
+
+    Restored rows are equal to the old ones to the last column, version and dates included.
+    """
+    columns = _columns(scope.entity)
+    row = f"jsonb_populate_record(CAST(NULL AS {scope.table}), j.before)"
+    edited = "h.version <> j.version_after"
+    kept = connection.execute(text(f"""
+        SELECT j.entity_id, j.vendor_id FROM migration_journal j JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
+        WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND j.before IS NOT NULL AND {edited}"""),  # noqa: S608
+        scope.parameters).all() if not force else []
+    condition = "true" if force else f"(j.before IS NULL OR h.id IS NULL OR NOT ({edited}))"
+    assignments = ", ".join(f"{bulk.quoted(c)} = (old.row).{bulk.quoted(c)}" for c in columns)
+    restored = connection.execute(text(f"""
+        WITH todo AS MATERIALIZED (
+            SELECT j.entity_id, j.vendor_id, j.before, j.before_link, {row} AS row
+            FROM migration_journal j LEFT JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
+            WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND {condition}
+            ORDER BY j.entity_id, j.vendor_id LIMIT :n),
+        hub AS (UPDATE {scope.table} h SET {assignments} FROM todo old
+                WHERE h.tenant_id = :t AND h.id = old.entity_id AND old.before IS NOT NULL),
+        unlinked AS (DELETE FROM link l USING todo WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+                     AND l.vendor_id = todo.vendor_id AND todo.before_link IS NULL),
+        relinked AS (UPDATE link l SET base = b.base, base_version = b.base_version, vendor_version = b.vendor_version,
+                        fingerprint = b.fingerprint, tombstoned_at = b.tombstoned_at, updated_at = b.updated_at, run_id = b.run_id
+                     FROM todo, LATERAL jsonb_populate_record(CAST(NULL AS link), todo.before_link) b
+                     WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = todo.vendor_id
+                       AND todo.before_link IS NOT NULL)
+        DELETE FROM migration_journal j USING todo WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity
+          AND j.entity_id = todo.entity_id AND j.vendor_id = todo.vendor_id"""), scope.parameters | {"n": limit}).rowcount  # noqa: S608
+    return restored, [Kept(scope.entity, i, v, "edited since the run changed it") for i, v in kept]
+
+
+def _columns(entity: str) -> list[str]:
+    if entity == "association":
+        names = ["from_entity", "from_id", "to_entity", "to_id", "label", "is_primary", "source_created_at", "source_updated_at"]
+    else:
+        names = list(ENTITIES[entity].all_fields)
+    return [*names, "custom_fields", "created_at", "updated_at", "version"]
+
+
+def unlink_merged(connection: Connection, scope: Scope, keep: Sequence[UUID]) -> int:
+    """Remove the links of records that the run merged into others (``keep`` apart), and of associations that stood already."""
+    return connection.execute(text("""
+        DELETE FROM link WHERE tenant_id = :t AND run_id = :r AND connection_id = :c AND origin IN ('merged', 'matched')
+        AND (vendor_object = :o OR starts_with(vendor_object, :o || '.')) AND NOT (entity_id = ANY(CAST(:keep AS uuid[])))"""),
+        scope.parameters | {"keep": list(keep)}).rowcount
+
+
+def delete_found_associations(connection: Connection, scope: Scope) -> int:
+    """Remove the associations that the run found inside records of the object."""
+    return connection.execute(text("""
+        WITH gone AS (DELETE FROM link WHERE tenant_id = :t AND run_id = :r AND connection_id = :c AND origin = 'created'
+                      AND entity = 'association' AND starts_with(vendor_object, :o || '.') RETURNING entity_id)
+        DELETE FROM crm_association a USING gone WHERE a.tenant_id = :t AND a.id = gone.entity_id"""), scope.parameters).rowcount
+
+
+def created_conflicts(connection: Connection, scope: Scope) -> list[Kept]:
+    """Records that the run created and that undo must not delete: edited since, or referred to from outside the run."""
+    reasons = [("h.version <> l.base_version", "edited since it was created")]
+    reasons += [(f"EXISTS (SELECT FROM {bulk.quoted(table_name(child))} x WHERE x.tenant_id = :t AND x.{bulk.quoted(field)} = h.id "
+                 f"AND NOT EXISTS (SELECT FROM link xl WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r "
+                 f"AND xl.origin = 'created'))", f"a {child} outside this run refers to it")
+                for child, field in referring(scope.entity)]
+    kept: dict[UUID, Kept] = {}
+    for condition, why in reasons:
+        rows = connection.execute(text(f"""
+            SELECT h.id, l.vendor_id FROM link l JOIN {scope.table} h ON h.tenant_id = :t AND h.id = l.entity_id
+            WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
+              AND {condition}"""), scope.parameters)  # noqa: S608
+        for record_id, vendor_id in rows:
+            kept.setdefault(record_id, Kept(scope.entity, record_id, vendor_id, why))
+    return list(kept.values())
+
+
+def referring(entity: str) -> list[tuple[str, str]]:
+    """Every (entity, reference field) that may point to ``entity``, authors apart: those are not enforced."""
+    return [(e.name, f.name) for e in ENTITIES.values() for f in e.references
+            if f.refers_to == entity and f.name not in ("created_by_id", "updated_by_id")]
+
+
+def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], limit: int) -> int:
+    """Delete up to ``limit`` records that the run created, with links, history and waiting references; ``keep`` apart."""
+    return connection.execute(text(f"""
+        WITH todo AS MATERIALIZED (
+            SELECT l.vendor_id, l.entity_id FROM link l
+            WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
+              AND NOT (l.entity_id = ANY(CAST(:keep AS uuid[]))) LIMIT :n),
+        record AS (DELETE FROM {scope.table} h USING todo WHERE h.tenant_id = :t AND h.id = todo.entity_id),
+        history AS (DELETE FROM field_history f USING todo WHERE f.tenant_id = :t AND f.entity_id = todo.entity_id),
+        waiting AS (DELETE FROM pending_reference p USING todo WHERE p.tenant_id = :t AND p.entity_id = todo.entity_id),
+        loose AS (DELETE FROM crm_association a USING todo WHERE a.tenant_id = :t AND :entity <> 'association'
+                  AND (a.from_id = todo.entity_id OR a.to_id = todo.entity_id)),
+        links AS (DELETE FROM link l USING todo WHERE l.tenant_id = :t AND l.entity_id = todo.entity_id)
+        INSERT INTO change (tenant_id, id, entity, entity_id, kind, connection_id, detail)
+        SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, entity_id, 'deleted', CAST(:c AS uuid),
+               jsonb_build_object('undo_of_run', CAST(:r AS text)) FROM todo"""),  # noqa: S608
+        scope.parameters | {"keep": list(keep), "n": limit}).rowcount
+
+
+def finish(connection: Connection, tenant_id: UUID, run_id: UUID, *, whole: bool) -> None:
+    """Clean what a run left beside its records: history of changed ones, definitions, letters, file content nobody uses."""
+    parameters = {"t": tenant_id, "r": run_id}
+    connection.execute(text("DELETE FROM field_history WHERE tenant_id = :t AND run_id = :r AND NOT EXISTS (SELECT FROM migration_journal j "
+                            "WHERE j.tenant_id = :t AND j.run_id = :r AND j.entity_id = field_history.entity_id)"), parameters)
+    connection.execute(text("DELETE FROM blob b WHERE b.tenant_id = :t AND NOT EXISTS (SELECT FROM crm_attachment a "
+                            "WHERE a.tenant_id = :t AND a.sha256 = b.sha256)"), parameters)
+    if not whole:
+        return
+    connection.execute(text("UPDATE dead_letter SET status = 'discarded', resolved_at = now(), resolution = 'the run was undone' "
+                            "WHERE tenant_id = :t AND run_id = :r AND status = 'open'"), parameters)
+    connection.execute(text("DELETE FROM custom_field WHERE tenant_id = :t AND run_id = :r"), parameters)
+    connection.execute(text("DELETE FROM pending_reference WHERE tenant_id = :t AND run_id = :r"), parameters)

@@ -1,0 +1,172 @@
+"""Changing hub records that stand already: gather what three sides say, then apply what was decided.
+
+Values never leave PostgreSQL to come back: deciding is by field name, and the statement takes the named fields from staging.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from domain.entities import ENTITIES, Kind
+from storage import bulk
+from storage.loading import Reference, reference_join
+from storage.planning import StagedObject
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One staged record that meets an existing hub record. ``base`` None: never linked before. Values as JSON."""
+
+    seq: int
+    vendor_id: str
+    hub_id: UUID
+    action: str
+    base: Mapping[str, Any] | None
+    hub: Mapping[str, Any]
+    vendor: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What to take over from the source: canonical fields, custom fields, and custom fields to remove. May be empty."""
+
+    seq: int
+    fields: tuple[str, ...] = ()
+    custom: tuple[str, ...] = ()
+    custom_removed: tuple[str, ...] = ()
+    rule: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.fields or self.custom or self.custom_removed)
+
+
+def _loads(value: str | None) -> Any:
+    return None if value is None else json.loads(value, parse_float=Decimal)
+
+
+def _columns(staged: StagedObject) -> list[str]:
+    return [*ENTITIES[staged.entity].all_fields, "custom_fields"]
+
+
+def _joins(staged: StagedObject, refs: Mapping[str, Reference]) -> str:
+    fields = ENTITIES[staged.entity].all_fields
+    return " ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in refs.items())
+
+
+def _value(name: str, staged: StagedObject, refs: Mapping[str, Reference]) -> str:
+    """SQL of what the source says of a field. A reference that does not resolve leaves the hub's value alone."""
+    if name in refs:
+        return f"CASE WHEN s.{bulk.quoted(name)} IS NULL THEN NULL ELSE coalesce({bulk.quoted('link_' + name)}.entity_id, h.{bulk.quoted(name)}) END"
+    if name != "custom_fields" and ENTITIES[staged.entity].field(name).kind is Kind.REFERENCE:
+        return "CAST(NULL AS uuid)"
+    return f"s.{bulk.quoted(name)}"
+
+
+def _parameters(refs: Mapping[str, Reference]) -> dict[str, Any]:
+    return {f"objects_{name}": list(ref.objects) for name, ref in refs.items()}
+
+
+def gather(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], mapped: Sequence[str], after: int, limit: int) -> list[Sides]:
+    """The next ``limit`` staged rows behind row ``after`` that change or match a hub record.
+
+    ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say.
+    """
+    names = [*mapped, "custom_fields"]
+    says = _object({name: _value(name, staged, refs) for name in names})
+    stands = _object({name: f"h.{bulk.quoted(name)}" for name in names})
+    rows = staged.run(connection, f"""
+        SELECT s.seq, s.vendor_id, h.id, s.action, l.vendor_id IS NOT NULL,
+               CAST(CASE WHEN l.vendor_id IS NULL THEN NULL ELSE coalesce(l.base, {stands}) END AS text),
+               CAST({stands} AS text), CAST({says} AS text)
+        FROM {{s}} s JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id
+        LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
+        {_joins(staged, refs)}
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq > :after AND s.action IN ('updated', 'matched')
+        ORDER BY s.seq LIMIT :limit FOR UPDATE OF h""", after=after, limit=limit, **_parameters(refs)).all()
+    return [Sides(seq, vendor_id, hub_id, action, _loads(base), _loads(hub), _loads(vendor))
+            for seq, vendor_id, hub_id, action, _, base, hub, vendor in rows]
+
+
+def _object(values: Mapping[str, str]) -> str:
+    items = list(values.items())
+    pieces = [items[i:i + 40] for i in range(0, len(items), 40)]
+    return "(" + " || ".join("jsonb_build_object(" + ", ".join(f"'{k}', {v}" for k, v in p) + ")" for p in pieces) + ")"
+
+
+def apply(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], mapped: Sequence[str], patches: Sequence[Patch]) -> int:
+    """Write what was decided, with before-images, field history and links; returns how many hub records changed.
+
+    An empty patch only renews the link (the source changed nothing that the hub takes).
+    """
+    if not patches:
+        return 0
+    columns = [c for c in _columns(staged) if c in mapped]
+    assignments = ", ".join(
+        f"{bulk.quoted(c)} = CASE WHEN '{c}' = ANY(src.fields) THEN src.{bulk.quoted('new_' + c)} ELSE h.{bulk.quoted(c)} END" for c in columns)
+    assignments += (", " if assignments else "") + """custom_fields = (h.custom_fields || coalesce((
+        SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(src.new_custom) e WHERE e.key = ANY(src.custom)), '{}')) - src.removed"""
+    news = "".join(f", {_value(c, staged, refs)} AS {bulk.quoted('new_' + c)}" for c in columns)
+    parameters = {
+        "seqs": [p.seq for p in patches], "rules": [p.rule for p in patches], "entity": staged.entity,
+        "patches": [json.dumps({"fields": p.fields, "custom": p.custom, "removed": p.custom_removed}) for p in patches],
+        **_parameters(refs)}
+    result = staged.run(connection, f"""
+        WITH src AS MATERIALIZED (
+            SELECT s.vendor_id, s.action, h.id, to_jsonb(h) AS before, to_jsonb(l) AS before_link,
+                   u.rule, ARRAY(SELECT jsonb_array_elements_text(u.patch->'fields')) AS fields,
+                   ARRAY(SELECT jsonb_array_elements_text(u.patch->'custom')) AS custom,
+                   ARRAY(SELECT jsonb_array_elements_text(u.patch->'removed')) AS removed,
+                   s.custom_fields AS new_custom {news}
+            FROM unnest(CAST(:seqs AS bigint[]), CAST(:rules AS text[]), CAST(:patches AS jsonb[])) AS u(seq, rule, patch)
+            JOIN {{s}} s ON s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = u.seq
+            JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id
+            LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
+            {_joins(staged, refs)}),
+        changed AS (
+            UPDATE {{hub}} h SET {assignments} FROM src
+            WHERE h.tenant_id = :t AND h.id = src.id AND cardinality(src.fields) + cardinality(src.custom) + cardinality(src.removed) > 0
+            RETURNING h.id, h.version, to_jsonb(h) AS after, src.vendor_id),
+        journal AS (
+            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link, version_after)
+            SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, src.id, CAST(:o AS text), src.vendor_id, src.action,
+                   CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link,
+                   coalesce(c.version, CAST(src.before->>'version' AS bigint))
+            FROM src LEFT JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id),
+        history AS (
+            INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id, version)
+            SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, src.id, f.name,
+                   coalesce(src.before->f.name, src.before->'custom_fields'->substr(f.name, 15)),
+                   coalesce(c.after->f.name, c.after->'custom_fields'->substr(f.name, 15)),
+                   'migration', CAST(:c AS uuid), src.rule, CAST(:r AS uuid), c.version
+            FROM src JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id CROSS JOIN LATERAL (
+                SELECT unnest(src.fields) AS name UNION ALL SELECT 'custom_fields.' || k FROM unnest(src.custom || src.removed) k) f)
+        SELECT count(*) FROM changed""",
+        **parameters)
+    changed = int(result.scalar_one())
+    _renew_links(connection, staged, refs, mapped, parameters)
+    return changed
+
+
+def _renew_links(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], mapped: Sequence[str],
+                 parameters: Mapping[str, Any]) -> None:
+    """Bind the records anew: their base is now what the source says. A statement of its own, after the version trigger."""
+    says = _object({name: _value(name, staged, refs) for name in [*mapped, "custom_fields"]})
+    staged.run(connection, f"""
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, base_version, vendor_version,
+                          fingerprint, origin, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, h.id, {says}, h.version,
+               s.vendor_version, s.fingerprint, s.action, CAST(:r AS uuid)
+        FROM {{s}} s JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id {_joins(staged, refs)}
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = ANY(CAST(:seqs AS bigint[]))
+        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
+            base = excluded.base, base_version = excluded.base_version, vendor_version = excluded.vendor_version,
+            fingerprint = excluded.fingerprint, tombstoned_at = NULL, updated_at = now()""",
+        **{k: v for k, v in parameters.items() if k not in ("rules", "patches")})
