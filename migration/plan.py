@@ -91,7 +91,7 @@ class _Maker:
         """(migrated in load order, left behind, rings)."""
         wanted: list[PlannedObject] = []
         skipped: list[SkippedObject] = []
-        for name, schema in sorted(self._catalog.objects.items()):
+        for _, schema in sorted(self._catalog.objects.items()):
             verdict = self._skip(schema, base_mapping(self._audit.vendor, schema))
             if verdict is None:
                 wanted.append(self._planned(schema))

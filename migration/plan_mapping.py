@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mappings.propose import propose
-
 from domain.errors import ConfigurationError
 from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema
 from mappings.compile import Lens, compile_spec
@@ -17,6 +15,7 @@ from migration.plan_model import FieldUse, PlannedField
 
 INLINE = "inline"
 LEFT_OUT = "left out in the plan"
+REPEATS = "repeats other fields of the record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,8 @@ def base_mapping(vendor: str, schema: ObjectSchema) -> BaseMapping:
         spec = load_shipped(source, known_as)
         if spec is not None:
             return BaseMapping(f"{spec.vendor}/{spec.object}", spec)
+    from mappings.propose import propose
+
     return BaseMapping(INLINE, propose(schema).spec)
 
 
@@ -85,7 +86,7 @@ def use_of(spec: MappingSpec, schema: FieldSchema) -> tuple[FieldUse, str]:
     if schema.name in spec.ignore:
         return FieldUse.IGNORED, spec.ignore[schema.name]
     if schema.compound:
-        return FieldUse.IGNORED, "repeats other fields of the record"
+        return FieldUse.IGNORED, REPEATS
     if spec.custom.unmapped == "ignore":
         return FieldUse.IGNORED, spec.custom.reason
     return FieldUse.CUSTOM, ""

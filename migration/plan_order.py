@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from mappings.model import fields_of
 from mappings.spec import MappingSpec
@@ -82,7 +83,7 @@ def _sorted(graph: Mapping[str, Mapping[str, bool]]) -> tuple[list[str], tuple[t
 
 def _weakest(ring: Sequence[str], edges: Mapping[str, Mapping[str, bool]]) -> Edge:
     """The reference of a ring to set later: one that is not required, if there is one."""
-    pairs = [(child, parent) for parent, child in zip(ring, ring[1:], strict=False)]
+    pairs = [(child, parent) for parent, child in pairwise(ring)]
     return min(pairs, key=lambda edge: (edges[edge[0]][edge[1]], edge))
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
 )
 
 from storage.tables import (
@@ -92,6 +93,11 @@ class Findings:
 
     def __add__(self, other: Findings) -> Findings:
         return Findings(self.total + other.total, self.items + other.items)
+
+
+def prepare(connection: Connection) -> None:
+    """Settings of a transaction that compares whole objects."""
+    connection.execute(text("SELECT set_config('work_mem', '128MB', true), set_config('jit', 'off', true)"))
 
 
 # ---------------------------------------------------------------- what was staged
