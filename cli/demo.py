@@ -139,7 +139,9 @@ def _migrate(inner: Session, sandbox: SandboxProcess) -> Finished:
 def _run(inner: Session, connection_id: UUID, view: ProgressView) -> RunResult:
     from bootstrap.planning import plan_source
 
-    inner.out.say("[dim]3/5[/dim] Audit and plan (a person would read and edit the plan; the demo approves it as it is)")
+    inner.out.say(
+        "[dim]3/5[/dim] Audit and plan (a person would read and edit the plan; the demo approves it as it is)"
+    )
     plan = plan_source(inner.hub, connection_id, None, view).approve()
     (inner.settings.home / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
     inner.out.say("[dim]4/5[/dim] Migrate")

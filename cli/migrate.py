@@ -43,7 +43,8 @@ Limit = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records of each object.")
 ]
 Sample = Annotated[
-    str | None, typer.Option("--sample", metavar="PERCENT", help="Only a share of the records, connected ones, such as 10%.")
+    str | None,
+    typer.Option("--sample", metavar="PERCENT", help="Only a share of the records, connected ones, such as 10%."),
 ]
 WithCertificate = Annotated[
     bool, typer.Option("--certificate/--no-certificate", help="Compare everything afterwards, field by field.")
@@ -186,7 +187,9 @@ def undo(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or its first characters.")],
     stages: Annotated[
         list[str] | None,
-        typer.Option("--stage", metavar="STAGE", help="Only this stage or object, such as `transactions` or `Contact`."),
+        typer.Option(
+            "--stage", metavar="STAGE", help="Only this stage or object, such as `transactions` or `Contact`."
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Also undo records that somebody edited since the run.")

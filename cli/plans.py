@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-
 from domain.errors import ConfigurationError
 from migration.plan_model import Plan
 

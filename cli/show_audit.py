@@ -66,7 +66,10 @@ def _findings(found: Audit) -> Iterator[Table]:
         if o.shared_emails and o.shared_emails.addresses:
             shared = o.shared_emails
             rows.append(
-                (o.object, f"{shared.addresses:,} e-mail addresses belong to {shared.records:,} different people")
+                (
+                    o.object,
+                    f"{shared.addresses:,} e-mail addresses are shared by {shared.people:,} differently named people",
+                )
             )
         for r in o.orphans:
             if r.orphans:

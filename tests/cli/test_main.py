@@ -17,11 +17,6 @@ from domain.errors import ConfigurationError, ReauthRequiredError, RunInProgress
 CANARY = "c4nary-S3cret"
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYNCLINE_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     """A command `fail` of a tree of its own, which raises what the test puts into the list."""
