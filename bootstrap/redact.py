@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 HIDDEN = "[redacted]"
 _SHORTEST_SECRET = 6
@@ -35,6 +35,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w.-])\+\d[\d ().-]{6,}\d"), HIDDEN),
 )
 
+_SECRET_NAME = re.compile(r"(?i)pass|secret|token(?!_type|_url)|key|assertion|\bpin\b|verifier|session")
+
 _known: set[str] = set()
 _lock = threading.Lock()
 
@@ -54,3 +56,8 @@ def redact(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+def remember_credentials(credentials: Mapping[str, object]) -> None:
+    """`remember` those values whose names say that they are secret: passwords, tokens, keys, secrets."""
+    remember(str(value) for name, value in credentials.items() if value and _SECRET_NAME.search(name))

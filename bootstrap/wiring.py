@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from bootstrap.redact import remember
+from bootstrap.redact import remember_credentials
 from bootstrap.settings import Settings
 from connectors.kit import registry
 from connectors.kit.contract import CallRecord, Connection, Connector
@@ -112,7 +112,7 @@ class Hub:
         with self.db.tenant(self.tenant_id) as conn:
             stored = connections.get(conn, connection_id)
         tokens = StoredTokens(self.db, self.vault, self.tenant_id, connection_id)
-        remember(str(value) for value in tokens.load().values())
+        remember_credentials(tokens.load())
         connection = Connection(
             id=str(connection_id), vendor=stored.vendor, settings=stored.settings, tokens=tokens,
             base_url=stored.base_url, on_call=_log_call,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bootstrap.redact import remember
+from bootstrap.redact import remember_credentials
 from cli.output import table, to_plain
 from cli.session import Session
 from domain.errors import ConfigurationError
@@ -91,7 +91,7 @@ def connect(
     if "path" in given:
         given["path"] = str(Path(given["path"]).expanduser().resolve())
     answers = fill_in(kind.manifest, given, auth=auth, ask=_asker())
-    remember(answers.credentials.values())
+    remember_credentials(answers.credentials)
     session.out.say(f"Signing in to {kind.manifest.label} …")
     account, credentials = sign_in(vendor, answers.settings, answers.credentials, base_url)
     default_name = free_name(Path(path).resolve().name, set()) if path else vendor

@@ -43,12 +43,10 @@ def _findings(session: Session) -> Iterator[Finding]:
     if not home.ok:
         return
     yield _disk(session)
-    database = _attempt(
-        "database", lambda: f"{session.hub.address()}, schema {session.hub.revision() or 'not made yet'}"
-    )
+    database = _attempt("database", session.hub.address)
     yield database
     if database.ok:
-        yield _attempt("isolation of tenants", lambda: _isolation(session))
+        yield _attempt("schema and isolation of tenants", lambda: _isolation(session))
     yield _attempt("master key", lambda: f"current: {session.hub.vault.current_key}")
     yield from _connectors()
 

@@ -13,14 +13,17 @@ from cli.output import cell, duration, table
 from cli.show_audit import audit, plan, plan_json
 
 if TYPE_CHECKING:
+    from migration.certificate import Certificate
     from migration.ledger import ObjectLedger
     from migration.service import DryRun, RunResult, RunStatus
     from migration.undo import UndoResult
+    from storage.certify import Findings
 
 __all__ = ["audit", "plan", "plan_json"]
 
 _OUTCOMES = ("source", "created", "updated", "unchanged", "merged", "rejected")
 _SAMPLES = 5
+_FINDINGS = 20
 
 
 def ledger(ledgers: Iterable[ObjectLedger], *, title: str | None = None) -> Table:
@@ -46,7 +49,7 @@ def run(outcome: RunResult) -> Iterator[str | Table]:
     yield from reasons(outcome.ledgers.values())
     yield f"Done in {duration(outcome.seconds)}."
     if outcome.certificate is not None:
-        yield from certificate(outcome.certificate)
+        yield from verdict(outcome.certificate)
 
 
 def dry_run(outcome: DryRun) -> Iterator[str | Table]:
@@ -63,6 +66,39 @@ def dry_run(outcome: DryRun) -> Iterator[str | Table]:
     nowhere = [(name, field, n) for name, p in previews.items() for field, n in p.unresolved.items()]
     if nowhere:
         yield table(("object", "field", "lead nowhere"), nowhere, numbers=("lead nowhere",))
+
+
+def certificate(found: Certificate) -> Iterator[str | Table]:
+    """The balance of every object, what differs, and the verdict."""
+    rows = [
+        (o.object, o.vendor_count, *(getattr(o, name) for name in _OUTCOMES), o.differences, o.accounted)
+        for o in found.objects
+    ]
+    columns = ("object", "vendor counts", *_OUTCOMES, "differences", "accounted for")
+    yield table(columns, rows, title=f"Certificate of run {found.run_id}", numbers=columns[1:-1])
+    yield from verdict(found)
+
+
+def verdict(found: Certificate) -> Iterator[str | Table]:
+    """What differs, what was edited since, what still waits, and the sentence that sums it up."""
+    for title, findings in (("Differences", found.differences), ("Edited since the run", found.edited)):
+        if findings.total:
+            yield _findings(title, findings)
+    if found.pending.total:
+        yield f"{found.pending.total:,} references wait for a record that the source does not hold; --json lists them."
+    yield f"[bold {'green' if found.ok else 'red'}]{escape(found.verdict)}[/]"
+
+
+def _findings(title: str, findings: Findings) -> Table:
+    from migration.certificate import KINDS
+
+    shown = findings.items[:_FINDINGS]
+    more = findings.total - len(shown)
+    return table(
+        ("object", "record", "field", "what", "source", "hub"),
+        [(f.object, f.vendor_id, f.field, KINDS.get(f.kind, f.kind), f.expected, f.found) for f in shown],
+        title=f"{title}: {findings.total:,}" + (f", {more:,} more with --json" if more else ""),
+    )
 
 
 def runs(found: Sequence[RunStatus]) -> Iterator[str | Table]:

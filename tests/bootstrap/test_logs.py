@@ -10,9 +10,14 @@ import pytest
 
 from bootstrap import redact as redact_module
 from bootstrap.logs import configure, safe_traceback, write_bug_report
-from bootstrap.redact import HIDDEN, redact, remember
+from bootstrap.redact import HIDDEN, redact, remember, remember_credentials
 
 CANARY = "c4nary-S3cret"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redact_module, "_known", set())
 
 
 @pytest.fixture
@@ -73,10 +78,18 @@ def test_ordinary_text_stays(text: str) -> None:
     assert redact(text) == text
 
 
-def test_known_secrets_are_hidden_whatever_they_look_like(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact_module, "_known", set())
+def test_known_secrets_are_hidden_whatever_they_look_like() -> None:
     remember(["plain words here", "short", ""])
     assert redact("it said plain words here, in short") == f"it said {HIDDEN}, in short"
+
+
+def test_of_credentials_only_the_secret_ones_are_hidden() -> None:
+    remember_credentials(
+        {"auth": "password", "username": "administrator", "password": "pw-value", "access_token": "tk-value", "token_type": "Bearer",
+         "private_key": "pk-value", "instance_url": "https://acme.example", "security_token": None}
+    )  # fmt: skip
+    text = "password of administrator: pw-value; Bearer; tk-value, pk-value at https://acme.example"
+    assert redact(text) == (f"password of administrator: {HIDDEN}; Bearer; {HIDDEN}, {HIDDEN} at https://acme.example")
 
 
 def test_log_lines_are_json_without_secrets(log: Path) -> None:

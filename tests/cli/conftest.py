@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from bootstrap import redact
 from bootstrap.settings import Settings, variable_name
 from cli.main import run
 from storage.embedded import ServerUrls
@@ -39,6 +40,7 @@ Syncline = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of the test's own, and no setting from outside."""
+    monkeypatch.setattr(redact, "_known", set())
     for name in Settings.model_fields:
         monkeypatch.delenv(variable_name(name), raising=False)
     monkeypatch.setenv("SYNCLINE_HOME", str(tmp_path / "home"))
