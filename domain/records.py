@@ -174,7 +174,7 @@ class Page:
     last: bool = False
     deleted: list[str] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    places: list[Place] | None = None
+    places: Sequence[Place] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

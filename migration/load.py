@@ -207,11 +207,10 @@ def resolve(job: LoadJob) -> dict[str, int]:
     with job.database.tenant(key.tenant_id) as connection:
         runs.fence(connection, key)
         loading.prepare(connection)
-        waiting = loading.pending_by_field(connection, job.staged)
-        for field in waiting:
-            loading.resolve_pending(connection, job.staged, field)
-        left = loading.pending_by_field(connection, job.staged)
+        resolved = sum(loading.resolve_pending(connection, job.staged, field)
+                       for field in loading.pending_by_field(connection, job.staged, of_run=False))
+        left = loading.pending_by_field(connection, job.staged, of_run=True)
         runs.put_chunk(connection, key, Chunk(job.staged.object, "resolve", 0, last=True, counts={
-            "resolved": sum(waiting.values()) - sum(left.values()), "pending_left": sum(left.values()),
+            "resolved": resolved, "pending_left": sum(left.values()),
             "warnings": {f"reference_missing:{field}": n for field, n in left.items()}}))
     return left

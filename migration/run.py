@@ -116,8 +116,8 @@ class Runner:
                               expected_count=planned.expected_count, limit=self._context.limit)
         left = None if self._context.limit is None else self._context.limit - row
         for page in self._context.connector.read(request):
-            page.last = False  # the listing is complete once every page is staged, which pages finishing out of order don't tell
             if left is not None:
+                page.last = page.last and len(page.rows) <= left
                 page.rows = page.rows[:left]
                 left -= len(page.rows)
             yield page, seq, row
@@ -130,10 +130,12 @@ class Runner:
         return tuple(name for name in self.lens(planned).source_fields if name in known)
 
     def _close_listing(self, planned: PlannedObject) -> None:
-        """Mark the listing complete, in the order of the pages."""
+        """Mark a listing complete that ended before its source said so: at the limit, or with no page at all."""
+        done = self._staged_chunks(planned)
+        if done and done[-1].last:
+            return
         with self._context.database.tenant(self._key.tenant_id) as connection:
             runs.fence(connection, self._key)
-            done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
             runs.add_chunk(connection, self._key, Chunk(planned.object, "extract", len(done), first_row=sum(c.rows for c in done),
                                                         cursor=done[-1].cursor if done else None, last=True))
 

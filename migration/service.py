@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -131,7 +131,7 @@ class Migrations:
                 for name, preview in previews.items():
                     preview.unresolved = dry.unresolved(runner.load_job(name), everything)
             finally:
-                self._forget_staged(key, plan)
+                self._forget_staged(key, [p.entity for p in plan.objects])
         result = DryRun(previews, (self._clock() - started).total_seconds())
         self._save(key, status="done", finished_at=self._clock(), totals={n: p.ledger.to_json() for n, p in previews.items()})
         return result
@@ -141,15 +141,14 @@ class Migrations:
         """Take a run back: whole, or the named objects (or phases) of it."""
         run = self._undoable(run_id)
         with self._exclusive(run.connection_id):
-            plan = self._stored_plan(run)
-            chosen = _objects_of(plan, objects)
+            chosen = _objects_of(run, objects)
             with self._database.tenant(self._tenant_id) as connection:
                 key = runs.take(connection, self._tenant_id, run.id)
                 runs.save(connection, key, status="undoing", options={
                     **run.options, "undo_objects": None if objects is None else list(objects), "undo_force": force})
-            undo = Undo(self._database, run, key, [(p.object, p.entity) for p in plan.objects], force, on_progress)
+            undo = Undo(self._database, run, key, list(_entities(run).items()), force, on_progress)
             result = undo.execute(chosen)
-            self._forget_staged(key, plan)
+            self._forget_staged(key, _entities(run).values())
             partly = not result.whole or result.kept_total
             self._save(key, status="partly undone" if partly else "undone", finished_at=self._clock())
             return result
@@ -203,7 +202,8 @@ class Migrations:
         with self._database.tenant(self._tenant_id) as connection:
             self._refuse_unfinished(connection, connection_id, kind)
             runs.create(connection, self._tenant_id, run_id, connection_id, kind=kind, at=self._clock(), plan=to_document(plan),
-                        plan_checksum=plan.checksum, options=options)
+                        plan_checksum=plan.checksum, options={
+                            **options, "objects": [[p.object, p.entity, p.phase.label] for p in plan.objects]})
             return runs.take(connection, self._tenant_id, run_id)
 
     def _refuse_unfinished(self, connection: Any, connection_id: UUID, kind: str) -> None:
@@ -229,12 +229,12 @@ class Migrations:
         result.seconds = (self._clock() - started).total_seconds()
         self._save(key, status="done", phase=None, finished_at=self._clock(), totals={n: x.to_json() for n, x in counted.items()},
                    certificate=result.certificate.to_json() if result.certificate else None)
-        self._forget_staged(key, context.plan)
+        self._forget_staged(key, [p.entity for p in context.plan.objects])
         return result
 
-    def _forget_staged(self, key: RunKey, plan: Plan) -> None:
+    def _forget_staged(self, key: RunKey, entities: Iterable[str]) -> None:
         with self._database.tenant(self._tenant_id) as connection:
-            staging.drop_run(connection, key, [p.entity for p in plan.objects])
+            staging.drop_run(connection, key, list(entities))
 
     def _save(self, key: RunKey, **values: Any) -> None:
         with self._database.tenant(self._tenant_id) as connection:
@@ -266,22 +266,21 @@ class Migrations:
         return found[0]
 
 
-def _objects_of(plan: Plan, names: Sequence[str] | None) -> list[str] | None:
+def _objects_of(run: Run, names: Sequence[str] | None) -> list[str] | None:
     """Objects named by object, entity or phase. Raises ConfigurationError for a name that is none of them."""
     if names is None:
         return None
     chosen: list[str] = []
+    listed: list[list[str]] = run.options["objects"]
     for name in names:
-        fitting = [p.object for p in plan.objects if name in (p.object, p.entity, p.phase.label, p.phase.label.replace(" ", "-"))]
+        fitting = [o for o, entity, phase in listed if name in (o, entity, phase, phase.replace(" ", "-"))]
         if not fitting:
-            known = ", ".join(dict.fromkeys([p.phase.label for p in plan.objects] + [p.object for p in plan.objects]))
+            known = ", ".join(dict.fromkeys([phase for _, _, phase in listed] + [o for o, _, _ in listed]))
             raise ConfigurationError(f"The run has no object or stage called {name}.", remedy=f"It has: {known}.", code="no_such_object")
         chosen += fitting
     return chosen
 
 
 def _entities(run: Run) -> dict[str, str]:
-    if run.totals:
-        return {name: ledger["entity"] for name, ledger in run.totals.items()}
-    plan = from_document(run.plan, f"the plan of run {run.id}")
-    return {p.object: p.entity for p in plan.objects}
+    """Objects of a run in load order, with their entities; as stored, so that no later version of a mapping matters."""
+    return {o: entity for o, entity, _ in run.options["objects"]}

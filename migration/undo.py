@@ -47,6 +47,7 @@ class Undo:
     objects: Sequence[tuple[str, str]]  # (vendor object, entity) in load order
     force: bool = False
     on_progress: OnProgress = silent
+    _staying: list[UUID] = field(default_factory=list)
 
     def execute(self, only: Sequence[str] | None = None) -> UndoResult:
         """Raises ConfigurationError when a later run built on this one."""
@@ -100,7 +101,8 @@ class Undo:
         with self._transaction() as connection:
             runs.fence(connection, self.key)
             loading.prepare(connection)
-            keep = [] if self.force else undoing.created_conflicts(connection, scope)
+            keep = [] if self.force else undoing.created_conflicts(connection, scope, self._staying)
+            self._staying.extend(k.id for k in keep)
             unlinked = undoing.unlink_merged(connection, scope, [k.id for k in keep])
         meter = Meter(self.on_progress, scope.object, "undo", None)
         total = 0

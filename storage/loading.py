@@ -120,8 +120,8 @@ def reference_join(field: str, refers_to: str, reference: Reference) -> str:
                  f"AND l.vendor_object = ")
     vendor_objects = reference.objects
     if len(vendor_objects) == 1 and "*" not in vendor_objects:
-        return f"LEFT JOIN link {alias} ON {condition.replace('l.', alias + '.')}(:objects_{field})[1]"
-    any_of = f"{condition}ANY(:objects_{field})" if "*" not in vendor_objects else condition.removesuffix(" AND l.vendor_object = ")
+        return f"LEFT JOIN link {alias} ON {condition.replace('l.', alias + '.')}(CAST(:objects_{field} AS text[]))[1]"
+    any_of = f"{condition}ANY(CAST(:objects_{field} AS text[]))" if "*" not in vendor_objects else condition.removesuffix(" AND l.vendor_object = ")
     return f"LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE {any_of} LIMIT 1) {alias} ON true"
 
 
@@ -193,10 +193,11 @@ def resolve_pending(connection: Connection, staged: StagedObject, field: str) ->
          "refers_to": refers_to}).rowcount)
 
 
-def pending_by_field(connection: Connection, staged: StagedObject) -> dict[str, int]:
-    """References of this run's records that still wait for their other end, by field."""
+def pending_by_field(connection: Connection, staged: StagedObject, *, of_run: bool) -> dict[str, int]:
+    """References of this object's records that still wait for their other end, by field: this run's, or of any run."""
+    mine = "AND p.run_id = :r" if of_run else ""
     rows = connection.execute(text(
-        "SELECT p.field, count(*) FROM pending_reference p WHERE p.tenant_id = :t AND p.run_id = :r AND p.entity = :entity "
+        f"SELECT p.field, count(*) FROM pending_reference p WHERE p.tenant_id = :t AND p.connection_id = :c {mine} AND p.entity = :entity "  # noqa: S608
         "AND EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = p.entity_id AND l.connection_id = :c "
         "AND l.vendor_object = :o) GROUP BY 1 ORDER BY 1"), staged.parameters | {"entity": staged.entity})
     return {field: n for field, n in rows}

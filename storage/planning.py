@@ -95,11 +95,14 @@ def _supersede(connection: Connection, staged: StagedObject) -> None:
 
 
 def _key_terms(entity: str, rule: Sequence[str], prefix: str = "") -> list[str]:
-    """SQL terms of a match key. Texts compare without regard to case, width and surrounding space."""
+    """SQL terms of a match key. Texts compare without regard to case, width and surrounding space.
+
+    Addresses and numbers are normalised by their transforms, and compare as they are so that an index can find them.
+    """
     terms = []
     for name in rule:
         column = prefix + bulk.quoted(name)
-        textual = ENTITIES[entity].field(name).kind in (Kind.TEXT, Kind.EMAIL, Kind.PHONE, Kind.URL)
+        textual = ENTITIES[entity].field(name).kind in (Kind.TEXT, Kind.URL)
         terms.append(f"lower(btrim(normalize({column}, NFKC)))" if textual else column)
     return terms
 

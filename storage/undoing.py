@@ -117,22 +117,37 @@ def delete_found_associations(connection: Connection, scope: Scope) -> int:
         DELETE FROM crm_association a USING gone WHERE a.tenant_id = :t AND a.id = gone.entity_id"""), scope.parameters).rowcount
 
 
-def created_conflicts(connection: Connection, scope: Scope) -> list[Kept]:
-    """Records that the run created and that undo must not delete: edited since, or referred to from outside the run."""
-    reasons = [("h.version <> l.base_version", "edited since it was created")]
-    reasons += [(f"EXISTS (SELECT FROM {bulk.quoted(table_name(child))} x WHERE x.tenant_id = :t AND x.{bulk.quoted(field)} = h.id "
-                 f"AND NOT EXISTS (SELECT FROM link xl WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r "
-                 f"AND xl.origin = 'created'))", f"a {child} outside this run refers to it")
-                for child, field in referring(scope.entity)]
+def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequence[UUID]) -> list[Kept]:
+    """Records that the run created and that undo must not delete.
+
+    Those edited since, those that something outside the run refers to, and those that a kept record refers to: a person's
+    record must not lose its parent. ``kept_already``: records of other objects that stay.
+    """
     kept: dict[UUID, Kept] = {}
-    for condition, why in reasons:
-        rows = connection.execute(text(f"""
-            SELECT h.id, l.vendor_id FROM link l JOIN {scope.table} h ON h.tenant_id = :t AND h.id = l.entity_id
-            WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
-              AND {condition}"""), scope.parameters)  # noqa: S608
-        for record_id, vendor_id in rows:
-            kept.setdefault(record_id, Kept(scope.entity, record_id, vendor_id, why))
-    return list(kept.values())
+    _note(connection, scope, "h.version <> l.base_version", "edited since it was created", kept, ())
+    while True:
+        before, staying = len(kept), [*kept_already, *kept]
+        for child, field in referring(scope.entity):
+            _note(connection, scope, f"""EXISTS (
+                SELECT FROM {bulk.quoted(table_name(child))} x WHERE x.tenant_id = :t AND x.{bulk.quoted(field)} = h.id
+                AND (x.id = ANY(CAST(:staying AS uuid[])) OR NOT EXISTS (SELECT FROM link xl
+                    WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created')))""",  # noqa: S608
+                f"{_article(child)} {child} that stays refers to it", kept, staying)
+        if len(kept) == before:
+            return list(kept.values())
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
+
+
+def _note(connection: Connection, scope: Scope, condition: str, why: str, kept: dict[UUID, Kept], staying: Sequence[UUID]) -> None:
+    rows = connection.execute(text(f"""
+        SELECT h.id, l.vendor_id FROM link l JOIN {scope.table} h ON h.tenant_id = :t AND h.id = l.entity_id
+        WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
+          AND {condition}"""), scope.parameters | ({"staying": list(staying)} if ":staying" in condition else {}))  # noqa: S608
+    for record_id, vendor_id in rows:
+        kept.setdefault(record_id, Kept(scope.entity, record_id, vendor_id, why))
 
 
 def referring(entity: str) -> list[tuple[str, str]]:

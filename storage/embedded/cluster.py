@@ -88,7 +88,10 @@ def create_data(state: State, programs: Programs, account: Account) -> None:
     """initdb into a temporary directory, then rename: a killed attempt leaves nothing that looks like a database."""
     place = Path(state.place)
     for leftover in place.glob("data.new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
     draft = place / f"data.new-{secrets.token_hex(4)}"
     password_file = place / f"{draft.name}.password"
     try:

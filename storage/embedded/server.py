@@ -215,10 +215,9 @@ def _answers(state: State) -> bool:
     try:
         with psycopg.connect(_maintenance(state) + " sslmode=disable gssencmode=disable") as connection:
             connection.execute("SELECT 1")
-    except psycopg.errors.TooManyConnections:
-        return True
-    except psycopg.Error:
-        return False
+    except psycopg.Error as error:
+        # A refusal comes before there is a result with a code; its text is the server's own (lc_messages = C).
+        return any(text in str(error) for text in ("too many clients", "connection slots are reserved"))
     return True
 
 

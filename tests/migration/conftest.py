@@ -33,7 +33,7 @@ def plan_of(source: ListSource, **rules: Any) -> Plan:
         spec = load_shipped("salesforce", name)
         assert spec is not None
         objects.append(PlannedObject(name, spec.entity, PHASES[name], spec, expected_count=len(source.objects[name]),
-                                     match_rules=rules.get(name, ())))
+                                     match_rules=rules.get(name, ()), mapping=f"salesforce/{name}"))
     objects.sort(key=lambda p: p.phase)
     plan = Plan("salesforce", source.account, tuple(objects), MappingContext(), catalog.fingerprint())
     return plan.approve()

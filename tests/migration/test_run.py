@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -99,8 +100,7 @@ def test_a_bad_row_is_a_dead_letter_and_the_others_go_on(world: World, bad: dict
 
 def test_what_only_the_canonical_table_refuses_is_found_alone(world: World) -> None:
     """An indexed text too long for the index fails in the load, not in staging: its neighbours are not taken along."""
-    import random
-    noise = "".join(random.Random(1).choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(9000))
+    noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=9000))
     result = world.migrate(org([contact(i) for i in range(50)] + [contact(60, LastName=noise)]))
     ledger = result.ledgers["Contact"]
     assert (ledger.created, ledger.rejected, ledger.adds_up) == (50, 1, True)

@@ -1,0 +1,148 @@
+"""Which value names a record, for good: a column's own id, or one made from the row when the file has none.
+
+An id must be the same when the same system is exported again, or the second migration doubles everything. In order:
+
+1. the dialect's id column, or the column that ``id_column`` of the settings names;
+2. a column called id (or <object>_id, uuid, key …) that is filled and unique over all rows;
+3. a digest of the e-mail address, where an e-mail column is filled and unique: survives edits of other cells;
+4. a digest of the whole row, when no two rows are equal: survives sorting and added rows, an edited row is a new record;
+5. a digest of the row and its number among the object's rows: survives nothing but the same file.
+
+Digests, never addresses: ids appear in logs and messages.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, BinaryIO
+
+import orjson
+
+MADE_ID = "_id"
+_NAMES = {"id", "recordid", "uuid", "guid", "key", "externalid", "identifier", "rowid", "oid"}
+_EMAIL = re.compile(r"e-?mail(?: ?address)?\d?\Z", re.I)
+_BUCKETS = 64
+_SPILL = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """``mode``: ``column``, ``email``, ``row`` or ``row_number``; ``column`` where one is used."""
+
+    mode: str
+    column: str | None = None
+
+    @property
+    def made(self) -> bool:
+        return self.mode != "column"
+
+    def explained(self) -> str:
+        """What a person should know; blank for a real id."""
+        return {
+            "column": "",
+            "email": f"No id column: records are told apart by their “{self.column}”.",
+            "row": "No id column: records are told apart by all their cells, so a row edited later is a new record.",
+            "row_number": "No id column, and some rows are equal: records are told apart by cells and row number, "
+            "so another export of the same data gives other ids. Name one with id_column.",
+        }[self.mode]
+
+    def maker(self, columns: Sequence[str]) -> Callable[[Sequence[Any], int], str]:
+        """A function of a row and its line that gives the made id."""
+        if self.mode == "email" and self.column is not None:
+            index = columns.index(self.column)
+            return lambda row, _line: _digest(str(row[index]).strip().lower().encode())
+        if self.mode == "row":
+            return lambda row, _line: _digest(row_bytes(row))
+        return lambda row, line: _digest(row_bytes(row) + b"\x1e%d" % line)
+
+
+def id_candidates(columns: Sequence[str], stem: str) -> list[str]:
+    """Columns whose names say that they may be the id, likeliest first."""
+    words = re.sub(r"[^a-z]", "", stem.lower())
+    singular = words.removesuffix("s")
+    own = {f"{word}{end}" for word in (words, singular) for end in ("id", "key", "uuid", "number", "no")}
+    plain = {name: re.sub(r"[^a-z]", "", name.lower()) for name in columns}
+    ranked = [name for name in columns if plain[name] in _NAMES]
+    ranked += [name for name in columns if plain[name] in own]
+    ranked += [name for name in columns[:1] if re.search(r"(?:\bid|_id|Id|ID)\Z", name) and name not in ranked]
+    return ranked[:3]
+
+
+def email_candidates(columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if _EMAIL.search(name)][:1]
+
+
+def row_bytes(row: Sequence[Any]) -> bytes:
+    try:
+        return "\x1f".join(row).encode("utf-8", "surrogatepass")
+    except TypeError:
+        return orjson.dumps(list(row), default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=12).hexdigest()
+
+
+@dataclass(slots=True)
+class UniqueProbe:
+    """Were all the values different and none blank? Exact up to collisions of 64-bit hashes (1 in 10⁸ for a million).
+
+    Hashes go to buckets that spill to unnamed temporary files, so memory stays within 32 MiB plus a 64th of the hashes.
+    """
+
+    alive: bool = True
+    _buckets: list[array[int]] = field(default_factory=lambda: [array("q") for _ in range(_BUCKETS)])
+    _files: dict[int, BinaryIO] = field(default_factory=dict)
+
+    def feed(self, values: Sequence[Any]) -> None:
+        if not self.alive:
+            return
+        hashes = list(map(hash, values))
+        if len(set(hashes)) < len(hashes) or any(v is None or v == "" or not v for v in values):
+            self._die()
+            return
+        buckets = self._buckets
+        for value in hashes:
+            buckets[value & 63].append(value)
+        for number, bucket in enumerate(buckets):
+            if len(bucket) > _SPILL:
+                self._spill(number)
+
+    def unique(self) -> bool:
+        """The answer; closes the files."""
+        if self.alive and not all(map(self._distinct, range(_BUCKETS))):
+            self._die()
+        self._close()
+        return self.alive
+
+    def _spill(self, number: int) -> None:
+        if number not in self._files:
+            self._files[number] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by unique or by death)
+        self._files[number].write(self._buckets[number].tobytes())
+        self._buckets[number] = array("q")
+
+    def _distinct(self, number: int) -> bool:
+        if (stream := self._files.get(number)) is not None:
+            stream.seek(0)
+            self._buckets[number].frombytes(stream.read())
+        return len(set(self._buckets[number])) == len(self._buckets[number])
+
+    def _die(self) -> None:
+        self.alive = False
+        self._buckets = []
+        self._close()
+
+    def _close(self) -> None:
+        for stream in self._files.values():
+            stream.close()
+        self._files.clear()
+
+
+def feed_rows(probe: UniqueProbe, rows: Iterable[Sequence[Any]]) -> None:
+    if probe.alive:
+        probe.feed([row_bytes(row) for row in rows])

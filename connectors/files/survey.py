@@ -1,0 +1,110 @@
+"""One streaming pass over an object's files: how many rows, what each column holds, what may serve as id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.files.identity import Identity, UniqueProbe, email_candidates, feed_rows, id_candidates
+from connectors.files.infer import ColumnProbe
+from connectors.files.table import Table
+from domain.records import MISSING
+
+_DELETED = {"true", "1", True}
+
+
+@dataclass(slots=True)
+class Survey:
+    """``rows`` that can be read, ``deleted`` of them in the exporter's recycle bin, ``rejected`` and ``blank`` ones besides."""
+
+    columns: dict[str, ColumnProbe]
+    rows: int = 0
+    deleted: int = 0
+    rejected: int = 0
+    blank: int = 0
+    identity: Identity = field(default_factory=lambda: Identity("row_number"))
+
+    @property
+    def records(self) -> int:
+        """Every record of the files, readable or not."""
+        return self.rows + self.rejected
+
+
+def arranged(columns: Sequence[str], table: Table, rows: list[list[Any]]) -> list[list[Any]]:
+    """``rows`` of ``table`` in the order of the object's ``columns``; MISSING where the table lacks one."""
+    if tuple(columns) == table.columns:
+        return rows
+    at = {name: index for index, name in enumerate(table.columns)}
+    order = [at.get(name, -1) for name in columns]
+    return [[row[i] if i >= 0 else MISSING for i in order] for row in rows]
+
+
+def survey(
+    columns: Sequence[str], parts: Sequence[Table], stem: str, id_column: str | None, deleted_column: str | None = None
+) -> Survey:
+    """Read every part once (twice where nothing but whole rows can tell records apart)."""
+    result = Survey({name: ColumnProbe(name) for name in columns})
+    wanted = [] if id_column else [*id_candidates(columns, stem), *email_candidates(columns)]
+    probes = {name: UniqueProbe() for name in wanted}
+    by_row = UniqueProbe(alive=not wanted and id_column is None)
+    for part in parts:
+        for chunk in part.chunks(None):
+            result.rejected += len(chunk.rejects)
+            result.blank += chunk.blank
+            result.rows += len(chunk.rows)
+            rows = arranged(columns, part, chunk.rows)
+            _feed(result, probes, list(columns), rows, part.native, deleted_column)
+            feed_rows(by_row, rows)
+    result.identity = _identity(result, id_column, wanted, probes, by_row, columns, parts)
+    return result
+
+
+def _feed(
+    result: Survey,
+    probes: dict[str, UniqueProbe],
+    names: list[str],
+    rows: list[list[Any]],
+    native: bool,
+    deleted_column: str | None,
+) -> None:
+    if not rows:
+        return
+    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+        probe = result.columns[name]
+        (probe.feed_natives if native else probe.feed)(values)
+        if name in probes:
+            probes[name].feed([_id_text(v) for v in values])
+        if name == deleted_column:
+            result.deleted += sum(is_deleted(v) for v in values)
+
+
+def is_deleted(value: Any) -> bool:
+    return (value.lower() if isinstance(value, str) else value) in _DELETED
+
+
+def _id_text(value: Any) -> str:
+    return "" if value is None or value is MISSING else str(value).strip().lower()
+
+
+def _identity(
+    result: Survey,
+    id_column: str | None,
+    wanted: list[str],
+    probes: dict[str, UniqueProbe],
+    by_row: UniqueProbe,
+    columns: Sequence[str],
+    parts: Sequence[Table],
+) -> Identity:
+    if id_column:
+        return Identity("column", id_column)
+    emails = set(email_candidates(columns))
+    for name in wanted:
+        if probes[name].unique() and result.rows:
+            return Identity("email" if name in emails else "column", name)
+    if wanted:
+        by_row = UniqueProbe()
+        for part in parts:
+            for chunk in part.chunks(None):
+                feed_rows(by_row, arranged(columns, part, chunk.rows))
+    return Identity("row" if by_row.unique() else "row_number")
