@@ -1,0 +1,1 @@
+"""Templates of `syncline new connector`: see `connectors.kit.scaffold`."""
