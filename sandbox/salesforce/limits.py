@@ -14,6 +14,12 @@ from sandbox.salesforce.clock import Clock
 from sandbox.salesforce.errors import ApiError
 
 WINDOW = timedelta(hours=24)
+TOTAL, CONCURRENT = "TotalRequests", "ConcurrentRequests (Concurrent API Requests)"
+
+
+def exceeded(limit: str) -> ApiError:
+    """The refusal of one call too many. It carries no Retry-After."""
+    return ApiError("REQUEST_LIMIT_EXCEEDED", f"{limit} Limit exceeded.", 403)
 
 
 @dataclass(slots=True)
@@ -39,7 +45,7 @@ class Limits:
     def spend(self, calls: int = 1) -> None:
         """Count API calls. Raises 403 REQUEST_LIMIT_EXCEEDED, which carries no Retry-After, when there are none left."""
         if self.used + calls > self.daily_calls:
-            raise ApiError("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", 403)
+            raise exceeded(TOTAL)
         if self.long_running >= self.long_calls:
             raise ApiError(
                 "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded.", 403

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from sandbox.salesforce.schema import Field, ObjectType
 from sandbox.salesforce.standard import standard_objects
 
 Row = dict[str, Any]
+Undo = Callable[[], None]
 Table = dict[str, Row]
 """Rows by 18-character id, in the order of creation. A row holds no nulls; a deleted one stays, with IsDeleted true."""
 
@@ -40,6 +42,8 @@ class Org:
         self.schema_version = 1
         self.indexes: dict[tuple[str, str], dict[Any, list[str]]] = {}
         self.counters: dict[str, int] = {}
+        self.undo: list[Undo] | None = None
+        self.locks: dict[str, int] = {}
         self.purged_before: str | None = None
         self._names = {name.lower(): name for name in self.objects}
         self._prefixes: dict[str, list[str]] = {}
@@ -113,6 +117,7 @@ class Org:
         if "Id" not in row:
             row["Id"] = self.ids.next(self.objects[object_name].prefix)
         self.tables[object_name][row["Id"]] = row
+        self.indexes.clear()
         return row
 
     def live(self, object_name: str) -> list[Row]:
@@ -123,6 +128,18 @@ class Org:
 
     def record_types(self, object_name: str) -> list[Row]:
         return [r for r in self.tables["RecordType"].values() if r["SobjectType"] == object_name]
+
+    def kinds_of(self, record_id: str) -> set[str]:
+        """The objects that an id of this prefix can belong to."""
+        return set(self._prefixes.get(record_id[:3], ()))
+
+    def take_lock(self, record_id: str) -> bool:
+        """Whether someone else holds the record just now; each such refusal counts down (see faults)."""
+        held = self.locks.get(record_id, self.locks.get("*", 0))
+        name = record_id if record_id in self.locks else "*"
+        if held:
+            self.locks[name] = held - 1
+        return held > 0
 
     def next_number(self, name: str) -> int:
         self.counters[name] = self.counters.get(name, 0) + 1

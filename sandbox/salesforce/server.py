@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from datetime import timedelta
@@ -12,7 +13,7 @@ import uvicorn
 
 from sandbox.salesforce.auth import Credentials
 from sandbox.salesforce.clock import Clock
-from sandbox.salesforce.http import create_app
+from sandbox.salesforce.http import TrackedProtocol, create_app
 from sandbox.salesforce.model import SalesforceSandbox, SandboxOptions
 
 HOST = "127.0.0.1"
@@ -91,10 +92,17 @@ class SandboxServer:
 
 def server_config(sandbox: SalesforceSandbox) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(sandbox), log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
+        create_app(sandbox),
+        http=TrackedProtocol,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
     )
 
 
 def serve(sandbox: SalesforceSandbox, listener: socket.socket) -> None:
-    """Serve in the foreground until Ctrl-C or SIGTERM."""
-    uvicorn.Server(server_config(sandbox)).run(sockets=[listener])
+    """Serve in the foreground until Ctrl-C, which ends it in peace, or SIGTERM."""
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(server_config(sandbox)).run(sockets=[listener])
+    listener.close()

@@ -10,7 +10,10 @@ INDUSTRIES = (
     "Engineering;Entertainment;Environmental;Finance;Food & Beverage;Government;Healthcare;Hospitality;Insurance;Machinery;"
     "Manufacturing;Media;Not For Profit;Recreation;Retail;Shipping;Technology;Telecommunications;Transportation;Utilities;Other"
 )
-ACCOUNT_TYPES = "Prospect;Customer - Direct;Customer - Channel;Channel Partner / Reseller;Installation Partner;Technology Partner;Other"
+ACCOUNT_TYPES = (
+    "Prospect;Customer - Direct;Customer - Channel;Channel Partner / Reseller;"
+    "Installation Partner;Technology Partner;Other"
+)
 SALE_TYPES = "Existing Customer - Upgrade;Existing Customer - Replacement;Existing Customer - Downgrade;New Customer"
 ROLES = (
     "Business User;Decision Maker;Economic Buyer;Economic Decision Maker;Evaluator;Executive Sponsor;Influencer;"

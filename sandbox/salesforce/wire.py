@@ -53,13 +53,18 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """``json`` is sent unless there is a ``body``. Neither: no content."""
+    """``json`` is sent unless there is a ``body``. Neither: no content.
+
+    ``effect`` is what happens to the connection instead of a whole answer: ``reset`` or ``truncated``.
+    """
 
     status: int = 200
     json: Any = None
     body: bytes | None = None
     content_type: str = "application/json;charset=UTF-8"
     headers: dict[str, str] = field(default_factory=dict)
+    effect: str = ""
+    delay_s: float = 0.0
 
     def content(self) -> bytes:
         if self.body is not None:
@@ -75,6 +80,7 @@ class Call:
     request: Request
     path: Mapping[str, str]
     user_id: str = ""
+    instance_url: str = ""
 
     @property
     def version(self) -> str:

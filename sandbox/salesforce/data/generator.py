@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from sandbox.salesforce.data.basics import basics
 from sandbox.salesforce.data.people import accounts, contacts, leads
+from sandbox.salesforce.data.sales import campaigns, opportunities, products
 from sandbox.salesforce.data.seeder import Seeder
+from sandbox.salesforce.data.service import activities, cases, files, properties
 from sandbox.salesforce.org import Org
 
 
@@ -25,6 +27,13 @@ def generate(org: Org, options: DataOptions) -> None:
     basics(seed, options.username, users=12)
     if not options.contacts:
         return
-    firms = accounts(seed, max(1, options.contacts // 5))
-    people = contacts(seed, options.contacts, firms)
-    leads(seed, options.contacts // 4, people)
+    size = options.contacts
+    firms = accounts(seed, max(1, size // 5))
+    people = contacts(seed, size, firms)
+    prospects = leads(seed, size // 4, people)
+    fairs = campaigns(seed, min(60, 1 + size // 100), people, prospects)
+    sales = opportunities(seed, size * 3 // 10, people, products(seed), fairs)
+    activities(seed, size // 2, people, prospects, sales)
+    cases(seed, size // 10, people)
+    files(seed, min(400, 6 + size // 50), people, sales)
+    properties(seed, min(500, 10 + size // 40), people)

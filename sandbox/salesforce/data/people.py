@@ -53,16 +53,17 @@ def _account(seed: Seeder, number: int) -> Row:
 
 
 def contacts(seed: Seeder, count: int, parents: list[Row]) -> list[Row]:
+    """``count`` live contacts, and one for every hundred of them that has been deleted."""
     rows: list[Row] = []
-    for number in range(count):
+    for number in range(count + count // 100):
         made = _contact(seed, number, parents)
         if rows and seed.one_in(25):
             _make_duplicate(seed, made, rows[-1 - int(seed.rng.random() * min(50, len(rows)))])
         rows.append(seed.put("Contact", made))
     _managers(rows)
-    for row in rows[::97]:
+    for row in rows[50 : 50 + 101 * (count // 100) : 101]:
         seed.delete(row)
-    return rows
+    return [row for row in rows if not row.get("IsDeleted")]
 
 
 def _contact(seed: Seeder, number: int, parents: list[Row]) -> Row:

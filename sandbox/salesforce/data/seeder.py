@@ -27,10 +27,12 @@ class Seeder:
     me: str = ""
     moments: list[str] = field(default_factory=list)
     import_at: str = ""
+    _positions: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         step = HISTORY / MOMENTS
         self.moments = [stamp(ANCHOR - HISTORY + step * i) for i in range(MOMENTS)]
+        self._positions = {moment: i for i, moment in enumerate(self.moments)}
         self.import_at = self.moments[MOMENTS * 7 // 10]
 
     def put(self, kind: str, row: Row) -> Row:
@@ -51,6 +53,9 @@ class Seeder:
         row["LastModifiedDate"], row["LastModifiedById"] = modified, user
         imported = self.rng.random() < 0.15 and modified < self.import_at
         row["SystemModstamp"] = self.import_at if imported else modified
+
+    def index_of(self, moment: str) -> int:
+        return self._positions[moment]
 
     def owner(self) -> str:
         """Mostly the first few users; now and then one who has left."""
