@@ -70,7 +70,10 @@ class MappedRecord:
 
     def as_record(self) -> dict[str, Any]:
         """The form that `Lens.backward` takes: fields by name, ``custom_fields`` and ``links``."""
-        return {**self.values, "custom_fields": dict(self.custom_fields), "links": dict(self.links)}
+        links: dict[str, list[str]] = {}
+        for label, vendor_id in self.links:
+            links.setdefault(label, []).append(vendor_id)
+        return {**self.values, "custom_fields": dict(self.custom_fields), "links": links}
 
 
 @dataclass(slots=True)
@@ -127,7 +130,8 @@ class Lens:
             _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)))
             for k in (*spec.links, *self._custom_lookups())
         )
-        self._readers = Counter(s for x in self._lines if x.line.reads for s in x.line.sources)
+        readers = [s for x in self._lines if x.line.reads for s in x.line.sources]
+        self._readers = Counter([*readers, *(k.source for k in spec.links)])
         self._constants = {name: self._constant(name, value) for name, value in spec.constants.items()}
         self._required_names = tuple(f.name for f in fields_of(spec.entity).values() if f.required)
         self.refs: Mapping[str, tuple[str, ...]] = {
@@ -269,7 +273,7 @@ class Lens:
         """The vendor's fields of a canonical record; None clears a field.
 
         ``record`` maps canonical fields (references: vendor ids) and may hold ``custom_fields`` and ``links`` (label to
-        vendor id). ``fields``: only these canonical fields (``custom_fields`` among them); None: all that the record has.
+        vendor ids). ``fields``: only these canonical fields (``custom_fields`` among them); None: all that the record has.
         A raw value kept by `forward` goes back as it came while the field still holds what it was read as.
         """
         custom: Mapping[str, Any] = record.get("custom_fields") or {}
@@ -278,8 +282,8 @@ class Lens:
             self._put(result, group, record, custom)
         links = record.get("links") or {}
         for link in self._links:
-            if links.get(link.label) is not None and result.get(link.source) is None:
-                result[link.source] = links[link.label]
+            if links.get(link.label) and result.get(link.source) is None:
+                result[link.source] = (link.separator or ";").join(links[link.label])
         return {name: value for name, value in result.items() if self.writable(name)}
 
     def writable(self, source: str) -> bool:

@@ -198,7 +198,10 @@ class Bound:
 
     def scalar(self, value: Any) -> Any:
         """The canonical value of one vendor value (a tuple of them for a transform of several sources)."""
-        cleaned = tuple(map(clean, value)) if self.tupled else clean(value)
+        dirty = _has_unstorable(value)
+        cleaned = value
+        if dirty:
+            cleaned = tuple(map(clean, value)) if self.tupled else clean(value)
         if self._nothing(cleaned):
             return self.default
         try:
@@ -211,7 +214,7 @@ class Bound:
             )
         if result is None:
             return self.default
-        if cleaned != value and _has_unstorable(value):
+        if dirty:
             return Flaw(
                 result.value if isinstance(result, Flaw) else result,
                 "text_cleaned",
