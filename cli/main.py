@@ -19,8 +19,6 @@ from cli.exits import BUG
 from cli.session import HomeOption, JsonOption, Session, TenantOption, command
 from domain.errors import SynclineError
 
-sandbox_app = typer.Typer()
-
 app = typer.Typer(
     name="syncline",
     help="Move a CRM into one canonical store, and prove that nothing was lost.",
@@ -44,9 +42,18 @@ for name, group in {
     "db": db.app,
     "keys": keys.app,
     "new": new.app,
-    "sandbox": sandbox_app,
+    "sandbox": typer.Typer(help="Stand-in vendors: whole systems to connect to, without an account anywhere."),
 }.items():
     app.add_typer(group, name=name)
+
+
+def mount_sandbox() -> None:
+    """Put the sandbox's own commands in their place. Not at start: importing them takes as long as all the rest."""
+    from sandbox.cli import app as sandbox_app
+
+    group = next(g for g in app.registered_groups if g.name == "sandbox")
+    group.typer_instance = sandbox_app
+
 
 command(app)(connect.connect)
 command(app)(doctor.doctor)
@@ -76,6 +83,8 @@ def run(argv: list[str]) -> int:
     """Run one command line and return its exit code. Never raises but for a second Ctrl-C."""
     signal.signal(signal.SIGTERM, _terminate)
     as_json = "--json" in argv
+    if "sandbox" in argv:
+        mount_sandbox()
     try:
         app(argv, prog_name="syncline", standalone_mode=True)
     except SystemExit as stop:

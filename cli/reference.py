@@ -35,8 +35,9 @@ class Described:
 
 def commands() -> Iterator[Described]:
     """Every command and group, in the order of the help."""
-    from cli.main import app
+    from cli.main import app, mount_sandbox
 
+    mount_sandbox()
     yield from _walk(typer.main.get_command(app), ())
 
 
