@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from pydantic import TypeAdapter
 
+from connectors.kit.contract import SupportsCount
 from mappings.compile import Lens
-from migration.ledger import ObjectLedger, ledgers
-from migration.plan_model import Plan, PlannedObject
+from migration.ledger import ObjectLedger
+from migration.plan_model import PlannedObject
+from migration.progress import Meter, OnProgress, silent
+from migration.run import RunContext
 from storage import certify as sql
 from storage import certify_fields, certify_files, certify_references, runs
 from storage.certify import Finding, Findings, Scope
@@ -21,6 +24,7 @@ from storage.certify_fields import FieldSum
 from storage.certify_files import FileSum
 from storage.certify_references import AssociationSum, ReferenceSum
 from storage.database import Database
+from storage.runs import RunKey
 
 LISTED = 200
 """Differences of one kind and object that are listed one by one; all of them are counted."""
@@ -86,9 +90,9 @@ class Certificate:
     at: datetime
     ran_at: datetime
     objects: tuple[ObjectCertificate, ...]
-    differences: Findings = Findings()
-    edited: Findings = Findings()
-    pending: Findings = Findings()
+    differences: Findings = field(default_factory=Findings)
+    edited: Findings = field(default_factory=Findings)
+    pending: Findings = field(default_factory=Findings)
     by_kind: Mapping[str, int] = field(default_factory=dict)
     display_name: str = ""
 
@@ -116,14 +120,27 @@ class Certificate:
             row["accounted"] = certified.accounted
         return {"ok": self.ok, "verdict": self.verdict, **result}
 
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Certificate:
+        """The certificate that `to_json` gave."""
+        known = {name: data[name] for name in Certificate.__dataclass_fields__}
+        known["objects"] = [{k: v for k, v in row.items() if k != "accounted"} for row in known["objects"]]
+        return TypeAdapter(Certificate).validate_python(known)
+
+    def to_html(self) -> str:
+        """The certificate as one self-contained page that prints well."""
+        from migration.certificate_html import render
+
+        return render(self)
+
 
 @dataclass(slots=True)
 class _Found:
     """Findings of one object, by what they mean."""
 
-    differences: Findings = Findings()
-    edited: Findings = Findings()
-    pending: Findings = Findings()
+    differences: Findings = field(default_factory=Findings)
+    edited: Findings = field(default_factory=Findings)
+    pending: Findings = field(default_factory=Findings)
     kinds: Counter[str] = field(default_factory=Counter)
 
     def differ(self, *found: Findings) -> None:
@@ -141,42 +158,59 @@ class _Found:
 
 def certify(
     database: Database,
-    tenant_id: UUID,
-    run_id: UUID,
-    plan: Plan,
-    lenses: Mapping[str, Lens],
+    key: RunKey,
+    context: RunContext,
+    books: Mapping[str, ObjectLedger],
+    on_progress: OnProgress = silent,
     *,
-    vendor_counts: Mapping[str, int] | None = None,
     limit: int = LISTED,
 ) -> Certificate:
-    """Compare everything that run ``run_id`` staged with what stands in the hub now.
+    """Compare everything that a run staged with what stands in the hub now.
 
-    One transaction an object, set-based; only findings, at most ``limit`` of a kind, come into memory. Raises
-    ConfigurationError when there is no such run.
+    ``books``: the run's ledgers. One transaction an object, set-based; only findings, at most ``limit`` of a kind, come
+    into memory. Where the connector can count, its own numbers are compared too. Raises what the connector raises.
     """
-    with database.tenant(tenant_id) as connection:
-        run = runs.get(connection, tenant_id, run_id)
-        chunks = runs.chunks(connection, tenant_id, run_id)
-    books = ledgers(chunks, {o.object: o.entity for o in plan.objects})
-    certified: list[ObjectCertificate] = []
-    found: list[_Found] = []
+    plan, lenses = context.plan, context.plan.lenses(context.catalog)
+    with database.tenant(key.tenant_id) as connection:
+        run = runs.get(connection, key.tenant_id, key.run_id)
+    counts = _vendor_counts(context)
+    checks: list[tuple[ObjectCertificate, _Found]] = []
     for planned in plan.objects:
+        lens, ledger = lenses[planned.object], books[planned.object]
         scope = Scope(
-            tenant_id, run_id, run.connection_id, planned.object, planned.entity, run.started_at,
-            frozenset(lenses[planned.object].fields),
-        )  # fmt: skip
-        with database.tenant(tenant_id) as connection:
+            key.tenant_id,
+            key.run_id,
+            context.connection_id,
+            planned.object,
+            planned.entity,
+            run.started_at,
+            _mapped(lens),
+        )
+        meter = Meter(on_progress, planned.object, "certify", ledger.source)
+        with database.tenant(key.tenant_id) as connection:
             sql.prepare(connection)
-            check = _ObjectCheck(connection, scope, planned, lenses[planned.object], books[planned.object], limit)
-            certified.append(check.run((vendor_counts or {}).get(planned.object)))
-            found.append(check.found)
-    kinds: Counter[str] = sum((f.kinds for f in found), Counter())
+            check = _ObjectCheck(connection, scope, planned, lens, ledger, limit)
+            checks.append((check.run(counts.get(planned.object)), check.found))
+        meter.add(ledger.source)
+        meter.finish()
+    kinds: Counter[str] = sum((f.kinds for _, f in checks), Counter())
     return Certificate(
-        run_id=run_id, vendor=plan.vendor, remote_account=plan.remote_account, plan_checksum=run.plan_checksum,
-        at=datetime.now(UTC), ran_at=run.started_at, objects=tuple(certified),
-        differences=_joined(f.differences for f in found), edited=_joined(f.edited for f in found),
-        pending=_joined(f.pending for f in found), by_kind=dict(kinds.most_common()), display_name=plan.display_name,
+        run_id=key.run_id, vendor=plan.vendor, remote_account=plan.remote_account, plan_checksum=run.plan_checksum,
+        at=datetime.now(UTC), ran_at=run.started_at, objects=tuple(certified for certified, _ in checks),
+        differences=_joined(f.differences for _, f in checks), edited=_joined(f.edited for _, f in checks),
+        pending=_joined(f.pending for _, f in checks), by_kind=dict(kinds.most_common()), display_name=plan.display_name,
     )  # fmt: skip
+
+
+def _vendor_counts(context: RunContext) -> Mapping[str, int]:
+    """The vendor's own numbers, where it has some and the whole of each object was wanted."""
+    if context.limit is not None or context.chosen is not None or not isinstance(context.connector, SupportsCount):
+        return {}
+    return context.connector.count([p.object for p in context.plan.objects if not p.spec.only])
+
+
+def _mapped(lens: Lens) -> frozenset[str]:
+    return frozenset(name for name, line in lens.spec.fields.items() if line.reads) | frozenset(lens.spec.constants)
 
 
 class _ObjectCheck:
@@ -184,7 +218,7 @@ class _ObjectCheck:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Any,
         scope: Scope,
         planned: PlannedObject,
         lens: Lens,
@@ -218,7 +252,7 @@ class _ObjectCheck:
         ledger = self._ledger
         made = sql.origins(self._connection, self._scope).get("created", 0)
         checks = [("count", "source", ledger.source, ledger.decided), ("count", "created", ledger.created, made)]
-        if vendor_count is not None and not self._planned.spec.only and not ledger.left_out:
+        if vendor_count is not None and vendor_count != ledger.listed:  # a file may well list a record twice
             checks.append(("vendor_count", "source", vendor_count, ledger.source))
         return [
             Findings(1, (Finding(kind, ledger.object, field=what, expected=str(expected), found=str(found)),))

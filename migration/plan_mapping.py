@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+
 from domain.errors import ConfigurationError
 from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema
-from mappings.compile import Lens, compile_spec
 from mappings.context import MappingContext
 from mappings.spec import MappingSpec, load_shipped
 from migration.audit_model import ObjectAudit
@@ -146,14 +146,3 @@ def _is_valid(name: str, value: str) -> bool:
     except ConfigurationError:
         return False
     return True
-
-
-class DefaultLenses:
-    """The lens that each object would get without any choice: what an audit normalises match keys with."""
-
-    def __init__(self, vendor: str, account: AccountInfo) -> None:
-        self._vendor = vendor
-        self._context = context_of(account)
-
-    def __call__(self, schema: ObjectSchema, /) -> Lens | None:
-        return compile_spec(base_mapping(self._vendor, schema).spec, schema, self._context)

@@ -51,11 +51,20 @@ def in_load_order(objects: Iterable[PlannedObject]) -> tuple[tuple[PlannedObject
     that reference is set once both ends are there. Equal inputs give the same order, however they were sorted.
     """
     named = {o.object: o for o in objects}
-    graph = {name: {p: r for p, r in references(o.spec).items() if p in named} for name, o in named.items()}
+    graph = {name: _parents(o, named) for name, o in named.items()}
     phases = {name: _phase(name, named, graph) for name in named}
     order, cycles = _sorted(graph)
     ranked = sorted(order, key=lambda name: (phases[name], order.index(name)))
     return tuple(replace(named[name], phase=phases[name]) for name in ranked), cycles
+
+
+def _parents(planned: PlannedObject, named: Mapping[str, PlannedObject]) -> dict[str, bool]:
+    found = references(planned.spec)
+    if (
+        planned.entity == "association" and "*" in found
+    ):  # an end may be a record of any object: load it after all of them
+        return {name: True for name, other in named.items() if other.entity != "association"}
+    return {parent: required for parent, required in found.items() if parent in named}
 
 
 def _phase(name: str, named: Mapping[str, PlannedObject], graph: Mapping[str, Mapping[str, bool]]) -> Phase:
