@@ -74,6 +74,7 @@ class BulkJobs:
         run = QueryRun(self.org, text, operation == "queryAll")
         source = self.org.object(run.query.source.names[-1])
         refuse_in_bulk(run.query, self.org)
+        run.check()
         job = self._new(body, operation, source.name, user_id, version)
         job.query, job.closed = text, job.created
         return job

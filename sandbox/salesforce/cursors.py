@@ -1,7 +1,7 @@
 """Query locators: a result waiting to be read on, page by page.
 
 They live for two days, and one user may keep ten open; an eleventh closes the oldest.
-https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_cursors.htm
+https://help.salesforce.com/s/articleView?id=000384958
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Cursors:
     def first_page(self, result: Result, page: int, resource: str, version: str) -> dict[str, Any]:
         if result.total <= page or not result.rows:
             return _page(result, 0, page, version, None)
-        locator = self.ids.next("01g")
+        locator = self.ids.next("0r8")
         self._make_room()
         self.open[locator] = OpenCursor(result, page, resource, self.clock.now() + LIFETIME)
         return _page(result, 0, page, version, f"/services/data/v{version}/{resource}/{locator}")
 
     def next_page(self, text: str, version: str) -> dict[str, Any]:
-        """The page of ``01g…-2000``. Raises INVALID_QUERY_LOCATOR when the locator is unknown, closed or too old."""
+        """The page of ``0r8…-2000``. Raises INVALID_QUERY_LOCATOR when the locator is unknown, closed or too old."""
         locator, _, offset = text.partition("-")
         cursor = self.open.get(locator)
         if cursor is None or not offset.isdigit() or cursor.expires <= self.clock.now():

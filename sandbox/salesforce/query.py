@@ -63,6 +63,15 @@ class QueryRun:
     def run(self) -> Result:
         return self._run(self.query)
 
+    def check(self) -> None:
+        """Everything that `run` would refuse, without reading a row."""
+        source = self._object(self.query.source)
+        _Guard(self.text, self.query, source).check()
+        if self.query.where is not None:
+            compile_condition(self.query.where, self._context(self.query, source))
+        self._columns(self.query, source)
+        sort_rows([], self.query.order, lambda by: self._operand(by, self.query, source))
+
     # ------------------------------------------------------------ rows
 
     def _run(self, query: Query) -> Result:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from sandbox.salesforce.clock import ANCHOR, stamp
@@ -16,6 +17,17 @@ MOMENTS = 20_000
 HISTORY = timedelta(days=3650)
 
 
+@cache
+def _moments() -> tuple[str, ...]:
+    step = HISTORY / MOMENTS
+    return tuple(stamp(ANCHOR - HISTORY + step * i) for i in range(MOMENTS))
+
+
+@cache
+def _positions() -> dict[str, int]:
+    return {moment: i for i, moment in enumerate(_moments())}
+
+
 @dataclass(slots=True)
 class Seeder:
     """``moments`` are times of ten years in order, shared by all rows; ``import_at`` is the one of the great data load."""
@@ -25,14 +37,13 @@ class Seeder:
     users: list[str] = field(default_factory=list)
     queue: str = ""
     me: str = ""
-    moments: list[str] = field(default_factory=list)
+    moments: tuple[str, ...] = ()
     import_at: str = ""
     _positions: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        step = HISTORY / MOMENTS
-        self.moments = [stamp(ANCHOR - HISTORY + step * i) for i in range(MOMENTS)]
-        self._positions = {moment: i for i, moment in enumerate(self.moments)}
+        self.moments = _moments()
+        self._positions = _positions()
         self.import_at = self.moments[MOMENTS * 7 // 10]
 
     def put(self, kind: str, row: Row) -> Row:

@@ -17,8 +17,10 @@ from defusedxml import ElementTree
 
 from sandbox.salesforce.auth import LOGIN_REFUSED
 from sandbox.salesforce.errors import OAuthError, not_found
+from sandbox.salesforce.routes.rest import OLDEST
 from sandbox.salesforce.wire import Call, Reply, Router
 
+FIRST_WITHOUT_LOGIN = 65
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _ENVELOPE = (
     '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
@@ -40,6 +42,10 @@ def register(router: Router) -> None:
 
 
 def soap_login(call: Call) -> Reply:
+    """Versions 31.0 to 64.0 only, as https://help.salesforce.com/s/articleView?id=005132110 says."""
+    number = call.version.partition(".")[0]
+    if not number.isdigit() or not OLDEST <= int(number) < FIRST_WITHOUT_LOGIN:
+        return _fault("UNSUPPORTED_API_VERSION", f"SOAP API login() is not available in API version {call.version}")
     try:
         root = ElementTree.fromstring(call.request.body)
     except ElementTree.ParseError:

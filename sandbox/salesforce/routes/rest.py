@@ -9,7 +9,7 @@ from sandbox.salesforce.describe import describe, global_describe, summary
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.wire import Call, Reply, Router
 
-OLDEST, NEWEST = 31, 66
+OLDEST, NEWEST = 31, 67
 DATA = "/services/data/v{version}"
 
 
