@@ -24,6 +24,7 @@ from connectors.kit.retry import IDEMPOTENT_METHODS, RetryPolicy, retry_after_s
 from domain.errors import RateLimitedError, SynclineError, TransientError
 
 T = TypeVar("T")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Lost(StrEnum):
@@ -53,6 +54,7 @@ class Attempt(Generic[T]):
     """How one attempt ended: an answer (``status``, ``value``), or ``lost`` and in plain words ``why``.
 
     ``refusal`` is the sending library's form of an answer that is an error, for callers that handle it themselves.
+    ``ambiguous``: this attempt or one before it may have written something although no success was seen.
     """
 
     value: T | None = None
@@ -65,6 +67,7 @@ class Attempt(Generic[T]):
     rule: Rule | None = None
     fault: Fault | None = None
     number: int = 1
+    ambiguous: bool = False
 
     @property
     def retry_after_s(self) -> float | None:
@@ -124,15 +127,18 @@ class Gate:
         ``send`` never raises for what the network or vendor did: it reports an `Attempt`. Raises RateLimitedError and
         TransientError (code ``circuit_open``) before anything is sent.
         """
-        deadline = _Clock(time.monotonic())
+        history = _History(time.monotonic())
 
         def once() -> Attempt[T]:
-            deadline.number += 1
-            return self._attempt(call, send, deadline.number)
+            history.attempts += 1
+            attempt = self._attempt(call, send, history.attempts)
+            history.ambiguous |= self._may_have_happened(call, attempt)
+            attempt.ambiguous = history.ambiguous
+            return attempt
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda a: self._again(call, a)),
-            stop=lambda state: self._stops(state, deadline),
+            stop=lambda state: self._stops(state, history),
             wait=lambda state: self._wait(state),
             sleep=self.sleep,
             retry_error_callback=_last_attempt,
@@ -152,7 +158,7 @@ class Gate:
             "path": safe_path(call.url),
             "status": attempt.status,
             "attempts": attempt.number,
-            "ambiguous": self._ambiguous(call, attempt),
+            "ambiguous": attempt.ambiguous,
         }
         if attempt.fault is not None:
             context["vendor_code"] = safe_code(attempt.fault.code)
@@ -178,7 +184,12 @@ class Gate:
             self.sleep(wait)
         self.shared.breaker.enter(circuit)
         started = time.monotonic()
-        attempt = send()
+        try:
+            attempt = send()
+        except SynclineError:  # an answer that is refused outright: a foreign redirect, a bomb
+            self.shared.breaker.report(circuit, ok=True)
+            self._tell(call, Attempt(number=number), time.monotonic() - started)
+            raise
         attempt.number = number
         self.shared.breaker.report(circuit, ok=attempt.lost is None and attempt.status < 500)
         self._judge(attempt)
@@ -219,15 +230,19 @@ class Gate:
             case _:
                 return False
 
-    def _ambiguous(self, call: Call, attempt: Attempt[Any]) -> bool:
-        """Whether a write may have happened although no success was seen."""
+    def _may_have_happened(self, call: Call, attempt: Attempt[Any]) -> bool:
+        """Whether this attempt may have written something although no success was seen."""
+        if call.method.upper() in _READING:
+            return False
         if attempt.lost is not None:
-            return attempt.lost is Lost.AMBIGUOUS and call.method.upper() not in ("GET", "HEAD", "OPTIONS")
-        return attempt.status >= 500 and not (call.repeatable or self._again(call, attempt))
+            return attempt.lost is Lost.AMBIGUOUS
+        again = attempt.rule.again if attempt.rule else Again.NEVER
+        told = again is Again.UNPROCESSED_IF_TOLD and attempt.retry_after_s is not None
+        return (attempt.status >= 500 or attempt.status == 408) and again is not Again.UNPROCESSED and not told
 
-    def _stops(self, state: tenacity.RetryCallState, deadline: _Clock) -> bool:
+    def _stops(self, state: tenacity.RetryCallState, history: _History) -> bool:
         attempt = _last_attempt(state)
-        elapsed = time.monotonic() - deadline.started
+        elapsed = time.monotonic() - history.started
         return self.retry.gives_up(state.attempt_number, elapsed, attempt.retry_after_s)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -235,9 +250,10 @@ class Gate:
 
 
 @dataclass(slots=True)
-class _Clock:
+class _History:
     started: float
-    number: int = 0
+    attempts: int = 0
+    ambiguous: bool = False
 
 
 def _last_attempt(state: tenacity.RetryCallState) -> Attempt[Any]:

@@ -140,7 +140,8 @@ def _checked(found: _Found) -> type[Connector]:
     try:
         thing = found.get()
     except (Exception, SystemExit) as exc:
-        raise _BrokenError(f"importing it failed with {type(exc).__name__}: {exc}") from exc
+        first_line = str(exc).partition("\n")[0][:200]
+        raise _BrokenError(f"importing it failed with {type(exc).__name__}: {first_line}") from exc
     connector = _only_class(thing) if isinstance(thing, ModuleType) else thing
     problems = contract_problems(connector, found.name)
     if problems:

@@ -73,7 +73,9 @@ def test_what_is_cut_short_is_no_reply(cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"\x1f\x8b\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"<html>", gzip.compress(b"x") + b"trailing"]
+    "damaged",
+    [b"\x1f\x8b\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"<html>", gzip.compress(b"x") + b"trailing"],
+    ids=["bits", "text", "trailing"],
 )
 def test_what_is_damaged_is_no_reply(damaged: bytes) -> None:
     with pytest.raises(TransientError):

@@ -151,6 +151,20 @@ def test_unreachable_is_retried_even_for_writes_and_never_ambiguous(gate: Gate, 
     assert len(waits) == 3
 
 
+@pytest.mark.parametrize("first", [Answer(drop=True), Answer(502)], ids=str)
+def test_what_an_earlier_attempt_may_have_written_is_not_forgotten(
+    client: VendorClient, vendor: StubVendor, first: Answer
+) -> None:
+    vendor.script = [first, Answer(412)]
+    with pytest.raises(RecordRejectedError) as caught:
+        client.request("PUT", "/contacts/1", json={})
+    assert caught.value.context["ambiguous"] is True
+    vendor.script = [Answer(429), Answer(412)]
+    with pytest.raises(RecordRejectedError) as caught:
+        client.request("PUT", "/contacts/1", json={})
+    assert caught.value.context["ambiguous"] is False
+
+
 def test_reads_are_never_ambiguous(client: VendorClient, vendor: StubVendor) -> None:
     vendor.script = [Answer(drop=True)] * 4
     with pytest.raises(TransientError) as caught:
@@ -303,13 +317,16 @@ def test_a_foreign_base_is_refused(client: VendorClient) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_stay_on_the_host(client: VendorClient, vendor: StubVendor, status: int) -> None:
+def test_redirects_stay_on_the_host(
+    client: VendorClient, vendor: StubVendor, calls: list[CallRecord], status: int
+) -> None:
     vendor.script = [Answer(status, headers={"Location": "/moved?a=1"})]
     assert client.request("GET", "/x").status == 200
     assert vendor.arrived[1].path == "/moved?a=1"
     vendor.script = [Answer(status, headers={"Location": "https://evil.com/?t="})]
     with pytest.raises(ForeignHostError):
         client.request("GET", "/x")
+    assert [c.path for c in calls] == ["/x", "/x"], "what was sent is told, whatever came back"
 
 
 def test_a_redirect_to_another_allowed_host_is_not_followed(gate: Gate) -> None:
@@ -373,7 +390,9 @@ def test_a_decompression_bomb_is_not_held(client: VendorClient, vendor: StubVend
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body"), [("gzip", gzip.compress(b'{"a":1}')), ("deflate", zlib.compress(b'{"a":1}'))]
+    ("encoding", "body"),
+    [("gzip", gzip.compress(b'{"a":1}')), ("deflate", zlib.compress(b'{"a":1}'))],
+    ids=["gzip", "deflate"],
 )
 def test_compressed_replies(client: VendorClient, vendor: StubVendor, encoding: str, body: bytes) -> None:
     vendor.script = [Answer(body=body, headers={"Content-Encoding": encoding})]

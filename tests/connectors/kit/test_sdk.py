@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceMalformedRequest
+from urllib3 import HTTPResponse
 
 from connectors.kit.contract import CallRecord
 from connectors.kit.decode import BodyCap
@@ -164,6 +166,23 @@ def test_redirects_stay_on_the_host(session: KitSession, vendor: StubVendor) -> 
     with pytest.raises(ForeignHostError):
         session.get(URL)
     assert [a.path for a in vendor.arrived] == ["/x", "/moved", "/x"]
+
+
+def test_a_redirect_to_another_allowed_host_is_not_followed(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate.hosts = HostPolicy(("*.example.com",))
+    sent: list[str | None] = []
+
+    def answer(_adapter: HTTPAdapter, request: requests.PreparedRequest, **_options: object) -> requests.Response:
+        sent.append(request.url)
+        response = requests.Response()
+        response.status_code, response.raw = 302, HTTPResponse(io.BytesIO(b""), preload_content=False)
+        response.headers["Location"] = "https://b.example.com/x"
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", answer)
+    with pytest.raises(ForeignHostError):
+        KitSession(gate).get("https://a.example.com/x")
+    assert sent == ["https://a.example.com/x"]
 
 
 def test_bodies_are_decoded_within_the_caps(gate: Gate, vendor: StubVendor) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ def test_fifty_at_once_make_one_exchange_and_all_see_it() -> None:
 
     def exchange(current: Mapping[str, Any]) -> Mapping[str, Any]:
         exchanges.append(current)
+        time.sleep(0.05)  # an exchange takes a while: all fifty ask meanwhile
         return {**current, "access_token": f"new{len(exchanges)}"}
 
     with ThreadPoolExecutor(50) as pool:
