@@ -64,6 +64,7 @@ def configure(home: Path, level: str = "INFO") -> Path:
         old.close()
     root.addHandler(handler)
     root.setLevel(level)
+    logging.captureWarnings(True)  # a library's warning is for us, not for the person at the terminal
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     return path

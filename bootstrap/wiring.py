@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from threading import Timer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -23,6 +25,7 @@ from storage.vault import MasterKeys, Vault
 if TYPE_CHECKING:
     from migration.service import Migrations
 
+_AT_ONCE_S = 0.25
 _calls = logging.getLogger("syncline.calls")
 
 
@@ -57,8 +60,8 @@ class Hub:
         """Addresses of the database for its owner and for the application. Starts the embedded server."""
         given = self.settings.database_url
         if given is None:
-            self._say("Starting the embedded PostgreSQL …")
-            return self.server.start()
+            with self._if_it_takes_long("Starting the embedded PostgreSQL …"):
+                return self.server.start()
         admin = self.settings.database_admin_url or given
         return ServerUrls(admin=admin.get_secret_value(), app=given.get_secret_value())
 
@@ -124,6 +127,16 @@ class Hub:
         from migration.service import Migrations
 
         return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
+
+    @contextmanager
+    def _if_it_takes_long(self, text: str) -> Iterator[None]:
+        """Say ``text`` unless the block is done at once, as it is when the server is warm."""
+        timer = Timer(_AT_ONCE_S, self._say, (text,))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """Close database connections. The embedded server stays up, so that the next command finds it warm."""

@@ -47,7 +47,7 @@ def list_letters(
             ),
             table(
                 ("object", "record", "where", "what is wrong", "tries"),
-                [(a.object, a.vendor_id, a.place, a.message, a.attempts) for a in letters],
+                [(a.object, a.vendor_id, a.place, a.message.removeprefix(f"{a.place}: "), a.attempts) for a in letters],
                 numbers=("tries",),
             ),
         ]

@@ -124,6 +124,8 @@ def _connect(inner: Session, sandbox: SandboxProcess) -> UUID:
 
 
 def _migrate(inner: Session, sandbox: SandboxProcess) -> Finished:
+    from migration.certificate_html import render
+
     migrations = inner.hub.migrations
     connection_id = _connect(inner, sandbox)
     interrupted = [s for s in migrations.status() if s.run.kind == "run" and s.state in ("interrupted", "failed")]
@@ -132,7 +134,7 @@ def _migrate(inner: Session, sandbox: SandboxProcess) -> Finished:
     inner.out.say("[dim]5/5[/dim] Certificate")
     page = inner.settings.home / "certificate.html"
     if outcome.certificate is not None:
-        show.write_text(outcome.certificate.to_html(), page)
+        show.write_text(render(outcome.certificate), page)
     return Finished(outcome, page, bool(interrupted), tuple(problems(outcome)))
 
 
@@ -175,7 +177,7 @@ def problems(outcome: RunResult) -> Iterator[str]:
 
 def _shown(inner: Session, finished: Finished) -> list[Any]:
     home = inner.settings.home
-    run_id = finished.outcome.run_id
+    run_id = show.short(finished.outcome.run_id)
     return [
         *show.run(finished.outcome),
         *(f"[red]Not as it should be:[/red] {problem}" for problem in finished.missing),

@@ -174,7 +174,9 @@ def report(
     """The reconciliation certificate: is everything of the source accounted for, record by record, field by field?"""
     found = session.hub.migrations.report(_run_id(session, run_id) if run_id else None)
     if html is not None:
-        show.write_text(found.to_html(), html)
+        from migration.certificate_html import render
+
+        show.write_text(render(found), html)
         session.out.say(f"Written to [bold]{html}[/bold].")
     session.out.result(found, *show.certificate(found))
     if not found.ok:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-_NARROWEST = 100  # columns, when output goes to a file or a pipe: nothing is cut there
+_NARROWEST = 160  # columns, when output goes to a file or a pipe: nothing is cut there
 
 
 def to_plain(value: Any) -> Any:

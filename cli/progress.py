@@ -130,7 +130,7 @@ class _Lines:
     def _say(self, event: Event) -> None:
         self._unsaid = None
         self._at = self._clock()
-        of = f" of {event.total:,}" if event.total is not None else ""
+        of = f" of {event.total:,}" if event.total is not None and event.done <= event.total else ""
         parts = [f"{event.object}: {event.phase} {event.done:,}{of}", speed(event), counts(event.counts)]
         self._console.print(escape(" · ".join(part for part in parts if part)))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 
+from bootstrap.error_codes import registry
 from bootstrap.settings import Settings, variable_name
 from cli.exits import MEANINGS
 from domain import errors
@@ -63,7 +64,12 @@ def option_names(described: Described) -> set[str]:
 
 def pages() -> dict[str, str]:
     """The generated pages of docs/reference/ by file name."""
-    return {"cli.md": _cli_page(), "settings.md": _settings_page(), "exit-codes.md": _exit_page()}
+    return {
+        "cli.md": _cli_page(),
+        "settings.md": _settings_page(),
+        "exit-codes.md": _exit_page(),
+        "error-codes.md": _error_page(),
+    }
 
 
 def _cli_page() -> str:
@@ -137,6 +143,18 @@ def _exit_page() -> str:
     intro = "A script can rely on these. The message on stderr says in words what happened and what to do."
     table = "| code | meaning |\n|---|---|\n" + "\n".join(f"| {n} | {text} |" for n, text in sorted(MEANINGS.items()))
     return "\n\n".join(["# Exit codes", _DO_NOT_EDIT, intro, table]) + "\n"
+
+
+def _error_page() -> str:
+    intro = (
+        'With `--json` an error is `{"error": {"code": …, "message": …, "remedy": …, "exit_code": …}}` on stderr, and dead letters carry '
+        "the same codes. Codes are stable; messages may be reworded. [Exit codes](exit-codes.md) group them by what happens next."
+    )
+    parts = ["# Error codes", _DO_NOT_EDIT, intro]
+    for group in dict.fromkeys(entry.group for entry in registry().values()):
+        rows = [f"| `{e.code}` | {e.means} | {e.fix} |" for e in registry().values() if e.group == group]
+        parts += [f"## {group}", "| code | what it means | what to do |\n|---|---|---|\n" + "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def error_classes() -> list[type[SynclineError]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rich.markup import escape
 from rich.table import Table
 
-from cli.output import cell, duration, table
+from bootstrap.error_codes import meaning
+from cli.output import duration, table
 from cli.show_audit import audit, plan, plan_json
 
 if TYPE_CHECKING:
@@ -37,15 +39,15 @@ def reasons(ledgers: Iterable[ObjectLedger]) -> Iterator[Table]:
     """Why records were rejected, and what was noticed about others."""
     rows = []
     for row in ledgers:
-        rows += [(row.object, "rejected", n, reason) for reason, n in row.rejects.most_common()]
-        rows += [(row.object, "warning", n, reason) for reason, n in row.warnings.most_common()]
+        rows += [(row.object, "rejected", n, meaning(reason)) for reason, n in row.rejects.most_common()]
+        rows += [(row.object, "warning", n, meaning(reason)) for reason, n in row.warnings.most_common()]
     if rows:
         yield table(("object", "", "records", "reason"), rows, numbers=("records",))
 
 
 def run(outcome: RunResult) -> Iterator[str | Table]:
     """A finished run: its ledger, its reasons, and the certificate's verdict."""
-    yield ledger(outcome.ledgers.values(), title=f"Run {outcome.run_id}")
+    yield ledger(outcome.ledgers.values(), title=f"Run {short(outcome.run_id)}")
     yield from reasons(outcome.ledgers.values())
     yield f"Done in {duration(outcome.seconds)}."
     if outcome.certificate is not None:
@@ -75,7 +77,7 @@ def certificate(found: Certificate) -> Iterator[str | Table]:
         for o in found.objects
     ]
     columns = ("object", "vendor counts", *_OUTCOMES, "differences", "accounted for")
-    yield table(columns, rows, title=f"Certificate of run {found.run_id}", numbers=columns[1:-1])
+    yield table(columns, rows, title=f"Certificate of run {short(found.run_id)}", numbers=columns[1:-1])
     yield from verdict(found)
 
 
@@ -108,7 +110,7 @@ def runs(found: Sequence[RunStatus]) -> Iterator[str | Table]:
         return
     rows = [
         (
-            str(s.run.id),
+            short(s.run.id),
             s.connection_name,
             s.run.kind.replace("_", " "),
             s.state + (f" ({s.run.phase})" if s.run.phase and s.state != "done" else ""),
@@ -139,7 +141,16 @@ def undo(outcome: UndoResult) -> Iterator[str | Table]:
 
 def values(before_after: Mapping[str, tuple[Any, Any]]) -> str:
     """Changed fields as ``field: before → after``."""
-    return "; ".join(f"{name}: {cell(before)} → {cell(after)}" for name, (before, after) in before_after.items())
+    return "; ".join(f"{name}: {_brief(before)} → {_brief(after)}" for name, (before, after) in before_after.items())
+
+
+def short(run_id: UUID) -> str:
+    """The beginning of a run's id: its time to the millisecond, enough to name it."""
+    return str(run_id)[:13]
+
+
+def _brief(value: Any) -> str:
+    return "–" if value in (None, "") else str(value)
 
 
 def write_text(text: str, path: Path) -> None:

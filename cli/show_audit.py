@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from bootstrap.error_codes import meaning
 from cli.output import duration, table
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _findings(found: Audit) -> Iterator[Table]:
         for r in o.orphans:
             if r.orphans:
                 rows.append((o.object, f"{r.orphans:,} of {r.references:,} {r.field} lead to no record that is listed"))
-        rows += [(o.object, f"{number:,} records: {problem}") for problem, number in o.problems.items()]
+        rows += [(o.object, f"{number:,} records: {meaning(problem)}") for problem, number in o.problems.items()]
     if rows:
         yield table(("object", "worth knowing"), rows)
 

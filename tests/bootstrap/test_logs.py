@@ -29,6 +29,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
         root.removeHandler(handler)
         handler.close()
     root.setLevel(before[1])
+    logging.captureWarnings(False)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +85,14 @@ def test_known_secrets_are_hidden_whatever_they_look_like() -> None:
 
 
 def test_of_credentials_only_the_secret_ones_are_hidden() -> None:
-    remember_credentials(
-        {"auth": "password", "username": "administrator", "password": "pw-value", "access_token": "tk-value", "token_type": "Bearer",
-         "private_key": "pk-value", "instance_url": "https://acme.example", "security_token": None}
-    )  # fmt: skip
+    credentials = {
+        "auth": "password",
+        "username": "administrator",
+        "token_type": "Bearer",
+        "instance_url": "https://acme.example",
+    }
+    secrets = {"password": "pw-value", "access_token": "tk-value", "private_key": "pk-value", "security_token": None}
+    remember_credentials({**credentials, **secrets})
     text = "password of administrator: pw-value; Bearer; tk-value, pk-value at https://acme.example"
     assert redact(text) == (f"password of administrator: {HIDDEN}; Bearer; {HIDDEN}, {HIDDEN} at https://acme.example")
 

@@ -41,6 +41,7 @@ Syncline = Callable[..., Outcome]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of the test's own, and no setting from outside."""
     monkeypatch.setattr(redact, "_known", set())
+    monkeypatch.setattr("logging.captureWarnings", lambda capture: None)  # warnings stay errors in tests
     for name in Settings.model_fields:
         monkeypatch.delenv(variable_name(name), raising=False)
     monkeypatch.setenv("SYNCLINE_HOME", str(tmp_path / "home"))

@@ -50,7 +50,7 @@ def test_a_run_shows_ledger_reasons_and_verdict() -> None:
     row = ledger(listed=10, created=7, merged=2, rejected=1, rejects=Counter({"required: LastName": 1}),
                  warnings=Counter({"bad_email: Email": 3}))  # fmt: skip
     text = seen(show.run(RunResult(RUN, {"Contact": row}, certified(), seconds=61)))
-    assert str(RUN) in text
+    assert str(RUN)[:13] in text
     assert "required: LastName" in text
     assert "bad_email: Email" in text
     assert "Done in 1 min 1 s." in text
@@ -107,7 +107,7 @@ def test_runs_show_whether_somebody_works_on_them(alive: bool, status: str, expe
     text = seen(show.runs([state]))
     assert expected in text
     assert "head-office" in text
-    assert str(RUN) in text
+    assert str(RUN)[:13] in text
 
 
 def test_a_failed_run_shows_why() -> None:
