@@ -273,7 +273,8 @@ class Lens:
         """The vendor's fields of a canonical record; None clears a field.
 
         ``record`` maps canonical fields (references: vendor ids) and may hold ``custom_fields`` and ``links`` (label to
-        vendor ids). ``fields``: only these canonical fields (``custom_fields`` among them); None: all that the record has.
+        vendor ids). ``fields``: only these canonical fields (``custom_fields`` and ``links`` among them); None: all that
+        the record has.
         A raw value kept by `forward` goes back as it came while the field still holds what it was read as.
         """
         custom: Mapping[str, Any] = record.get("custom_fields") or {}
@@ -282,7 +283,8 @@ class Lens:
             self._put(result, group, record, custom)
         links = record.get("links") or {}
         for link in self._links:
-            if links.get(link.label) and result.get(link.source) is None:
+            wanted = fields is None or "links" in fields or link.source in result
+            if wanted and links.get(link.label) and result.get(link.source) is None:
                 result[link.source] = (link.separator or ";").join(links[link.label])
         return {name: value for name, value in result.items() if self.writable(name)}
 

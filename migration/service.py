@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from connectors.kit.contract import Connector
+from connectors.kit.contract import Connector, SupportsCount
 from domain.errors import ConfigurationError, PlanChangedError, SynclineError
 from domain.ids import new_id
 from storage import connections, runs, staging
@@ -23,6 +23,7 @@ from migration.dry_run import ObjectPreview
 from migration.ledger import ObjectLedger, ledgers
 from migration.plan_document import from_document, to_document
 from migration.plan_model import Plan
+
 from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
 from migration.sample import sample
@@ -222,7 +223,7 @@ class Migrations:
             counted = Runner(context, key).execute()
             result = RunResult(key.run_id, counted)
             if certificate:
-                result.certificate = certify(self._database, key, context, counted, context.on_progress)
+                result.certificate = self._certify(context, key)
         except SynclineError as error:
             self._save(key, status="failed", error={"code": error.code, "message": error.message, "remedy": error.remedy})
             raise
@@ -231,6 +232,13 @@ class Migrations:
                    certificate=result.certificate.to_json() if result.certificate else None)
         self._forget_staged(key, [p.entity for p in context.plan.objects])
         return result
+
+    def _certify(self, context: RunContext, key: RunKey) -> Certificate:
+        """Compare what was read with what stands now; the vendor's own counts are asked where it has them."""
+        names = [p.object for p in context.plan.objects]
+        partial = context.chosen is not None or context.limit is not None
+        counts = context.connector.count(names) if isinstance(context.connector, SupportsCount) and not partial else None
+        return certify(self._database, self._tenant_id, key.run_id, context.plan, context.plan.lenses(context.catalog), vendor_counts=counts)
 
     def _forget_staged(self, key: RunKey, entities: Iterable[str]) -> None:
         with self._database.tenant(self._tenant_id) as connection:

@@ -75,6 +75,8 @@ class Database:
         """
         with translated(), psycopg.connect(driver_url(url), connect_timeout=10) as probe:
             privileged = _privilege(probe) is not None
+            if privileged and not probe.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone():
+                raise _no_schema()
         database = cls(as_app_role(url) if privileged else url, pool_size=pool_size)
         try:
             database.assert_safe()
@@ -213,9 +215,7 @@ def _privilege(connection: psycopg.Connection) -> str | None:
 def _assert_schema(connection: psycopg.Connection) -> None:
     states = table_states(connection)
     if not states:
-        raise ConfigurationError(
-            "The database holds no Syncline schema yet, or not this user's to see.", remedy="Upgrade the schema first."
-        )
+        raise _no_schema()
     bare = [t.name for t in states if not t.protected]
     if bare:
         raise ConfigurationError(
@@ -223,3 +223,11 @@ def _assert_schema(connection: psycopg.Connection) -> None:
             remedy="Upgrade the schema with the admin URL, which protects every table.",
             code="unprotected_tables",
         )
+
+
+def _no_schema() -> ConfigurationError:
+    return ConfigurationError(
+        "The database holds no Syncline schema yet, or not this user's to see.",
+        remedy="Upgrade the schema with the admin URL first.",
+        code="no_schema",
+    )

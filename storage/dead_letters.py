@@ -128,11 +128,13 @@ def record(conn: Connection, tenant_id: UUID, letters: Sequence[NewLetter]) -> i
         key = letter.key
         distinct[key] = letter
         times[key] = times.get(key, 0) + 1
-    keys = sorted(distinct)  # one order for everyone, so that two writers cannot wait for each other
+    ids = dict(zip(distinct, sorted(new_id() for _ in distinct), strict=True))  # ids in the order of arrival
+    keys = sorted(distinct)  # rows in one order for everyone, so that two writers cannot wait for each other
     for start in range(0, len(keys), _ROWS_AT_ONCE):
         part = keys[start : start + _ROWS_AT_ONCE]
         columns = _as_columns([distinct[k] for k in part])
-        columns |= {"key": part, "attempts": [times[k] for k in part], "tenant_id": tenant_id}
+        columns |= {"id": [ids[k] for k in part], "key": part, "attempts": [times[k] for k in part]}
+        columns["tenant_id"] = tenant_id
         driver_connection(conn).execute(_RECORD.encode(), columns)
     return len(keys)
 
@@ -141,7 +143,7 @@ def _as_columns(letters: Sequence[NewLetter]) -> dict[str, Any]:
     columns: dict[str, Any] = {name: [_text(getattr(a, name)) for a in letters] for name in _TEXTS}
     columns |= {name: [getattr(a, name) for a in letters] for name in _UUIDS if name != "id"}
     columns |= {name: [storable_json(getattr(a, name)) for a in letters] for name in _JSONS}
-    return columns | {"id": [new_id() for _ in letters], "fingerprint": [a.fingerprint for a in letters]}
+    return columns | {"fingerprint": [a.fingerprint for a in letters]}
 
 
 def list_letters(

@@ -68,5 +68,11 @@ def translated() -> Iterator[None]:
 def _refused_for_good(error: psycopg.Error) -> bool:
     # A refused login reaches libpq before there is a result, so that the text is all there is.
     text = str(error)
-    refusals = ("password authentication failed", "no pg_hba.conf entry", "does not exist", "not permitted to log in")
+    refusals = (
+        "password authentication failed",
+        "no pg_hba.conf entry",
+        "does not exist",
+        "not permitted to log in",
+        "permission denied",
+    )
     return not error.sqlstate and isinstance(error, psycopg.OperationalError) and any(r in text for r in refusals)

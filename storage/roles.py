@@ -12,7 +12,9 @@ APP_ROLE = "syncline_app"
 def ensure_app_role(connection: psycopg.Connection) -> None:
     """Create the group role unless it exists, and let the current user act as it (not a matter of course below superuser)."""
     _create_role(connection, APP_ROLE, "NOLOGIN")
-    row = connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", [APP_ROLE]).fetchone()
+    # Since 16 a role's creator may administer it, which does not include acting as it.
+    may_act = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    row = connection.execute("SELECT pg_has_role(current_user, %s, %s)", [APP_ROLE, may_act]).fetchone()
     if row is None or not row[0]:
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(APP_ROLE)))
 

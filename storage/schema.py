@@ -42,7 +42,8 @@ def upgrade(admin_url: str, revision: str = "head", *, scripts: str = "storage:r
             raise
         raise ConfigurationError(
             "The database user may not create roles or tables.",
-            remedy="Upgrade with the URL of the database's owner (it needs CREATEROLE unless the role syncline_app exists).",
+            remedy="Upgrade as the database's owner with CREATEROLE, or let a superuser create the role syncline_app first "
+            "and grant it to that owner.",
         ) from error
     finally:
         engine.dispose()
@@ -66,6 +67,17 @@ def current_revision(url: str) -> str | None:
             return MigrationContext.configure(conn).get_current_revision()
     finally:
         engine.dispose()
+
+
+def assert_current(url: str) -> None:
+    """Raise ConfigurationError unless the database is at the revision that this version of the code works with."""
+    found, needed = current_revision(url), head_revision()
+    if found != needed:
+        raise ConfigurationError(
+            f"The database's schema is at revision {found or 'none'}; this version needs {needed}.",
+            remedy="Upgrade the schema with the admin URL (or Syncline itself, where the database is newer).",
+            code="schema_outdated",
+        )
 
 
 def head_revision() -> str:

@@ -108,7 +108,7 @@ class FilesConnector:
     def describe(self, objects: Sequence[str] | None = None) -> Catalog:
         """Reads each object's files once, to their end. Unreadable ones are listed as such with their problem."""
         library = self._library()
-        names = list(library.objects) if objects is None else list(objects)
+        names = [name for name in library.objects if objects is None or name in objects]
         return Catalog({name: self._schema(library, name) for name in names})
 
     def count(self, objects: Sequence[str]) -> Mapping[str, int]:
@@ -162,10 +162,9 @@ class FilesConnector:
         return self._opened
 
     def _schema(self, library: Library, name: str) -> ObjectSchema:
-        found = library.objects.get(name)
-        if found is not None and found.problem:
+        found = library.objects[name]
+        if found.problem:
             return unreadable_schema(found)
-        found = object_named(library, name)
         try:
             result = self._survey(found)
         except ConfigurationError as error:

@@ -66,6 +66,9 @@ class CsvTable:
     def stamp(self) -> str:
         return self.source.stamp()
 
+    def rename(self, columns: tuple[str, ...]) -> None:
+        self.format = replace(self.format, columns=columns)
+
     def chunks(self, after: Position | None) -> Iterator[Chunk]:
         if after is None:
             self.settle()

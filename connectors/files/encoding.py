@@ -49,10 +49,10 @@ class Encoding:
     @property
     def unit(self) -> int:
         """Bytes of the smallest character."""
-        return 4 if "32" in self.name else 2 if "16" in self.name else 1
+        return {"utf-16": 2, "utf-32": 4}.get(self.name[:6], 1)
 
     def decode_marked(self, raw: bytes) -> str:
-        """Like decode, but what is undecodable becomes lone surrogates; `encode_marked` gives the same bytes back."""
+        """Like decode, but what is undecodable becomes lone surrogates; `encode_marked` gives as many bytes back."""
         if self.unit == 1:
             return raw.decode(self.name, "surrogateescape")
         odd = len(raw) % self.unit
@@ -155,31 +155,19 @@ def _lines_of(head: bytes, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _high_bytes(blocks: Iterable[bytes]) -> tuple[int, int, bytes]:
-    """How many bytes above 0x7f stand in lines that are UTF-8 and in lines that aren't, and some of the latter."""
+    """How many bytes above 0x7f are part of UTF-8 characters and how many aren't, and some lines with the latter."""
     good = bad = 0
     sample = bytearray()
     for block in blocks:
         if block.isascii():
             continue
-        if (high := _utf8_high(block)) is not None:
-            good += high
-            continue
-        for line in block.splitlines(keepends=True):
-            if (high := _utf8_high(line)) is not None:
-                good += high
-            else:
-                bad += len(line) - len(line.translate(None, _HIGH))
-                if len(sample) < _SAMPLE_BYTES:
-                    sample += line[:4096]
+        high = len(block) - len(block.translate(None, _HIGH))
+        broken = len(MARK.findall(block.decode("utf-8", "surrogateescape")))
+        good, bad = good + high - broken, bad + broken
+        for line in block.splitlines(keepends=True) if broken and len(sample) < _SAMPLE_BYTES else ():
+            if MARK.search(line.decode("utf-8", "surrogateescape")):
+                sample += line[:4096]
     return good, bad, bytes(sample)
-
-
-def _utf8_high(raw: bytes) -> int | None:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return None
-    return 0 if raw.isascii() else len(raw) - len(raw.translate(None, _HIGH))
 
 
 def _guess(sample: bytes) -> str:

@@ -184,7 +184,7 @@ class ColumnProbe:
 def _native_verdict(kinds: set[type], *, mixed: bool) -> Verdict:
     """The kind of values that are not (only) texts."""
     if kinds & {dict, list}:
-        return Verdict(Kind.JSON)
+        return Verdict(Kind.JSON)  # lists of texts too: in a custom field they stay the lists they are
     if mixed:
         return Verdict(Kind.TEXT)
     if kinds == {bool}:

@@ -42,6 +42,7 @@ class JsonTable:
     object_type: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     settled: bool = False
+    refers: dict[str, set[str]] = field(default_factory=dict)
     native: bool = True
 
     @property
@@ -54,6 +55,22 @@ class JsonTable:
 
     def stamp(self) -> str:
         return self.source.stamp()
+
+    def rename(self, columns: tuple[str, ...]) -> None:
+        """JSON has the names of the interface it came from: they stay."""
+
+    def resolve(self, objects: Mapping[str, str]) -> None:
+        """Turn ``@reference`` into the id it stands for; ``objects`` tells which object each id belongs to."""
+        for record in self.records or ():
+            for name, value in record.items() if isinstance(record, dict) else ():
+                if isinstance(value, str) and value.startswith("@") and value[1:] in objects:
+                    record[name] = value[1:]
+                    self.refers.setdefault(name, set()).add(objects[value[1:]])
+
+    def reference_ids(self) -> list[str]:
+        """The ids that a tree export gave its records."""
+        envelopes = [r.get("attributes") for r in self.records or () if isinstance(r, dict)]
+        return [str(e["referenceId"]) for e in envelopes if isinstance(e, dict) and "referenceId" in e]
 
     def settle(self) -> None:
         """Find the names that only later lines use."""

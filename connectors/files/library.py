@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from connectors.files.csvtable import open_csv
 from connectors.files.jsontable import JsonTable, open_json
 from connectors.files.limits import Limits
-from connectors.files.recognise import PLAIN, Recognised, recognise
+from connectors.files.recognise import PLAIN, SALESFORCE, Recognised, own_names, recognise
 from connectors.files.sources import Source
 from connectors.files.table import Table
 from connectors.files.tree import Tree, find
@@ -75,6 +75,7 @@ def open_library(root: Path, limits: Limits, settings: Mapping[str, str]) -> Lib
         except SynclineError as error:
             name = _free(library, source.name.rsplit(".", 1)[0], source.label)
             library.objects[name] = FileObject(name, Recognised(PLAIN, name), [], problem=str(error))
+    _resolve_trees(tables)
     for parts, recognised in _grouped(tables):
         name = _free(library, _name(parts, recognised), parts[0].label)
         library.objects[name] = FileObject(name, recognised, parts)
@@ -88,6 +89,9 @@ def _open(form: str, source: Source, limits: Limits, settings: Mapping[str, str]
     if table is None:
         library.skipped.append((source.label, "is empty"))
         return ()
+    if isinstance(table, JsonTable) and {"sobject", "files"} <= set(table.columns):
+        library.skipped.append((source.label, "is the import plan of a tree export"))
+        return ()
     if source.name.lower().endswith(".txt") and len(table.columns) < 2:
         library.skipped.append((source.label, "is text without columns"))
         return ()
@@ -97,12 +101,33 @@ def _open(form: str, source: Source, limits: Limits, settings: Mapping[str, str]
 def _grouped(tables: Sequence[Table]) -> list[tuple[list[Table], Recognised]]:
     groups: dict[tuple[object, ...], tuple[list[Table], Recognised]] = {}
     for table in tables:
-        recognised = recognise(table.stem, table.columns, table.sample)
+        recognised = _recognised(table)
         family = recognised.object if recognised.dialect != PLAIN else base_stem(table.stem)
         shape = "json" if isinstance(table, JsonTable) else frozenset(table.columns)
         key = (recognised.dialect, family.lower(), shape)
         groups.setdefault(key, ([], recognised))[0].append(table)
     return list(groups.values())
+
+
+def _recognised(table: Table) -> Recognised:
+    """What the table is; its columns are renamed to what its system calls them."""
+    if isinstance(table, JsonTable) and table.object_type:
+        return Recognised(SALESFORCE, table.object_type, "Id" if "Id" in table.columns else None)
+    found = recognise(table.stem, table.columns, table.sample)
+    names = own_names(found, table.columns)
+    if found.id_column is None or names == table.columns or isinstance(table, JsonTable):
+        return found
+    id_column = names[table.columns.index(found.id_column)]
+    table.rename(names)
+    return replace(found, id_column=id_column)
+
+
+def _resolve_trees(tables: Sequence[Table]) -> None:
+    """Salesforce's tree exports refer to each other's records across files."""
+    trees = [table for table in tables if isinstance(table, JsonTable) and table.object_type]
+    objects = {reference: tree.object_type for tree in trees for reference in tree.reference_ids()}
+    for tree in trees:
+        tree.resolve(objects)
 
 
 def base_stem(stem: str) -> str:

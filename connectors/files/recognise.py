@@ -47,6 +47,31 @@ KEY_PREFIXES = {
     "801": "Order",
     "802": "OrderItem",
 }
+_SALESFORCE_NAMES = """
+Id IsDeleted MasterRecordId Name FirstName LastName MiddleName Salutation Suffix Title Department Email Phone
+MobilePhone HomePhone OtherPhone AssistantPhone AssistantName Fax Birthdate Description LeadSource AccountId ParentId
+ReportsToId OwnerId CreatedDate CreatedById LastModifiedDate LastModifiedById SystemModstamp LastActivityDate
+LastViewedDate LastReferencedDate MailingStreet MailingCity MailingState MailingPostalCode MailingCountry
+MailingStateCode MailingCountryCode OtherStreet OtherCity OtherState OtherPostalCode OtherCountry BillingStreet
+BillingCity BillingState BillingPostalCode BillingCountry BillingStateCode BillingCountryCode ShippingStreet
+ShippingCity ShippingState ShippingPostalCode ShippingCountry Street City State PostalCode Country HasOptedOutOfEmail
+HasOptedOutOfFax DoNotCall EmailBouncedReason EmailBouncedDate IsEmailBounced PhotoUrl Jigsaw JigsawContactId Type
+Industry AnnualRevenue NumberOfEmployees Website Ownership TickerSymbol Rating Site AccountNumber AccountSource Sic
+SicDesc Company Status IsConverted ConvertedDate ConvertedAccountId ConvertedContactId ConvertedOpportunityId
+IsUnreadByOwner RecordTypeId StageName Amount Probability ExpectedRevenue TotalOpportunityQuantity CloseDate NextStep
+IsClosed IsWon ForecastCategory ForecastCategoryName CampaignId HasOpportunityLineItem Pricebook2Id ContactId
+OpportunityId Role IsPrimary Product2Id PricebookEntryId ProductCode Family IsActive UnitPrice ListPrice TotalPrice
+Subtotal Discount Quantity ServiceDate SortOrder UseStandardPrice IsStandard CurrencyIsoCode WhoId WhatId Subject
+ActivityDate ActivityDateTime DurationInMinutes StartDateTime EndDateTime Location IsAllDayEvent IsPrivate ShowAs
+Priority TaskSubtype CallDurationInSeconds CallType CallDisposition CallObject ReminderDateTime IsReminderSet
+IsRecurrence CaseNumber SuppliedName SuppliedEmail SuppliedPhone SuppliedCompany Reason Origin ClosedDate IsEscalated
+Comments StartDate EndDate BudgetedCost ActualCost ExpectedResponse NumberSent NumberOfLeads NumberOfContacts
+NumberOfResponses LeadId HasResponded FirstRespondedDate Username Alias CommunityNickname TimeZoneSidKey LocaleSidKey
+LanguageLocaleKey EmailEncodingKey ProfileId UserRoleId ManagerId UserType CompanyName Division EmployeeNumber
+DeveloperName SobjectType NamespacePrefix Body BodyLength ContentType ContentDocumentId LinkedEntityId ShareType
+Visibility VersionNumber VersionData PathOnClient FileType FileExtension ContentSize IsLatest
+"""
+SALESFORCE_NAMES = {name.upper(): name for name in _SALESFORCE_NAMES.split()}
 _SF_ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Z]{3})?\Z", re.ASCII)
 _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _HS_ID = re.compile(r"Record ID(?: - (?P<object>\w+))?\Z", re.I)
@@ -91,6 +116,16 @@ class Recognised:
 def recognise(stem: str, columns: Sequence[str], sample: Sequence[Sequence[object]]) -> Recognised:
     """What the table is. ``sample``: some of its first rows; a header without rows is judged by its columns."""
     return _salesforce(stem, columns, sample) or _hubspot(stem, columns) or Recognised(PLAIN, stem)
+
+
+def own_names(found: Recognised, columns: Sequence[str]) -> tuple[str, ...]:
+    """The names that the exporting system uses: Data Loader may write headers in capitals, HubSpot qualifies its id."""
+    if found.dialect == HUBSPOT and found.id_column and "Record ID" not in columns:
+        return tuple("Record ID" if name == found.id_column else name for name in columns)
+    if found.dialect != SALESFORCE or not all(name == name.upper() for name in columns if name.lower() != "id"):
+        return tuple(columns)
+    names = [SALESFORCE_NAMES.get(name.upper(), re.sub(r"__C\Z", "__c", name)) for name in columns]
+    return tuple(names) if len(set(names)) == len(names) else tuple(columns)
 
 
 def checked_id(text: str) -> bool:

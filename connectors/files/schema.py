@@ -8,6 +8,7 @@ from typing import Any
 
 from connectors.files.identity import MADE_ID
 from connectors.files.infer import ColumnProbe, Hints, Verdict
+from connectors.files.jsontable import JsonTable
 from connectors.files.library import FileObject
 from connectors.files.recognise import HUBSPOT, KEY_PREFIXES, PLAIN, SALESFORCE, associated
 from connectors.files.survey import Survey
@@ -19,7 +20,7 @@ _MODIFIED = (
     *("systemmodstamp", "lastmodifieddate", "lastmodified", "modified", "modifiedat", "modifiedon"),
     *("updated", "updatedat", "updatedon", "lastupdated", "geändertam"),
 )
-_NAMES = ("name", "subject", "fullname", "title", "dealname", "ticketname", "companyname", "casenumber", "email")
+_NAMES = ("name", "subject", "fullname", "title", "dealname", "ticketname", "companyname", "lastname", "casenumber")
 _MULTI = re.compile(r"[^;]+(?:;[^;]+)*\Z")
 
 
@@ -79,9 +80,9 @@ def _field(
     refers: tuple[str, ...] = ()
     if is_id:
         kind, vendor_type = Kind.TEXT, "id"
-    elif targets := _targets(dialect, probe, prefixes):
+    elif targets := _tree_targets(found, name) or _targets(dialect, probe, prefixes):
         kind, vendor_type, refers = Kind.REFERENCE, "reference", targets
-        multiple = dialect == HUBSPOT
+        multiple = dialect == HUBSPOT and name.endswith("s")
     elif dialect != PLAIN and kind is Kind.TEXT and _is_multiple(probe):
         kind, vendor_type, multiple = Kind.TEXT_LIST, "list:;", True
     return FieldSchema(
@@ -96,6 +97,11 @@ def _field(
         multiple=multiple,
         refers_to=refers,
     )
+
+
+def _tree_targets(found: FileObject, name: str) -> tuple[str, ...]:
+    trees = [part for part in found.parts if isinstance(part, JsonTable)]
+    return tuple(sorted({target for tree in trees for target in tree.refers.get(name, ())}))
 
 
 def _targets(dialect: str, probe: ColumnProbe, prefixes: Mapping[str, str]) -> tuple[str, ...]:

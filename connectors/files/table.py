@@ -52,6 +52,9 @@ class Table(Protocol):
     def stamp(self) -> str:
         """Changes when the content does."""
 
+    def rename(self, columns: tuple[str, ...]) -> None:
+        """Call the columns otherwise, in the same order: by the names that the exporting system itself uses."""
+
     def settle(self) -> None:
         """Make ``columns`` and encoding final; reads the file when its start does not tell."""
 

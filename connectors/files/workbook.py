@@ -83,6 +83,9 @@ class SheetTable:
     def stamp(self) -> str:
         return self.source.stamp()
 
+    def rename(self, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+
     def settle(self) -> None:
         """Nothing to settle: a workbook says what it is."""
 

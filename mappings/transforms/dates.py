@@ -20,13 +20,19 @@ _ISO_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?) ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?", re.IGNORECASE
 ).fullmatch
 _EPOCH_TEXT = re.compile(r"-?\d{9,14}").fullmatch
-_LONG: Final = ("%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%d. %B %Y", "%Y/%m/%d", "%d-%b-%Y", "%d.%m.%Y")
-_CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %I:%M %p")
+_WORDY: Final = ("%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%d. %B %Y", "%d-%b-%Y")
+_CLOCKS: Final = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %I:%M %p")
 _UNITS: Final = {"s": 1, "ms": 1000, "us": 1_000_000}
 
 
 def to_timestamp(value: Any, settings: Settings) -> datetime:
-    """An instant in UTC."""
+    """An instant in UTC, as exact as ``unit`` if there is one."""
+    moment = _instant(value, settings)
+    step = 1_000_000 // _UNITS[settings.get("unit", "us")]
+    return moment.replace(microsecond=moment.microsecond // step * step) if step > 1 else moment
+
+
+def _instant(value: Any, settings: Settings) -> datetime:
     if isinstance(value, datetime):
         return _utc(value, settings)
     if isinstance(value, date):
@@ -116,15 +122,28 @@ def _by_format(text: str, pattern: str) -> datetime:
 
 def _human(text: str, settings: Settings) -> datetime:
     """Dates as people write them. The order of 03/04/2024 follows the default country."""
-    slashed = "%m/%d/%Y" if settings.context.month_first else "%d/%m/%Y"
-    other = "%d/%m/%Y" if settings.context.month_first else "%m/%d/%Y"
-    for day in (slashed, other, *_LONG):
-        for clock in _CLOCKS:
-            try:
-                return datetime.strptime(text, day + clock)  # noqa: DTZ007
-            except ValueError:
-                continue
+    month_first = settings.context.month_first
+    for pattern in _patterns(text, month_first) if len(text) <= 40 else ():
+        try:
+            return datetime.strptime(text, pattern)  # noqa: DTZ007
+        except ValueError:
+            continue
     raise UnreadableValueError("not_a_date", "is not a date in a form that can be read without a format")
+
+
+def _patterns(text: str, month_first: bool) -> list[str]:
+    """The few forms that ``text`` could have, so that a column of other things is refused quickly."""
+    if not any(map(str.isdigit, text)):
+        return []
+    if "/" in text:
+        days = ["%m/%d/%Y", "%d/%m/%Y"] if month_first else ["%d/%m/%Y", "%m/%d/%Y"]
+        days.append("%Y/%m/%d")
+    elif any(map(str.isalpha, text.split(":")[0])):
+        days = list(_WORDY)
+    else:
+        days = ["%d.%m.%Y"]
+    clocks = _CLOCKS if ":" in text else ("",)
+    return [day + clock for day in days for clock in clocks]
 
 
 # ---------------------------------------------------------------- back

@@ -17,9 +17,8 @@ _EXACT: Final = Context(prec=2000)
 _MAX_EXPONENT: Final = 500
 _PLAIN = re.compile(r"[+-]?\d+(?:\.\d+)?").fullmatch
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.\d+)?[eE][+-]?\d{1,4}").fullmatch
-_MONEY_NOISE = re.compile(
-    r"[\s\u00a0\u202f'’_$€£¥₹₽₩₺₴₪฿%]|(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])|(?<![A-Za-z])(?:CHF|Fr\.|kr\.?|R\$|zł)"
-)
+_MONEY_NOISE = re.compile(r"[$€£¥₹₽₩₺₴₪฿%]|(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])|(?<![A-Za-z])(?:CHF|Fr\.|kr\.?|R\$|zł)")
+_GROUPING = re.compile(r"(?<=\d)[\s'’_](?=\d{3}(?!\d))|(?<!\d)\s+|\s+(?!\d)")
 _GROUPED_COMMA = re.compile(r"\d{1,3}(?:,\d{2,3})+").fullmatch
 _INT64: Final = (-(1 << 63), (1 << 63) - 1)
 _SYMBOLS: Final = {
@@ -66,7 +65,7 @@ def to_decimal(value: Any, settings: Settings) -> Decimal | None:
 def _written(text: str, mark: str) -> Decimal:
     if text.isascii() and len(text) < 4000 and (_SCIENTIFIC(text) or (_PLAIN(text) and mark != ",")):
         return Decimal(text)
-    negative, digits = _unsigned(_MONEY_NOISE.sub("", text))
+    negative, digits = _unsigned(_GROUPING.sub("", _MONEY_NOISE.sub("", text)))
     digits = _point(digits, mark)
     if not (digits.isascii() and len(digits) < 4000 and _PLAIN(digits)) or digits[0] in "+-":
         raise UnreadableValueError("not_a_number", "is not a number")
@@ -106,9 +105,11 @@ def _point(text: str, mark: str) -> str:
     return "".join(groups) + ("." + fraction if found and fraction else "")
 
 
-def from_decimal(value: Any, _settings: Settings) -> Any:
-    """A JSON number where one is exact, otherwise the digits as text."""
+def from_decimal(value: Any, settings: Settings) -> Any:
+    """A JSON number where one is exact, otherwise the digits as text. With a decimal comma: always as text."""
     number = value if isinstance(value, Decimal) else Decimal(str(value))
+    if (settings.get("decimal") or settings.format) == ",":
+        return format(number, "f").replace(".", ",")
     if number == number.to_integral_value(context=_EXACT) and abs(number) < 1 << 53:
         return int(number)
     approximate = float(number)

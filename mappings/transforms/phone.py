@@ -116,11 +116,23 @@ def _national(digits: str, home: _Plan) -> str | None:
         rest = digits[match.end() :]
     if main is None or len(rest) not in home.lengths or len(rest) not in main.lengths or not rest.strip("0"):
         return None
+    if main.prefix and main.prefix.match(rest):
+        return None
     return f"+{home.code}{rest}"
 
 
 def careful_phone(text: str, region: str) -> str:
-    """E.164 (with ``;ext=``) by the library. Raises UnreadableValueError."""
+    """E.164 (with ``;ext=``) by the library. Raises UnreadableValueError.
+
+    What would be read as another number next time (``000000`` in Germany) is no number: a canonical value must stay itself.
+    """
+    found = _parsed(text, region)
+    if _parsed(found, region) != found:
+        raise UnreadableValueError("not_a_phone", "is not a telephone number of its country")
+    return found
+
+
+def _parsed(text: str, region: str) -> str:
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

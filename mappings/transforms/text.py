@@ -146,6 +146,11 @@ def to_json(value: Any, _settings: Settings) -> Any:
     return json.loads(text)
 
 
+def from_json(value: Any, _settings: Settings) -> Any:
+    """The value; a text as the JSON that spells it, because a bare text is read as JSON."""
+    return dump_json(value) if isinstance(value, str) else value
+
+
 def _finite(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
@@ -179,7 +184,7 @@ TRANSFORMS = (
         takes_values=True, options=_SEPARATOR, loss="order and repetitions; a value that contains the separator is split",
     ),
     Transform(
-        "json", "A JSON value, native or as text.", frozenset({Kind.JSON}), to_json, same,
+        "json", "A JSON value, native or as text.", frozenset({Kind.JSON}), to_json, from_json,
         loss="white space and the order in which JSON text was written; a text becomes the value it spells",
     ),
 )  # fmt: skip

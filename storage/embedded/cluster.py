@@ -13,6 +13,7 @@ from storage.embedded.account import Account
 from storage.embedded.programs import Programs
 from storage.embedded.state import ADMIN, State
 
+SYSTEM_PLACE = Path("/var/lib/syncline")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 _SHARED_MEMORY_ENOUGH = 512 * 1024 * 1024
 
@@ -65,7 +66,7 @@ def choose_place(home: Path, cluster: str, account: Account) -> Path:
     As root the home is often closed to everyone else; its mode is the user's affair, so the data goes elsewhere then.
     """
     tried = []
-    for candidate in (home / "postgres", Path("/var/lib/syncline") / cluster, Path("/var/tmp") / f"syncline-{cluster}"):  # noqa: S108
+    for candidate in (home / "postgres", SYSTEM_PLACE / cluster, Path("/var/tmp") / f"syncline-{cluster}"):  # noqa: S108
         tried.append(str(candidate))
         try:
             candidate.parent.mkdir(mode=0o711, parents=True, exist_ok=True)

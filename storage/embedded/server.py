@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +84,13 @@ class EmbeddedPostgres:
         self.stop()
         state = self._load()
         if state is not None:
-            shutil.rmtree(state.place, ignore_errors=True)
+            place = Path(state.place)
+            shutil.rmtree(place, ignore_errors=True)
+            with suppress(
+                OSError
+            ):  # a shared parent stays while it holds another home's data, or is not ours to remove
+                if place.parent == cluster.SYSTEM_PLACE:
+                    place.parent.rmdir()
         for path in (self._state_path, self._starting, self._running):
             path.unlink(missing_ok=True)
 

@@ -157,6 +157,7 @@ VARIANTS: list[tuple[str, dict[str, Any], str]] = [
     *(
         (name, {k: o.choices[0] for k, o in t.options.items() if o.required}, "")
         for name, t in sorted(REGISTRY.items())
+        if name != "name_part"  # half a name says nothing: test_transforms has the law of whole ones
     ),
     ("decimal", {"decimal": ","}, ""),
     ("decimal", {}, ","),
@@ -168,7 +169,6 @@ VARIANTS: list[tuple[str, dict[str, Any], str]] = [
     ("date", {"format": "%d/%m/%Y"}, ""),
     ("multi_picklist", {"separator": ","}, ""),
     ("salesforce_reference", {"prefixes": ("003",)}, ""),
-    ("name_part", {"part": "last"}, ""),
 ]
 
 
@@ -187,10 +187,8 @@ def test_a_transform_reads_back_what_it_wrote(
     value = first.value if isinstance(first, Flaw) else first
     if value is None:
         return
-    if transform.combine is not None:
-        back = transform.combine({options["part"]: value}, where)
-    else:
-        back = bound.backward(value)
+    combine = transform.combine
+    back = bound.backward(value) if combine is None else combine({options["part"]: value}, where)
     again = bound.scalar(back)
     assert (again.value if isinstance(again, Flaw) else again) == value
 

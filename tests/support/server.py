@@ -41,10 +41,8 @@ def open_run() -> int:
 
 def close_run(handle: int) -> None:
     """Stop the run's server and remove its home."""
-    home = Path(os.environ.pop(HOME_VARIABLE))
-    EmbeddedPostgres(home).destroy()
+    _clear(Path(os.environ.pop(HOME_VARIABLE)))
     os.close(handle)
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def _clear_dead_runs(base: Path) -> None:
@@ -52,12 +50,23 @@ def _clear_dead_runs(base: Path) -> None:
         handle = os.open(home / "run.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            EmbeddedPostgres(home).destroy()
-            shutil.rmtree(home, ignore_errors=True)
+            _clear(home)
         except BlockingIOError:
             continue
         finally:
             os.close(handle)
+
+
+def _clear(home: Path) -> None:
+    """End every server of a run: its own, and those that tests started in homes below."""
+    for state in [*home.glob("*/postgres.json"), home / "postgres.json"]:
+        EmbeddedPostgres(state.parent).destroy()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def extra_server() -> EmbeddedPostgres:
+    """A server for one test that stops, kills or reconfigures it; ends with the run unless the test destroys it."""
+    return EmbeddedPostgres(Path(os.environ[HOME_VARIABLE]) / uuid4().hex[:8])
 
 
 def server_urls() -> ServerUrls:

@@ -10,11 +10,11 @@ from connectors.kit.quality import RULES, Evidence, Quality, untruths
 from domain.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[3]
-TODO = '"todo"'
+UNDONE = '"todo"'
 
 
 def _toml(**changed: str) -> str:
-    lines = [f"{rule} = {changed.get(rule, TODO)}" for rule in RULES]
+    lines = [f"{rule} = {changed.get(rule, UNDONE)}" for rule in RULES]
     return "[rules]\n" + "\n".join(lines)
 
 

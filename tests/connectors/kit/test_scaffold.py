@@ -22,9 +22,10 @@ def tree(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "connectors" / "kit", tree / "connectors" / "kit", ignore=ignore)
     shutil.copytree(ROOT / "domain", tree / "domain", ignore=ignore)
     (tree / "tests" / "connectors").mkdir(parents=True)
-    suite = ("tests/__init__.py", "tests/connectors/conftest.py", "tests/connectors/conformance.py")
-    for path in ("connectors/__init__.py", "pyproject.toml", *suite):
+    for path in ("connectors/__init__.py", "pyproject.toml", "tests/__init__.py"):
         shutil.copy(ROOT / path, tree / path)
+    for suite in (ROOT / "tests" / "connectors").glob("*.py"):
+        shutil.copy(suite, tree / "tests" / "connectors")
     return tree
 
 
