@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-
 from domain.errors import ConfigurationError
 from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema
 from mappings.context import MappingContext

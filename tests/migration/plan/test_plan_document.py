@@ -14,7 +14,7 @@ from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema, Opti
 from migration.audit_model import Audit, FieldAudit, ObjectAudit, SourceUser, UnreadObject
 from migration.plan import HubUser, PlanOptions, build_plan, match_owners
 from migration.plan_model import FieldUse, Phase, Plan, SkipReason, Survivor
-from migration.plan_document import approved_text
+from migration.plan_reading import approved_text
 
 HUB_USER = UUID("018f0000-0000-7000-8000-000000000001")
 
