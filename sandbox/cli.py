@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -43,9 +44,10 @@ def salesforce(
             error,
         )
     public_key = jwt_key.read_text() if jwt_key else None
-    sandbox = build(SandboxOptions(contacts=contacts, seed=seed, tree=org, jwt_public_key=public_key), faults)
-    typer.echo(greeting(sandbox, f"http://{HOST}:{listener.getsockname()[1]}"))
-    serve(sandbox, listener)
+    with closing(listener):
+        sandbox = build(SandboxOptions(contacts=contacts, seed=seed, tree=org, jwt_public_key=public_key), faults)
+        typer.echo(greeting(sandbox, f"http://{HOST}:{listener.getsockname()[1]}"))
+        serve(sandbox, listener)
     typer.echo("Sandbox stopped.")
 
 

@@ -77,6 +77,9 @@ class ObjectType:
     def custom(self) -> bool:
         return self.name.endswith("__c")
 
+    def copy(self) -> ObjectType:
+        return replace(self, fields=dict(self.fields), _folded=dict(self._folded))
+
     def add(self, item: Field) -> None:
         self.fields[item.name] = item
         self._folded[item.name.lower()] = item

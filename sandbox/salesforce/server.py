@@ -54,13 +54,13 @@ class SandboxServer:
         self, options: SandboxOptions | None = None, *, port: int = 0, clock: Clock | None = None, **changes: Any
     ) -> None:
         self.sandbox = SalesforceSandbox(options or SandboxOptions(**changes), clock)
-        self._listener = bind(port)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = port
+        self._listener: socket.socket | None = None
         self._server = _Server(server_config(self.sandbox))
         self._thread = threading.Thread(target=self._run, name="sandbox-salesforce", daemon=True)
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._listener])
+        self._server.run(sockets=[self._listener] if self._listener else None)
 
     @property
     def url(self) -> str:
@@ -71,6 +71,9 @@ class SandboxServer:
         return self.sandbox.auth.credentials
 
     def start(self) -> SandboxServer:
+        """Raises OSError when the port is taken, RuntimeError when the server does not come up."""
+        self._listener = bind(self.port)
+        self.port = self._listener.getsockname()[1]
         self._thread.start()
         if not self._server.ready.wait(START_TIMEOUT.total_seconds()):
             raise RuntimeError(f"the sandbox did not start on {self.url} within {START_TIMEOUT.total_seconds():.0f} s")
@@ -79,7 +82,8 @@ class SandboxServer:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()
-        self._listener.close()
+        if self._listener is not None:
+            self._listener.close()
 
     def __enter__(self) -> SandboxServer:
         return self.start()
@@ -94,6 +98,7 @@ def server_config(sandbox: SalesforceSandbox) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(sandbox),
         http=TrackedProtocol,
+        h11_max_incomplete_event_size=1_000_000,
         log_level="critical",
         access_log=False,
         timeout_graceful_shutdown=2,
@@ -105,4 +110,3 @@ def serve(sandbox: SalesforceSandbox, listener: socket.socket) -> None:
     """Serve in the foreground until Ctrl-C, which ends it in peace, or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(server_config(sandbox)).run(sockets=[listener])
-    listener.close()

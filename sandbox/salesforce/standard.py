@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from sandbox.salesforce.schema import ObjectType, parse_object, person_name
 
 CURRENCIES = "USD;EUR;GBP;JPY;CHF;BRL"
@@ -556,8 +558,12 @@ Days_On_Market__c double(18,0) calc "Days On Market"
 
 def standard_objects() -> dict[str, ObjectType]:
     """A fresh copy of every object; each org may change its own."""
-    parsed = (_parse(header, lines) for header, lines in OBJECTS.items())
-    return {item.name: item for item in parsed}
+    return {item.name: item.copy() for item in _templates()}
+
+
+@cache
+def _templates() -> tuple[ObjectType, ...]:
+    return tuple(_parse(header, lines) for header, lines in OBJECTS.items())
 
 
 def _parse(header: str, lines: str) -> ObjectType:

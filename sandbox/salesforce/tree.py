@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,21 @@ def _fit_schema(org: Org, kind: str, records: list[Record], references: dict[str
     names = dict.fromkeys(name for record in records for name in record if name != "attributes")
     for name in names:
         values = [record[name] for record in records if record.get(name) is not None]
-        if item.find(name) is None:
+        known = item.find(name)
+        if known is not None:
+            org.add_field(kind, _widened(known, values))
+        else:
             for made in _guessed(name, values, references):
                 if item.find(made.name) is None:
                     org.add_field(kind, made)
+
+
+def _widened(known: Field, values: list[Any]) -> Field:
+    """The same field with room for these values: a longer text, more choices."""
+    texts = [str(value) for value in values]
+    options = dict.fromkeys((*known.options, *(texts if known.restricted else ())))
+    length = max([known.length, *map(len, texts)]) if known.type in {"string", "textarea"} else known.length
+    return replace(known, options=tuple(options), length=length)
 
 
 def _new_object(org: Org, kind: str) -> ObjectType:

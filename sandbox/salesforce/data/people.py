@@ -90,8 +90,8 @@ def _contact(seed: Seeder, number: int, parents: list[Row]) -> Row:
 
 
 def _person(seed: Seeder, number: int) -> Row:
-    """Name, e-mail and phone. One in eighty is written in another script; one in forty has no usable e-mail."""
-    first, last = seed.pick(words.FOREIGN) if seed.one_in(80) else (seed.pick(words.FIRST), seed.pick(words.LAST))
+    """Name, e-mail and phone. One in forty is written in another script, one in forty has no usable e-mail."""
+    first, last = seed.pick(words.FOREIGN) if seed.one_in(40) else (seed.pick(words.FIRST), seed.pick(words.LAST))
     row: Row = {"LastName": last, "FirstName": first, "Name": f"{first} {last}", "Phone": seed.phone()}
     if seed.one_in(6):
         row["Salutation"] = seed.pick(("Mr.", "Ms.", "Dr.", "Prof."))

@@ -80,7 +80,7 @@ class Seeder:
 
     def day(self, back: int = 2000, ahead: int = 365) -> str:
         """A date around the anchor; once in a while one at the edge of what systems accept."""
-        if self.one_in(200):
+        if self.one_in(80):
             return str(self.pick(("1970-01-01", "2099-12-31", "1899-12-31", "2024-02-29")))
         offset = int(self.rng.random() * (back + ahead)) - back
         return (ANCHOR + timedelta(days=offset)).date().isoformat()

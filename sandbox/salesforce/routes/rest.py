@@ -47,7 +47,7 @@ def check_version(version: str) -> None:
 
 
 def resources(call: Call) -> Reply:
-    names = ("sobjects", "query", "queryAll", "composite", "jobs", "limits", "search", "recent", "tooling")
+    names = ("sobjects", "query", "queryAll", "composite", "jobs", "limits")
     return Reply(json={name: f"{call.base}/{name}" for name in names})
 
 

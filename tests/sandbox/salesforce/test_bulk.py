@@ -69,7 +69,9 @@ def test_a_set_of_results_can_be_read_twice(small: InProcess) -> None:
 
 
 def test_query_all_brings_the_deleted(small: InProcess) -> None:
-    job = query_job(small, "SELECT Id, IsDeleted FROM Contact", operation="queryAll", columnDelimiter="PIPE", lineEnding="CRLF")
+    job = query_job(
+        small, "SELECT Id, IsDeleted FROM Contact", operation="queryAll", columnDelimiter="PIPE", lineEnding="CRLF"
+    )
     assert done(small, job)["numberRecordsProcessed"] == 303
     reply = small.call("GET", f"jobs/query/{job.json['id']}/results")
     assert b"\r\n" in reply.content()
@@ -108,7 +110,9 @@ def ingest(org: InProcess, operation: str, data: str, kind: str = "Contact", **o
 
 
 def test_insert_tells_the_fate_of_every_row(org: InProcess) -> None:
-    job = ingest(org, "insert", 'LastName,Email,Description\nA,a@x.example,"two\nlines, ""quoted"""\nB,broken,\n,c@x.example,\n')
+    job = ingest(
+        org, "insert", 'LastName,Email,Description\nA,a@x.example,"two\nlines, ""quoted"""\nB,broken,\n,c@x.example,\n'
+    )
     info = done(org, job, "ingest")
     assert (info["state"], info["numberRecordsProcessed"], info["numberRecordsFailed"]) == ("JobComplete", 3, 2)
     base = f"jobs/ingest/{job.json['id']}"
@@ -140,7 +144,9 @@ def test_update_and_delete(org: InProcess) -> None:
     assert org.call("GET", f"sobjects/Contact/{ids[0]}").json["Phone"] == "1"
     job = ingest(org, "delete", f"Id\n{ids[1]}\n{ids[1]}\n")
     assert done(org, job, "ingest")["numberRecordsFailed"] == 1
-    assert rows(org.call("GET", f"jobs/ingest/{job.json['id']}/failedResults"))[0]["sf__Error"].startswith("ENTITY_IS_DELETED:")
+    assert rows(org.call("GET", f"jobs/ingest/{job.json['id']}/failedResults"))[0]["sf__Error"].startswith(
+        "ENTITY_IS_DELETED:"
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,9 @@ def test_update_and_delete(org: InProcess) -> None:
         ("LastName,Phone\nA\n", {}, "row 1 has 1 columns, the header has 2"),
     ],
 )
-def test_a_file_that_cannot_be_read_fails_the_job(org: InProcess, data: str, options: dict[str, str], error: str) -> None:
+def test_a_file_that_cannot_be_read_fails_the_job(
+    org: InProcess, data: str, options: dict[str, str], error: str
+) -> None:
     info = done(org, ingest(org, "insert", data, **options), "ingest")
     assert info["state"] == "Failed"
     assert error in info["errorMessage"]

@@ -27,14 +27,23 @@ def test_one_bad_record_does_not_fail_the_others(org: InProcess) -> None:
     assert [r["success"] for r in reply.json] == [True, False, True]
     assert reply.json[1] == {
         "success": False,
-        "errors": [{"statusCode": "INVALID_EMAIL_ADDRESS", "message": "Email: invalid email address: broken", "fields": ["Email"]}],
+        "errors": [
+            {
+                "statusCode": "INVALID_EMAIL_ADDRESS",
+                "message": "Email: invalid email address: broken",
+                "fields": ["Email"],
+            }
+        ],
     }
     assert len(org.org.live("Contact")) == 2
 
 
 def test_all_or_none_takes_the_good_ones_back(org: InProcess) -> None:
     reply = org.call("POST", "composite/sobjects", {"allOrNone": True, "records": [GOOD, BAD]})
-    assert [r["errors"][0]["statusCode"] for r in reply.json] == ["ALL_OR_NONE_OPERATION_ROLLED_BACK", "INVALID_EMAIL_ADDRESS"]
+    assert [r["errors"][0]["statusCode"] for r in reply.json] == [
+        "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+        "INVALID_EMAIL_ADDRESS",
+    ]
     assert org.org.live("Contact") == []
     again = org.call("POST", "composite/sobjects", {"records": [GOOD]})
     assert again.json[0]["success"] is True  # its external id is free again
@@ -49,13 +58,17 @@ def test_201_records_are_too_many(org: InProcess) -> None:
 def test_upsert_by_external_id_says_what_was_created(org: InProcess) -> None:
     path = "composite/sobjects/Contact/Legacy_Id__c"
     org.call("PATCH", path, {"records": [GOOD]})
-    reply = org.call("PATCH", path, {"records": [contact(LastName="A2", Legacy_Id__c="1"), contact(LastName="B", Legacy_Id__c="2")]})
+    reply = org.call(
+        "PATCH", path, {"records": [contact(LastName="A2", Legacy_Id__c="1"), contact(LastName="B", Legacy_Id__c="2")]}
+    )
     assert [(r["success"], r["created"]) for r in reply.json] == [(True, False), (True, True)]
     assert org.call("GET", "sobjects/Contact/Legacy_Id__c/1").json["LastName"] == "A2"
 
 
 def test_the_same_external_id_twice_in_a_call_is_refused_the_second_time(org: InProcess) -> None:
-    reply = org.call("PATCH", "composite/sobjects/Contact/Legacy_Id__c", {"records": [GOOD, GOOD, contact(LastName="x")]})
+    reply = org.call(
+        "PATCH", "composite/sobjects/Contact/Legacy_Id__c", {"records": [GOOD, GOOD, contact(LastName="x")]}
+    )
     assert [r["success"] for r in reply.json] == [True, False, False]
     assert [r["errors"][0]["statusCode"] for r in reply.json[1:]] == ["DUPLICATE_VALUE", "MISSING_ARGUMENT"]
 
@@ -82,7 +95,10 @@ def test_retrieve_keeps_the_order_and_says_null_for_what_is_not_there(org: InPro
     asked = {"ids": [ids[1], "003gK00000ZZZZZ", ids[0]], "fields": ["LastName"]}
     reply = org.call("POST", "composite/sobjects/Contact", asked)
     assert [r and r["LastName"] for r in reply.json] == ["B", None, "A"]
-    assert org.call("GET", f"composite/sobjects/Contact?ids={ids[0]}&fields=Id,Nope").json[0]["errorCode"] == "INVALID_FIELD"
+    assert (
+        org.call("GET", f"composite/sobjects/Contact?ids={ids[0]}&fields=Id,Nope").json[0]["errorCode"]
+        == "INVALID_FIELD"
+    )
 
 
 def test_a_locked_row_is_that_records_own_error(org: InProcess) -> None:

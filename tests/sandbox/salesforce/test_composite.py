@@ -42,7 +42,12 @@ def test_a_later_request_uses_what_an_earlier_one_made(org: InProcess) -> None:
 def test_references_reach_into_query_results(org: InProcess) -> None:
     org.create("Account", Name="Zed")
     query = part("q", "GET", "query?q=SELECT+Id+FROM+Account")
-    task = part("t", "POST", "sobjects/Task", {"Subject": "S", "Status": "Completed", "Priority": "High", "WhatId": "@{q.records[0].Id}"})
+    task = part(
+        "t",
+        "POST",
+        "sobjects/Task",
+        {"Subject": "S", "Status": "Completed", "Priority": "High", "WhatId": "@{q.records[0].Id}"},
+    )
     assert composite(org, query, task)[1]["httpStatusCode"] == 201
 
 
@@ -56,7 +61,9 @@ def test_what_depends_on_a_failure_is_halted_and_the_rest_goes_on(org: InProcess
 
 
 def test_all_or_none_takes_everything_back(org: InProcess) -> None:
-    made = composite(org, ACCOUNT, CONTACT, BROKEN, part("never", "POST", "sobjects/Account", {"Name": "B"}), all_or_none=True)
+    made = composite(
+        org, ACCOUNT, CONTACT, BROKEN, part("never", "POST", "sobjects/Account", {"Name": "B"}), all_or_none=True
+    )
     assert [m["body"][0]["errorCode"] for m in made] == [
         "PROCESSING_HALTED", "PROCESSING_HALTED", "REQUIRED_FIELD_MISSING", "PROCESSING_HALTED",
     ]  # fmt: skip
@@ -104,7 +111,9 @@ def node(kind: str, reference: str, **values: Any) -> dict[str, Any]:
 
 def test_a_tree_makes_parents_and_children(org: InProcess) -> None:
     people = [node("Contact", "c1", LastName="A"), node("Contact", "c2", LastName="B")]
-    reply = org.call("POST", "composite/tree/Account", {"records": [node("Account", "a1", Name="A", Contacts={"records": people})]})
+    reply = org.call(
+        "POST", "composite/tree/Account", {"records": [node("Account", "a1", Name="A", Contacts={"records": people})]}
+    )
     assert reply.status == 201
     assert reply.json["hasErrors"] is False
     assert [r["referenceId"] for r in reply.json["results"]] == ["a1", "c1", "c2"]
@@ -113,13 +122,19 @@ def test_a_tree_makes_parents_and_children(org: InProcess) -> None:
 
 def test_a_tree_with_one_bad_leaf_makes_nothing_and_names_it(org: InProcess) -> None:
     people = [node("Contact", "c1", FirstName="A")]
-    reply = org.call("POST", "composite/tree/Account", {"records": [node("Account", "a1", Name="A", Contacts={"records": people})]})
+    reply = org.call(
+        "POST", "composite/tree/Account", {"records": [node("Account", "a1", Name="A", Contacts={"records": people})]}
+    )
     assert reply.status == 400
     assert reply.json["results"] == [
         {
             "referenceId": "c1",
             "errors": [
-                {"statusCode": "REQUIRED_FIELD_MISSING", "message": "Required fields are missing: [LastName]", "fields": ["LastName"]}
+                {
+                    "statusCode": "REQUIRED_FIELD_MISSING",
+                    "message": "Required fields are missing: [LastName]",
+                    "fields": ["LastName"],
+                }
             ],
         }
     ]
@@ -128,7 +143,10 @@ def test_a_tree_with_one_bad_leaf_makes_nothing_and_names_it(org: InProcess) -> 
 
 def test_records_of_a_tree_refer_to_each_other(org: InProcess) -> None:
     records = [node("Account", "a1", Name="A"), node("Account", "a2", Name="B", ParentId="@a1")]
-    ids = {r["referenceId"]: r["id"] for r in org.call("POST", "composite/tree/Account", {"records": records}).json["results"]}
+    ids = {
+        r["referenceId"]: r["id"]
+        for r in org.call("POST", "composite/tree/Account", {"records": records}).json["results"]
+    }
     assert org.call("GET", f"sobjects/Account/{ids['a2']}").json["ParentId"] == ids["a1"]
 
 

@@ -20,21 +20,41 @@ def org(empty: InProcess) -> InProcess:
 def test_a_version_makes_its_document_and_links_it(org: InProcess) -> None:
     account = org.create("Account", Name="A")
     data = base64.b64encode(PNG).decode()
-    version = org.create("ContentVersion", Title="Plan", PathOnClient="plan.png", VersionData=data, FirstPublishLocationId=account)
+    version = org.create(
+        "ContentVersion", Title="Plan", PathOnClient="plan.png", VersionData=data, FirstPublishLocationId=account
+    )
     found = org.call("GET", f"sobjects/ContentVersion/{version}").json
-    assert (found["FileType"], found["FileExtension"], found["ContentSize"], found["VersionNumber"]) == ("PNG", "png", len(PNG), "1")
+    assert (found["FileType"], found["FileExtension"], found["ContentSize"], found["VersionNumber"]) == (
+        "PNG",
+        "png",
+        len(PNG),
+        "1",
+    )
     assert found["Checksum"] == hashlib.md5(PNG).hexdigest()  # noqa: S324
     assert found["VersionData"] == f"/services/data/v59.0/sobjects/ContentVersion/{version}/VersionData"
     reply = org.call("GET", found["VersionData"])
     assert (reply.content(), reply.content_type) == (PNG, "application/octet-stream")
-    links = org.soql(f"SELECT LinkedEntityId, ShareType FROM ContentDocumentLink WHERE ContentDocumentId = '{found['ContentDocumentId']}'")
-    assert {(link["LinkedEntityId"], link["ShareType"]) for link in links} == {(org.sandbox.auth.user_id, "I"), (account, "V")}
+    links = org.soql(
+        f"SELECT LinkedEntityId, ShareType FROM ContentDocumentLink WHERE ContentDocumentId = '{found['ContentDocumentId']}'"
+    )
+    assert {(link["LinkedEntityId"], link["ShareType"]) for link in links} == {
+        (org.sandbox.auth.user_id, "I"),
+        (account, "V"),
+    }
 
 
 def test_a_second_version_becomes_the_latest(org: InProcess) -> None:
-    first = org.create("ContentVersion", Title="Plan", PathOnClient="plan.txt", VersionData=base64.b64encode(b"1").decode())
+    first = org.create(
+        "ContentVersion", Title="Plan", PathOnClient="plan.txt", VersionData=base64.b64encode(b"1").decode()
+    )
     document = org.call("GET", f"sobjects/ContentVersion/{first}").json["ContentDocumentId"]
-    second = org.create("ContentVersion", Title="Plan 2", PathOnClient="plan.txt", VersionData=base64.b64encode(b"22").decode(), ContentDocumentId=document)
+    second = org.create(
+        "ContentVersion",
+        Title="Plan 2",
+        PathOnClient="plan.txt",
+        VersionData=base64.b64encode(b"22").decode(),
+        ContentDocumentId=document,
+    )
     assert org.call("GET", f"sobjects/ContentVersion/{first}").json["IsLatest"] is False
     assert org.call("GET", f"sobjects/ContentVersion/{second}").json["VersionNumber"] == "2"
     shown = org.call("GET", f"sobjects/ContentDocument/{document}").json

@@ -23,7 +23,10 @@ def test_one_call_too_many_is_403_without_retry_after_until_24_hours_are_over(or
     for _ in range(5):
         assert org.call("GET", "limits").status == 200
     reply = org.call("GET", "limits")
-    assert (reply.status, reply.json) == (403, [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}])
+    assert (reply.status, reply.json) == (
+        403,
+        [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}],
+    )
     assert not {name.lower() for name in reply.headers} & {"retry-after"}
     org.clock.advance(86_400)
     org.token = org.sandbox.auth.open_session()
@@ -39,7 +42,10 @@ def test_signing_in_and_listing_versions_are_free(org: InProcess) -> None:
 def test_long_calls_have_a_limit_of_their_own(org: InProcess) -> None:
     org.sandbox.limits.long_running = 25
     reply = org.call("GET", "limits")
-    assert (reply.status, reply.json[0]["message"]) == (403, "ConcurrentRequests (Concurrent API Requests) Limit exceeded.")
+    assert (reply.status, reply.json[0]["message"]) == (
+        403,
+        "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+    )
 
 
 def test_the_quota_can_be_set(org: InProcess) -> None:

@@ -42,7 +42,12 @@ def works(org: InProcess, access_token: str) -> bool:
     "form",
     [
         {"grant_type": "client_credentials", **APP},
-        {"grant_type": "password", "username": KNOWN.username, "password": KNOWN.password + KNOWN.security_token, **APP},
+        {
+            "grant_type": "password",
+            "username": KNOWN.username,
+            "password": KNOWN.password + KNOWN.security_token,
+            **APP,
+        },
     ],
     ids=["client_credentials", "password"],
 )
@@ -64,7 +69,10 @@ def test_a_grant_opens_a_session(org: InProcess, form: Mapping[str, str]) -> Non
         ({"grant_type": "client_credentials", "client_id": KNOWN.client_id}, "invalid_client"),
         ({"grant_type": "password", "username": KNOWN.username, "password": "no", **APP}, "invalid_grant"),
         ({"grant_type": "refresh_token", "refresh_token": "no", **APP}, "invalid_grant"),
-        ({"grant_type": "authorization_code", "code": "no", "redirect_uri": "https://a.example", **APP}, "invalid_grant"),
+        (
+            {"grant_type": "authorization_code", "code": "no", "redirect_uri": "https://a.example", **APP},
+            "invalid_grant",
+        ),
     ],
 )
 def test_a_bad_grant_is_refused_by_name(org: InProcess, form: Mapping[str, str], error: str) -> None:
@@ -101,7 +109,17 @@ def challenge() -> str:
 
 
 def exchange(org: InProcess, granted: str, **changes: str) -> Reply:
-    return token(org, **{"grant_type": "authorization_code", "code": granted, "redirect_uri": BACK, "code_verifier": VERIFIER, **APP, **changes})
+    return token(
+        org,
+        **{
+            "grant_type": "authorization_code",
+            "code": granted,
+            "redirect_uri": BACK,
+            "code_verifier": VERIFIER,
+            **APP,
+            **changes,
+        },
+    )
 
 
 def test_a_code_is_exchanged_for_a_session_and_a_refresh_token(org: InProcess) -> None:
@@ -150,13 +168,22 @@ def test_userinfo_tells_who_one_is(org: InProcess) -> None:
 @pytest.fixture(scope="module")
 def key_pair() -> tuple[str, str]:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    public = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     return pem.decode(), public.decode()
 
 
 def assertion(private: str, **changes: Any) -> str:
-    claims = {"iss": KNOWN.client_id, "sub": KNOWN.username, "aud": "https://login.salesforce.com", "exp": 1751284800 + 180}
+    claims = {
+        "iss": KNOWN.client_id,
+        "sub": KNOWN.username,
+        "aud": "https://login.salesforce.com",
+        "exp": 1751284800 + 180,
+    }
     return jwt.encode({"alg": "RS256"}, claims | changes, RSAKey.import_key(private))
 
 
@@ -170,9 +197,13 @@ def assertion(private: str, **changes: Any) -> str:
         ({"iss": "another app"}, "client identifier invalid"),
     ],
 )
-def test_jwt_bearer_checks_every_claim(key_pair: tuple[str, str], changes: dict[str, Any], description: str | None) -> None:
+def test_jwt_bearer_checks_every_claim(
+    key_pair: tuple[str, str], changes: dict[str, Any], description: str | None
+) -> None:
     org = InProcess(contacts=0, jwt_public_key=key_pair[1])
-    reply = token(org, grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", assertion=assertion(key_pair[0], **changes))
+    reply = token(
+        org, grant_type="urn:ietf:params:oauth:grant-type:jwt-bearer", assertion=assertion(key_pair[0], **changes)
+    )
     if description is None:
         assert works(org, reply.json["access_token"])
     else:
@@ -196,8 +227,17 @@ def test_the_library_signs_in_by_every_flow_it_has(key_pair: tuple[str, str]) ->
     with SandboxServer(contacts=0, jwt_public_key=key_pair[1]) as server:
         flows: list[dict[str, Any]] = [
             {"username": KNOWN.username, "password": KNOWN.password, "security_token": KNOWN.security_token},
-            {"username": KNOWN.username, "password": KNOWN.password, "organizationId": server.sandbox.org.organization()["Id"]},
-            {"username": KNOWN.username, "password": KNOWN.password, "consumer_key": KNOWN.client_id, "consumer_secret": KNOWN.client_secret},
+            {
+                "username": KNOWN.username,
+                "password": KNOWN.password,
+                "organizationId": server.sandbox.org.organization()["Id"],
+            },
+            {
+                "username": KNOWN.username,
+                "password": KNOWN.password,
+                "consumer_key": KNOWN.client_id,
+                "consumer_secret": KNOWN.client_secret,
+            },
             {"consumer_key": KNOWN.client_id, "consumer_secret": KNOWN.client_secret, "domain": "acme.my"},
             {"username": KNOWN.username, "consumer_key": KNOWN.client_id, "privatekey": key_pair[0]},
         ]
@@ -207,7 +247,10 @@ def test_the_library_signs_in_by_every_flow_it_has(key_pair: tuple[str, str]) ->
             assert client.query("SELECT Id FROM Organization")["totalSize"] == 1
 
 
-@pytest.mark.parametrize(("version", "code"), [("59.0", "INVALID_LOGIN"), ("65.0", "UNSUPPORTED_API_VERSION"), ("30.0", "UNSUPPORTED_API_VERSION")])
+@pytest.mark.parametrize(
+    ("version", "code"),
+    [("59.0", "INVALID_LOGIN"), ("65.0", "UNSUPPORTED_API_VERSION"), ("30.0", "UNSUPPORTED_API_VERSION")],
+)
 def test_soap_login_is_gone_from_version_65_on(org: InProcess, version: str, code: str) -> None:
     body = b"<a xmlns:u='urn:partner.soap.sforce.com'><u:username>x</u:username><u:password>y</u:password></a>"
     reply = org.sandbox.handle(Request("POST", f"/services/Soap/u/{version}", body=body))
@@ -223,6 +266,11 @@ def test_a_soap_body_that_is_not_xml_is_a_fault(org: InProcess) -> None:
 def test_a_revoked_token_is_dead(connect: Callable[[], Salesforce], server: SandboxServer) -> None:
     client = connect()
     session = LocalSession(server.url)
-    assert session.post("https://login.salesforce.com/services/oauth2/revoke", data={"token": client.session_id}).status_code == 200
+    assert (
+        session.post(
+            "https://login.salesforce.com/services/oauth2/revoke", data={"token": client.session_id}
+        ).status_code
+        == 200
+    )
     headers = {"Authorization": f"Bearer {client.session_id}"}
     assert session.get("https://x/services/data/v59.0/limits", headers=headers).status_code == 401

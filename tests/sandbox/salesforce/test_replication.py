@@ -69,4 +69,7 @@ def test_a_purged_log_asks_for_a_resync(org: InProcess) -> None:
 
 
 def test_both_ends_must_be_given(org: InProcess) -> None:
-    assert org.call("GET", "sobjects/Contact/deleted?start=2025-06-30T11:00:00Z").json[0]["errorCode"] == "MISSING_ARGUMENT"
+    assert (
+        org.call("GET", "sobjects/Contact/deleted?start=2025-06-30T11:00:00Z").json[0]["errorCode"]
+        == "MISSING_ARGUMENT"
+    )

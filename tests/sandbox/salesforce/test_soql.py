@@ -21,7 +21,9 @@ def org() -> InProcess:
     child = made.create("Account", Name="acme child", ParentId=acme, NumberOfEmployees=5)
     people = [("Ann", "Lee", acme, "ann@x.example"), ("bob", "Ray", acme, "BOB@x.example"), ("Cy", "Day", child, None)]
     for first, last, account, email in people:
-        made.create("Contact", FirstName=first, LastName=last, AccountId=account, Email=email, Interests__c="Golf;Opera")
+        made.create(
+            "Contact", FirstName=first, LastName=last, AccountId=account, Email=email, Interests__c="Golf;Opera"
+        )
     made.create("Contact", LastName="O'Neil", MailingCity="Berlin", Birthdate="1980-02-29", DoNotCall=True)
     made.create("Task", Subject="Call", Status="Completed", Priority="High", WhoId=made.first("Contact"), WhatId=acme)
     return made
@@ -78,7 +80,9 @@ def test_an_id_of_15_characters_finds_the_record(org: InProcess) -> None:
 
 
 def test_parents_are_nested_records_and_null_when_there_is_none(org: InProcess) -> None:
-    found = org.soql("SELECT LastName, Account.Name, Account.Parent.Name, Owner.Name FROM Contact WHERE LastName IN ('Day', 'O\\'Neil')")
+    found = org.soql(
+        "SELECT LastName, Account.Name, Account.Parent.Name, Owner.Name FROM Contact WHERE LastName IN ('Day', 'O\\'Neil')"
+    )
     day, oneil = found
     assert day["Account"]["Parent"]["Name"] == "Acme"
     assert day["Account"]["attributes"]["type"] == "Account"
@@ -91,7 +95,9 @@ def test_polymorphic_parents_are_names_unless_typeof_tells_them_apart(org: InPro
     task = org.soql("SELECT Who.Name, Who.Type, What.Name FROM Task")[0]
     assert task["Who"]["attributes"]["type"] == "Name"
     assert (task["Who"]["Name"], task["Who"]["Type"], task["What"]["Name"]) == ("Ann Lee", "Contact", "Acme")
-    typed = org.soql("SELECT TYPEOF What WHEN Account THEN Industry, Name WHEN Opportunity THEN Amount ELSE Name END FROM Task")[0]
+    typed = org.soql(
+        "SELECT TYPEOF What WHEN Account THEN Industry, Name WHEN Opportunity THEN Amount ELSE Name END FROM Task"
+    )[0]
     assert typed["What"]["Industry"] == "Energy"
     assert typed["What"]["attributes"]["type"] == "Account"
 
@@ -106,7 +112,16 @@ def test_children_are_a_result_within_the_record_and_null_when_there_are_none(or
 def test_compound_fields_come_as_objects(org: InProcess) -> None:
     found = org.soql("SELECT MailingAddress FROM Contact WHERE MailingCity = 'Berlin'")[0]["MailingAddress"]
     assert found["city"] == "Berlin"
-    assert set(found) == {"street", "city", "state", "postalCode", "country", "latitude", "longitude", "geocodeAccuracy"}
+    assert set(found) == {
+        "street",
+        "city",
+        "state",
+        "postalCode",
+        "country",
+        "latitude",
+        "longitude",
+        "geocodeAccuracy",
+    }
 
 
 @pytest.mark.parametrize(
@@ -124,13 +139,18 @@ def test_order(org: InProcess, order: str, expected: list[str | None]) -> None:
 
 
 def test_limit_and_offset(org: InProcess) -> None:
-    assert [r["LastName"] for r in org.soql("SELECT LastName FROM Contact ORDER BY LastName LIMIT 2 OFFSET 1")] == ["Lee", "O'Neil"]
+    assert [r["LastName"] for r in org.soql("SELECT LastName FROM Contact ORDER BY LastName LIMIT 2 OFFSET 1")] == [
+        "Lee",
+        "O'Neil",
+    ]
 
 
 def test_count_and_groups(org: InProcess) -> None:
     reply = org.call("GET", "query?q=SELECT+COUNT()+FROM+Contact")
     assert reply.json == {"totalSize": 4, "done": True, "records": []}
-    rows = org.soql("SELECT AccountId, COUNT(Id) n, MIN(LastName), MAX(LastName) FROM Contact GROUP BY AccountId ORDER BY COUNT(Id) DESC")
+    rows = org.soql(
+        "SELECT AccountId, COUNT(Id) n, MIN(LastName), MAX(LastName) FROM Contact GROUP BY AccountId ORDER BY COUNT(Id) DESC"
+    )
     assert rows[0] == {
         "attributes": {"type": "AggregateResult"}, "AccountId": org.first("Account"), "n": 2, "expr0": "Lee", "expr1": "Ray",
     }  # fmt: skip
@@ -156,15 +176,27 @@ def test_fields_function_needs_a_limit_of_200(org: InProcess) -> None:
         ("SELECT Id", "MALFORMED_QUERY", "unexpected token: <EOF>"),
         ("SELECT FROM Account", "MALFORMED_QUERY", "unexpected token"),
         ("SELECT Id FROM Account WHERE Name = Acme", "MALFORMED_QUERY", "unexpected token: 'Acme'"),
-        ("SELECT Id FROM Account WHERE Name = 'a' AND Name = 'b' OR Name = 'c'", "MALFORMED_QUERY", "unexpected token: 'OR'"),
+        (
+            "SELECT Id FROM Account WHERE Name = 'a' AND Name = 'b' OR Name = 'c'",
+            "MALFORMED_QUERY",
+            "unexpected token: 'OR'",
+        ),
         ("SELECT Id FROM Account WHERE Description = 'x'", "INVALID_FIELD", "field 'Description' can not be filtered"),
         ("SELECT Id FROM Account WHERE CreatedDate > '2025-01-01'", "INVALID_FIELD", "must be of type dateTime"),
         ("SELECT Id FROM Account WHERE Name = 5", "INVALID_FIELD", "should be enclosed in quotes"),
         ("SELECT Id FROM Account WHERE AnnualRevenue = '5'", "INVALID_FIELD", "should not be enclosed in quotes"),
         ("SELECT Id FROM Account WHERE ParentId = 'x'", "INVALID_QUERY_FILTER_OPERATOR", "invalid ID field: x"),
         ("SELECT Id FROM Account OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000"),
-        ("SELECT Name, COUNT(Id) FROM Account GROUP BY Industry", "MALFORMED_QUERY", "must be grouped or aggregated: Name"),
-        ("SELECT Id FROM ContentDocumentLink", "MALFORMED_QUERY", "requires a filter by a single Id on ContentDocumentId"),
+        (
+            "SELECT Name, COUNT(Id) FROM Account GROUP BY Industry",
+            "MALFORMED_QUERY",
+            "must be grouped or aggregated: Name",
+        ),
+        (
+            "SELECT Id FROM ContentDocumentLink",
+            "MALFORMED_QUERY",
+            "requires a filter by a single Id on ContentDocumentId",
+        ),
         ("SELECT Id, (SELECT Id FROM Nopes) FROM Account", "INVALID_TYPE", "Didn't understand relationship 'Nopes'"),
     ],
 )

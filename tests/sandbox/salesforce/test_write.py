@@ -35,15 +35,55 @@ def refusal(org: InProcess, method: str, path: str, body: Any) -> tuple[int, str
         ("Contact", {"LastName": "A", "Email": "a@b"}, "INVALID_EMAIL_ADDRESS", "invalid email address: a@b"),
         ("Contact", {"LastName": "A", "Birthdate": "soon"}, "JSON_PARSER_ERROR", "Cannot deserialize instance of date"),
         ("Contact", {"LastName": "A", "Loyalty_Points__c": "many"}, "JSON_PARSER_ERROR", "instance of double"),
-        ("Contact", {"LastName": "A", "Loyalty_Points__c": 1e8}, "NUMBER_OUTSIDE_VALID_RANGE", "value outside of valid range"),
+        (
+            "Contact",
+            {"LastName": "A", "Loyalty_Points__c": 1e8},
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            "value outside of valid range",
+        ),
         ("Contact", {"LastName": "A", "AccountId": "acme"}, "MALFORMED_ID", "id value of incorrect type: acme"),
-        ("Contact", {"LastName": "A", "AccountId": "001gK00000ZZZZZ"}, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"),
-        ("Contact", {"LastName": "A", "AccountId": "003gK00000ZZZZZ"}, "FIELD_INTEGRITY_EXCEPTION", "id value of incorrect type"),
-        ("Contact", {"LastName": "A", "Nope__c": 1}, "INVALID_FIELD", "No such column 'Nope__c' on sobject of type Contact"),
-        ("Contact", {"LastName": "A", "Name": "A"}, "INVALID_FIELD_FOR_INSERT_UPDATE", "Unable to create/update fields: Name"),
-        ("Contact", {"LastName": "A", "DoNotCall": None}, "INVALID_TYPE_ON_FIELD_IN_RECORD", "value not of required type"),
-        ("Property__c", {"Name": "P", "Status__c": "Gone"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "restricted picklist field: Gone"),
-        ("CampaignMember", {"CampaignId": "701gK00000ZZZZZ"}, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"),
+        (
+            "Contact",
+            {"LastName": "A", "AccountId": "001gK00000ZZZZZ"},
+            "INVALID_CROSS_REFERENCE_KEY",
+            "invalid cross reference id",
+        ),
+        (
+            "Contact",
+            {"LastName": "A", "AccountId": "003gK00000ZZZZZ"},
+            "FIELD_INTEGRITY_EXCEPTION",
+            "id value of incorrect type",
+        ),
+        (
+            "Contact",
+            {"LastName": "A", "Nope__c": 1},
+            "INVALID_FIELD",
+            "No such column 'Nope__c' on sobject of type Contact",
+        ),
+        (
+            "Contact",
+            {"LastName": "A", "Name": "A"},
+            "INVALID_FIELD_FOR_INSERT_UPDATE",
+            "Unable to create/update fields: Name",
+        ),
+        (
+            "Contact",
+            {"LastName": "A", "DoNotCall": None},
+            "INVALID_TYPE_ON_FIELD_IN_RECORD",
+            "value not of required type",
+        ),
+        (
+            "Property__c",
+            {"Name": "P", "Status__c": "Gone"},
+            "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+            "restricted picklist field: Gone",
+        ),
+        (
+            "CampaignMember",
+            {"CampaignId": "701gK00000ZZZZZ"},
+            "INVALID_CROSS_REFERENCE_KEY",
+            "invalid cross reference id",
+        ),
         ("OpportunityStage", {"MasterLabel": "X"}, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "does not support create"),
     ],
 )
@@ -61,7 +101,12 @@ def test_unrestricted_picklists_take_anything(org: InProcess) -> None:
 def test_text_is_trimmed_and_blank_becomes_null(org: InProcess) -> None:
     record_id = org.create("Contact", FirstName="  Ann ", LastName="Lee\n", Department="   ")
     found = org.call("GET", f"sobjects/Contact/{record_id}").json
-    assert (found["FirstName"], found["LastName"], found["Name"], found["Department"]) == ("Ann", "Lee", "Ann Lee", None)
+    assert (found["FirstName"], found["LastName"], found["Name"], found["Department"]) == (
+        "Ann",
+        "Lee",
+        "Ann Lee",
+        None,
+    )
 
 
 def test_a_unique_external_id_is_held_once_and_the_holder_named(org: InProcess) -> None:
@@ -88,7 +133,10 @@ def test_audit_fields_can_be_set_only_with_the_permission(org: InProcess) -> Non
     old = {"CreatedDate": "1970-01-01T00:00:00Z", "LastModifiedDate": "2001-02-03T04:05:06+01:00"}
     record_id = org.create("Account", Name="A", **old)
     found = org.call("GET", f"sobjects/Account/{record_id}").json
-    assert (found["CreatedDate"], found["LastModifiedDate"]) == ("1970-01-01T00:00:00.000+0000", "2001-02-03T03:05:06.000+0000")
+    assert (found["CreatedDate"], found["LastModifiedDate"]) == (
+        "1970-01-01T00:00:00.000+0000",
+        "2001-02-03T03:05:06.000+0000",
+    )
     assert found["SystemModstamp"] > found["LastModifiedDate"]
     org.org.permissions.set_audit_fields = False
     assert refusal(org, "POST", "sobjects/Account", {"Name": "B", **old})[1] == "INVALID_FIELD_FOR_INSERT_UPDATE"
@@ -105,7 +153,11 @@ def test_a_deleted_record_is_gone_for_every_verb_and_for_references(org: InProce
     record_id = org.create("Account", Name="A")
     assert org.call("DELETE", f"sobjects/Account/{record_id}").status == 204
     for method, body in (("GET", None), ("PATCH", {"Name": "B"}), ("DELETE", None)):
-        assert refusal(org, method, f"sobjects/Account/{record_id}", body) == (404, "ENTITY_IS_DELETED", "entity is deleted")
+        assert refusal(org, method, f"sobjects/Account/{record_id}", body) == (
+            404,
+            "ENTITY_IS_DELETED",
+            "entity is deleted",
+        )
     assert refusal(org, "POST", "sobjects/Contact", {"LastName": "X", "AccountId": record_id})[1] == "ENTITY_IS_DELETED"
 
 
@@ -138,7 +190,10 @@ def test_upsert_by_a_key_that_several_records_hold_is_300_with_all_of_them(org: 
 
 def test_upsert_refuses_a_field_that_is_no_key_and_a_key_in_the_body(org: InProcess) -> None:
     assert refusal(org, "PATCH", "sobjects/Account/Name/x", {"Phone": "1"})[1] == "INVALID_FIELD"
-    assert "should not be specified" in refusal(org, "PATCH", "sobjects/Account/ERP_Number__c/x", {"ERP_Number__c": "x"})[2]
+    assert (
+        "should not be specified"
+        in refusal(org, "PATCH", "sobjects/Account/ERP_Number__c/x", {"ERP_Number__c": "x"})[2]
+    )
 
 
 def test_a_parent_can_be_named_by_its_external_id(org: InProcess) -> None:
@@ -146,7 +201,10 @@ def test_a_parent_can_be_named_by_its_external_id(org: InProcess) -> None:
     contact = org.create("Contact", LastName="L", Account={"ERP_Number__c": "E1"})
     assert org.call("GET", f"sobjects/Contact/{contact}").json["AccountId"] == account
     error = refusal(org, "POST", "sobjects/Contact", {"LastName": "L", "Account": {"ERP_Number__c": "E2"}})
-    assert error[1:] == ("INVALID_FIELD", "Foreign key external ID: e2 not found for field ERP_Number__c in entity Account")
+    assert error[1:] == (
+        "INVALID_FIELD",
+        "Foreign key external ID: e2 not found for field ERP_Number__c in entity Account",
+    )
 
 
 def test_if_unmodified_since_protects_a_newer_record(org: InProcess) -> None:
@@ -154,7 +212,9 @@ def test_if_unmodified_since_protects_a_newer_record(org: InProcess) -> None:
     path = f"sobjects/Account/{record_id}"
     early = {"If-Unmodified-Since": "Mon, 30 Jun 2025 11:59:59 GMT"}
     assert org.call("PATCH", path, {"Name": "B"}, early).status == 412
-    assert org.call("PATCH", path, {"Name": "B"}, {"If-Unmodified-Since": "Mon, 30 Jun 2025 12:00:00 GMT"}).status == 204
+    assert (
+        org.call("PATCH", path, {"Name": "B"}, {"If-Unmodified-Since": "Mon, 30 Jun 2025 12:00:00 GMT"}).status == 204
+    )
 
 
 # ---------------------------------------------------------------- what the platform fills in
@@ -165,11 +225,20 @@ def test_a_stage_brings_its_probability_and_leaves_history(org: InProcess) -> No
     org.clock.advance(60)
     org.call("PATCH", f"sobjects/Opportunity/{sale}", {"StageName": "Closed Won"})
     found = org.call("GET", f"sobjects/Opportunity/{sale}").json
-    assert (found["Probability"], found["IsWon"], found["IsClosed"], found["ExpectedRevenue"]) == (100.0, True, True, 1000.0)
-    history = org.soql(f"SELECT StageName, Probability FROM OpportunityHistory WHERE OpportunityId = '{sale}' ORDER BY CreatedDate")
+    assert (found["Probability"], found["IsWon"], found["IsClosed"], found["ExpectedRevenue"]) == (
+        100.0,
+        True,
+        True,
+        1000.0,
+    )
+    history = org.soql(
+        f"SELECT StageName, Probability FROM OpportunityHistory WHERE OpportunityId = '{sale}' ORDER BY CreatedDate"
+    )
     assert [(h["StageName"], h["Probability"]) for h in history] == [("Qualification", 10.0), ("Closed Won", 100.0)]
     changes = org.soql("SELECT Field, OldValue, NewValue FROM OpportunityFieldHistory")
-    assert [(c["Field"], c["OldValue"], c["NewValue"]) for c in changes] == [("StageName", "Qualification", "Closed Won")]
+    assert [(c["Field"], c["OldValue"], c["NewValue"]) for c in changes] == [
+        ("StageName", "Qualification", "Closed Won")
+    ]
 
 
 def test_a_probability_that_was_given_stays(org: InProcess) -> None:
@@ -181,7 +250,13 @@ def test_line_items_add_up_to_the_amount(small: InProcess) -> None:
     entry = small.soql("SELECT Id, UnitPrice FROM PricebookEntry LIMIT 1")[0]
     sale = small.create("Opportunity", Name="S", StageName="Qualification", CloseDate="2025-08-01")
     for quantity, discount in ((2, 0), (1, 50)):
-        small.create("OpportunityLineItem", OpportunityId=sale, PricebookEntryId=entry["Id"], Quantity=quantity, Discount=discount)
+        small.create(
+            "OpportunityLineItem",
+            OpportunityId=sale,
+            PricebookEntryId=entry["Id"],
+            Quantity=quantity,
+            Discount=discount,
+        )
     found = small.call("GET", f"sobjects/Opportunity/{sale}").json
     assert found["Amount"] == 2.5 * entry["UnitPrice"]
     assert found["HasOpportunityLineItem"] is True
