@@ -88,7 +88,10 @@ def test_an_unclosed_quote_far_from_the_end_costs_one_row(tmp_path: Path) -> Non
 
 
 def test_no_value_appears_in_a_message(tmp_path: Path) -> None:
-    content = HEADER.encode() + b'1,SECRETNAME\n2,"SECRETNAME"x,y\n3,SECRETNAME\0,y\n\xc3\xa9,\xc3\xa9,SECRETNAME\xe9\n5,E,y\n'
+    content = (
+        HEADER.encode()
+        + b'1,SECRETNAME\n2,"SECRETNAME"x,y\n3,SECRETNAME\0,y\n\xc3\xa9,\xc3\xa9,SECRETNAME\xe9\n5,E,y\n'
+    )
     found = listing(write(tmp_path, "contacts.csv", content), id_column="id")
     assert len(found.rejects) == 4
     assert not any("SECRETNAME" in reject.message for reject in found.rejects)
