@@ -146,9 +146,10 @@ def _exit_page() -> str:
 
 
 def _error_page() -> str:
+    shape = '{"error": {"code": …, "message": …, "remedy": …, "exit_code": …}}'
     intro = (
-        'With `--json` an error is `{"error": {"code": …, "message": …, "remedy": …, "exit_code": …}}` on stderr, and dead letters carry '
-        "the same codes. Codes are stable; messages may be reworded. [Exit codes](exit-codes.md) group them by what happens next."
+        f"With `--json` an error is `{shape}` on stderr, and dead letters carry the same codes. "
+        "Codes are stable; messages may be reworded. [Exit codes](exit-codes.md) group them by what happens next."
     )
     parts = ["# Error codes", _DO_NOT_EDIT, intro]
     for group in dict.fromkeys(entry.group for entry in registry().values()):

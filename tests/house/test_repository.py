@@ -79,11 +79,12 @@ def test_the_patterns_find_what_they_look_for() -> None:
 
 
 def test_nothing_is_left_unfinished_in_the_product() -> None:
-    found = [
-        f"{path}:{number}: {line.strip()}"
-        for path, number, line in texts()
-        if path.parts[0] in PACKAGES and path.suffix in {".py", ".toml", ".sql"} and _UNFINISHED.search(line)
-    ]
+    found = []
+    for path, number, line in texts():
+        if path.parts[0] in PACKAGES and path.suffix in {".py", ".toml", ".sql"}:
+            said = line.partition("#")[2] if path.suffix == ".toml" else line  # a mapping may name a vendor's value so
+            if _UNFINISHED.search(said):
+                found.append(f"{path}:{number}: {line.strip()}")
     assert not found, "\n".join(found)
 
 
