@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from connectors.kit.contract import Connector
+from domain.errors import ConfigurationError
 from domain.records import AccountInfo, Catalog, ObjectSchema
 from mappings.compile import Lens, compile_spec
 from migration.audit import audit
@@ -26,7 +27,7 @@ def audit_source(
 ) -> Audit:
     """What is in the source. Raises what the connector raises, and ConfigurationError for an unknown object."""
     with _opened(hub, connection_id) as connector:
-        account, catalog = connector.check(), connector.describe(objects)
+        account, catalog = connector.check(), _described(connector, objects)
         return audit(connector, _lenses(connector, account, catalog), objects=objects, on_progress=on_progress)
 
 
@@ -35,9 +36,21 @@ def plan_source(
 ) -> Plan:
     """A proposal of how everything in the source maps, not approved yet. Raises like `audit_source`, and MappingSpecError."""
     with _opened(hub, connection_id) as connector:
-        account, catalog = connector.check(), connector.describe(objects)
+        account, catalog = connector.check(), _described(connector, objects)
         found = audit(connector, _lenses(connector, account, catalog), objects=objects, on_progress=on_progress)
         return build_plan(found, catalog, account, _hub_users(hub))
+
+
+def _described(connector: Connector, objects: Sequence[str] | None) -> Catalog:
+    catalog = connector.describe(objects)
+    unknown = sorted(set(objects or ()) - set(catalog.objects))
+    if unknown:
+        raise ConfigurationError(
+            f"The source has no object called {', '.join(unknown)}.",
+            remedy="`syncline migrate audit` without --object lists them all.",
+            code="unknown_object",
+        )
+    return catalog
 
 
 def _lenses(connector: Connector, account: AccountInfo, catalog: Catalog) -> Callable[[ObjectSchema], Lens | None]:

@@ -128,9 +128,9 @@ def runs(found: Sequence[RunStatus]) -> Iterator[str | Table]:
 
 def undo(outcome: UndoResult) -> Iterator[str | Table]:
     """What was taken back, and what was kept and why."""
-    entities = sorted({*outcome.deleted, *outcome.restored, *outcome.unlinked})
-    rows = [(e, *(part.get(e, 0) for part in (outcome.deleted, outcome.restored, outcome.unlinked))) for e in entities]
-    yield table(("entity", "removed", "restored", "unlinked"), rows, numbers=("removed", "restored", "unlinked"))
+    objects = sorted({*outcome.deleted, *outcome.restored, *outcome.unlinked})
+    rows = [(o, *(part.get(o, 0) for part in (outcome.deleted, outcome.restored, outcome.unlinked))) for o in objects]
+    yield table(("object", "removed", "restored", "unlinked"), rows, numbers=("removed", "restored", "unlinked"))
     if outcome.kept_total:
         kept = [(k.entity, str(k.id), k.vendor_id, k.why) for k in outcome.kept]
         yield table(("kept", "id", "source record", "why"), kept)

@@ -45,7 +45,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in Settings.model_fields:
         monkeypatch.delenv(variable_name(name), raising=False)
     monkeypatch.setenv("SYNCLINE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))  # for children, in whatever folder they start
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(__file__).resolve().parents[2])
+    )  # for children, in whatever folder they start
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
 

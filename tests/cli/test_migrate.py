@@ -136,7 +136,7 @@ def test_status_and_report(syncline: Syncline, migrated: str, tmp_path: Path) ->
 def test_undo_takes_everything_back(syncline: Syncline, migrated: str, export: Path) -> None:
     undone = syncline("migrate", "undo", migrated, "--yes", "--json")
     assert undone.code == 0, undone.err
-    assert undone.json["deleted"] == {"account": 2, "contact": 2}
+    assert undone.json["deleted"] == {"accounts": 2, "contacts": 2}
     again = syncline("migrate", "run", export, "--json")
     assert outcomes(again.json["objects"]["accounts"]) == {"created": 2}
 
