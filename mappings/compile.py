@@ -113,6 +113,7 @@ class Lens:
     """A compiled spec.
 
     ``source_fields``: what to read from the vendor. ``refs``: for each reference field the vendor objects it may point to.
+    ``links``: lookups that become associations, those of custom fields included.
     ``version``: digest of spec, context and types: part of every record's fingerprint. ``destinations``: where each source
     field of the schema goes, in words. ``missing``: mapped source fields that the schema lacks. Lenses can be pickled.
     """
@@ -126,9 +127,10 @@ class Lens:
         self._customs: dict[str, CustomColumn] = {}
         self._id = self._bind(spec.id_via, {}, (spec.id,))
         self._lines = tuple(self._compile(name, line) for name, line in spec.fields.items())
+        self.links = (*spec.links, *self._custom_lookups())
         self._links = tuple(
             _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)))
-            for k in (*spec.links, *self._custom_lookups())
+            for k in self.links
         )
         readers = [s for x in self._lines if x.line.reads for s in x.line.sources]
         self._readers = Counter([*readers, *(k.source for k in spec.links)])
@@ -179,6 +181,12 @@ class Lens:
             tuple((link.label, link.vendor_id) for link in batch.links),
             tuple(batch.problems),
         )
+
+    def ids(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[str]:
+        """The vendor ids that `forward` gives these rows, without mapping anything else; "" where there is none."""
+        place = fields.index(self.spec.id) if self.spec.id in fields else None
+        column = self._id.column([row[place] for row in rows]) if place is not None else [None] * len(rows)
+        return [(v.value if v.__class__ is Flaw else v) or "" for v in column]
 
     def _ids(self, work: _Work) -> None:
         for row, value in enumerate(self._read(work, self._id, (self.spec.id,))):

@@ -332,7 +332,7 @@ def _check_whole(spec: MappingSpec, section: str, source: Source) -> None:
             source.fail(section, name, "is a reference and does not say to which objects.", 'Add objects = ["…"].')
         if line.objects and known[name].kind is not Kind.REFERENCE:
             source.fail(section, name, "is no reference, so objects means nothing.")
-    for name in spec.ignore:
+    for name in spec.ignore:  # a field of [only] may be ignored: it decides and is not kept
         if name in spec.mapped_sources:
             source.fail("ignore", name, "is mapped as well as ignored.", "Remove one of the two.")
     taken = {n for n in spec.mapped_sources if n not in spec.custom.rename}

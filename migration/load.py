@@ -19,10 +19,12 @@ from storage.database import Database
 from storage.loading import Reference, Refused
 from storage.planning import StagedObject
 from storage.runs import Chunk
+from storage.tables import table_name
 from storage.updating import Patch, Sides
 
 RANGE_ROWS = 20_000
 UPDATE_ROWS = 500
+STATISTICS_FROM_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,13 @@ def link_merged(job: LoadJob, on_rows: OnRows) -> None:
         return {"merged": merged, "rejected": len(lost), "rejects": {"survivor_rejected": len(lost)} if lost else {}}
 
     in_ranges(job, "merge", work, on_rows, 1)
+
+
+def refresh_statistics(job: LoadJob) -> None:
+    """After a load that moved much, let the planner see it; a second run over an unchanged source moves nothing."""
+    if job.rows >= STATISTICS_FROM_ROWS:
+        with job.database.tenant(job.staged.key.tenant_id) as connection:
+            loading.refresh_statistics(connection, "link", table_name(job.staged.entity))
 
 
 def _bury(connection: Any, job: LoadJob, refused: Sequence[Refused], code: str = "not_storable") -> None:

@@ -15,10 +15,11 @@ from uuid import UUID
 from connectors.kit.contract import Connector, ReadRequest, SupportsFiles
 from domain.records import Catalog, Page
 from mappings.compile import Lens
-from storage import custom_fields, planning, runs, staging
+from storage import custom_fields, loading, planning, runs, staging
 from storage.database import Database
 from storage.planning import Matching, StagedObject
 from storage.runs import Chunk, RunKey
+from storage.tables import stage_name
 
 from migration import attach, load
 from migration.extract import Counts, ObjectJob
@@ -170,6 +171,7 @@ class Runner:
             if runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="plan"):
                 return
             staged = self._staged(planned)
+            loading.refresh_statistics(connection, stage_name(planned.entity))
             planning.plan(connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill))
             actions = planning.actions(connection, staged)
             runs.add_chunk(connection, self._key, Chunk(planned.object, "plan", 0, last=True, counts={
@@ -189,6 +191,7 @@ class Runner:
             load.create(job, on_rows)
             load.update(job, lambda rows, counts: on_rows(0, counts))
             load.link_merged(job, lambda rows, counts: on_rows(0, counts))
+        load.refresh_statistics(job)
         meter.finish()
 
     def _settle(self) -> None:

@@ -114,15 +114,15 @@ def _resolved(field: str) -> str:
 
 
 def reference_join(field: str, refers_to: str, reference: Reference) -> str:
-    """Join of a reference with the link it names. Several possible objects: the first that is of the right entity."""
-    alias, column = bulk.quoted("link_" + field), bulk.quoted(field)
-    condition = (f"l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column} AND l.entity = '{refers_to}' "
-                 f"AND l.vendor_object = ")
-    vendor_objects = reference.objects
-    if len(vendor_objects) == 1 and "*" not in vendor_objects:
-        return f"LEFT JOIN link {alias} ON {condition.replace('l.', alias + '.')}(CAST(:objects_{field} AS text[]))[1]"
-    any_of = f"{condition}ANY(CAST(:objects_{field} AS text[]))" if "*" not in vendor_objects else condition.removesuffix(" AND l.vendor_object = ")
-    return f"LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE {any_of} LIMIT 1) {alias} ON true"
+    """Join of a reference with the link it names; of several possible objects, the first that is of the right entity.
+
+    A lateral look-up rather than a plain join: without statistics the planner would filter all links of an object for every row.
+    """
+    objects = "" if "*" in reference.objects else (
+        f"AND l.vendor_object = (CAST(:objects_{field} AS text[]))[1]" if len(reference.objects) == 1
+        else f"AND l.vendor_object = ANY(CAST(:objects_{field} AS text[]))")
+    return f"""LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1) {bulk.quoted("link_" + field)} ON true"""
 
 
 def _pending_sql(refs: Mapping[str, Reference]) -> str:
@@ -154,8 +154,10 @@ def link_merged(connection: Connection, staged: StagedObject, first: int, end: i
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, coalesce(s.target_id, l.entity_id),
                jsonb_strip_nulls({_json_objects(columns)}), s.vendor_version, s.fingerprint, 'merged', CAST(:r AS uuid)
         FROM {{s}} s
-        LEFT JOIN {{s}} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = :o AND v.seq = s.survivor_seq
-        LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = v.vendor_id
+        LEFT JOIN LATERAL (SELECT v.vendor_id FROM {{s}} v WHERE v.tenant_id = :t AND v.run_id = :r AND v.object = :o
+                           AND v.seq = s.survivor_seq LIMIT 1) v ON true
+        LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+                           AND l.vendor_id = v.vendor_id LIMIT 1) l ON true
         WHERE {_RANGE} AND s.action = 'merged' AND coalesce(s.target_id, l.entity_id) IS NOT NULL""",
         first=first, end=end, entity=staged.entity).rowcount)
 
@@ -170,8 +172,8 @@ def merged_without_survivor(connection: Connection, staged: StagedObject, first:
     """Merged records of a range (row, vendor id) whose survivor could not be loaded."""
     rows = staged.run(connection, f"""
         SELECT s.seq, s.vendor_id FROM {{s}} s WHERE {_RANGE} AND s.action = 'merged'
-        AND NOT EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
-                        AND l.vendor_id = s.vendor_id) ORDER BY s.seq""", first=first, end=end)
+        AND (SELECT true FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+             AND l.vendor_id = s.vendor_id LIMIT 1) IS NULL ORDER BY s.seq""", first=first, end=end)
     return [(seq, vendor_id) for seq, vendor_id in rows]
 
 
@@ -180,9 +182,11 @@ def resolve_pending(connection: Connection, staged: StagedObject, field: str) ->
     refers_to = ENTITIES[staged.entity].field(field).refers_to
     return int(connection.execute(text(f"""
         WITH found AS (
-            SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target FROM pending_reference p
-            JOIN link l ON l.tenant_id = p.tenant_id AND l.connection_id = p.connection_id AND l.vendor_id = p.vendor_id
-              AND (l.vendor_object = ANY(p.vendor_objects) OR '*' = ANY(p.vendor_objects)) AND l.entity = :refers_to
+            SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target
+            FROM pending_reference p CROSS JOIN LATERAL (
+                SELECT l.entity_id FROM unnest(p.vendor_objects) AS o(name) JOIN LATERAL (
+                    SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = o.name
+                    AND l.vendor_id = p.vendor_id AND l.entity = :refers_to LIMIT 1) l ON true LIMIT 1) l
             WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
         done AS (
             DELETE FROM pending_reference p USING found WHERE p.tenant_id = :t AND p.connection_id = :c
@@ -201,6 +205,12 @@ def pending_by_field(connection: Connection, staged: StagedObject, *, of_run: bo
         "AND EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = p.entity_id AND l.connection_id = :c "
         "AND l.vendor_object = :o) GROUP BY 1 ORDER BY 1"), staged.parameters | {"entity": staged.entity})
     return {field: n for field, n in rows}
+
+
+def refresh_statistics(connection: Connection, *tables: str) -> None:
+    """Tell the planner what a bulk load changed."""
+    for table in tables:
+        connection.execute(text("SELECT syncline_analyze(:table)"), {"table": table})
 
 
 def log_bulk_change(connection: Connection, staged: StagedObject, change_id: str, first: int, end: int, rows: int) -> None:

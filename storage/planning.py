@@ -68,7 +68,7 @@ _MINE = "tenant_id = :t AND run_id = :r AND object = :o"
 
 def plan(connection: Connection, staged: StagedObject, matching: Matching) -> None:
     """Decide what happens to every staged record of an object. One transaction of the caller's."""
-    connection.execute(text("SELECT set_config('work_mem', '256MB', true)"))
+    _expect_many(connection, many=True)
     _supersede(connection, staged)
     if staged.entity == "association":
         return
@@ -79,10 +79,23 @@ def plan(connection: Connection, staged: StagedObject, matching: Matching) -> No
         if matching.blank_fill:
             _fill_blanks(connection, staged, matching.survivor)
     if _hub_has_records(connection, staged):
+        _expect_many(connection, many=actions(connection, staged).get("created", 0) > _FEW)
         _match_same_id(connection, staged)
         for rule in matching.rules:
             _match_hub(connection, staged, rule)
         _follow_targets(connection, staged)
+
+
+_FEW = 2_000
+
+
+def _expect_many(connection: Connection, *, many: bool) -> None:
+    """Tell PostgreSQL how to join: staging tables have no statistics, and it takes a million rows for a handful.
+
+    Many rows are hashed. A few are looked up in the hub's indexes.
+    """
+    connection.execute(text("SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true), "
+                            "set_config('enable_nestloop', :nested, true)"), {"nested": "off" if many else "on"})
 
 
 def _supersede(connection: Connection, staged: StagedObject) -> None:

@@ -136,7 +136,8 @@ def known(connection: Connection, key: RunKey, connection_id: UUID, object_name:
         b"SELECT p.ord::int - 1, l.fingerprint = p.print AND l.tombstoned_at IS NULL, l.entity_id, "
         b"CASE WHEN l.run_id = %s THEN l.origin END "
         b"FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS p(vendor_id, print, ord) "
-        b"JOIN link l ON l.tenant_id = %s AND l.connection_id = %s AND l.vendor_object = %s AND l.vendor_id = p.vendor_id",
+        b"JOIN LATERAL (SELECT * FROM link WHERE tenant_id = %s AND connection_id = %s AND vendor_object = %s "
+        b"AND vendor_id = p.vendor_id LIMIT 1) l ON true",
         (key.run_id, list(vendor_ids), list(fingerprints), key.tenant_id, connection_id, object_name)).fetchall()
     return Known(
         unchanged=frozenset(i for i, same, _, origin in rows if same and origin is None),

@@ -86,11 +86,12 @@ def gather(connection: Connection, staged: StagedObject, refs: Mapping[str, Refe
         SELECT s.seq, s.vendor_id, h.id, s.action, l.vendor_id IS NOT NULL,
                CAST(CASE WHEN l.vendor_id IS NULL THEN NULL ELSE coalesce(l.base, {stands}) END AS text),
                CAST({stands} AS text), CAST({says} AS text)
-        FROM {{s}} s JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id
-        LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
+        FROM {{s}} s JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id FOR UPDATE) h ON true
+        LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                           AND vendor_id = s.vendor_id LIMIT 1) l ON true
         {_joins(staged, refs)}
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq > :after AND s.action IN ('updated', 'matched')
-        ORDER BY s.seq LIMIT :limit FOR UPDATE OF h""", after=after, limit=limit, **_parameters(refs)).all()
+        ORDER BY s.seq LIMIT :limit""", after=after, limit=limit, **_parameters(refs)).all()
     return [Sides(seq, vendor_id, hub_id, action, _loads(base), _loads(hub), _loads(vendor))
             for seq, vendor_id, hub_id, action, _, base, hub, vendor in rows]
 
@@ -126,9 +127,10 @@ def apply(connection: Connection, staged: StagedObject, refs: Mapping[str, Refer
                    ARRAY(SELECT jsonb_array_elements_text(u.patch->'removed')) AS removed,
                    s.custom_fields AS new_custom {news}
             FROM unnest(CAST(:seqs AS bigint[]), CAST(:rules AS text[]), CAST(:patches AS jsonb[])) AS u(seq, rule, patch)
-            JOIN {{s}} s ON s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = u.seq
-            JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id
-            LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
+            JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+            JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
+            LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                               AND vendor_id = s.vendor_id LIMIT 1) l ON true
             {_joins(staged, refs)}),
         changed AS (
             UPDATE {{hub}} h SET {assignments} FROM src
@@ -164,8 +166,10 @@ def _renew_links(connection: Connection, staged: StagedObject, refs: Mapping[str
                           fingerprint, origin, run_id)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, h.id, {says}, h.version,
                s.vendor_version, s.fingerprint, s.action, CAST(:r AS uuid)
-        FROM {{s}} s JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id {_joins(staged, refs)}
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = ANY(CAST(:seqs AS bigint[]))
+        FROM unnest(CAST(:seqs AS bigint[])) AS u(seq)
+        JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+        JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
+        {_joins(staged, refs)}
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
             base = excluded.base, base_version = excluded.base_version, vendor_version = excluded.vendor_version,
             fingerprint = excluded.fingerprint, tombstoned_at = NULL, updated_at = now()""",

@@ -9,6 +9,7 @@ import base64
 import binascii
 import math
 import re
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sandbox.salesforce.clock import parse_date, parse_stamp, stamp
@@ -91,9 +92,8 @@ def _number(item: Field, value: Any) -> float | int:
 
 
 def _rounded(number: float, scale: int) -> float:
-    """Half away from zero, as the vendor stores it."""
-    factor = 10**scale
-    return math.copysign(math.floor(abs(number) * factor + 0.5) / factor, number) if abs(number) < 1e15 else number
+    """Half away from zero, as the vendor stores it; in decimals, where rounding twice is rounding once."""
+    return float(Decimal(repr(number)).quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP))
 
 
 def _boolean(item: Field, value: Any) -> bool:

@@ -48,7 +48,8 @@ class Result:
     columns: list[tuple[str, Callable[[Row], Any]]] = field(default_factory=list)
 
 
-Renderer = Callable[[Row, str], Any]
+Renderer = Callable[[Row, str], Any] | str
+"""How a value comes about: a function of the row and the API version, or the name under which the row holds it."""
 
 
 class QueryRun:
@@ -359,6 +360,8 @@ def _url(kind: str, record_id: str, version: str) -> str:
 
 def _value(operand: Operand) -> Renderer:
     get = operand.get
+    if operand.field.type not in {"boolean", "address", "location", "base64"}:
+        return operand.field.name
     if operand.field.type == "base64":
         return lambda row, version: str(get(row)).replace("{version}", version)
     return lambda row, _version: get(row)
@@ -372,13 +375,14 @@ def _plain(row: Row, _version: str) -> Any:
     return row
 
 
-def _record(kind: str, renderers: dict[str, Renderer]) -> Renderer:
-    items = list(renderers.items())
+def _record(kind: str, renderers: dict[str, Renderer]) -> Callable[[Row, str], dict[str, Any]]:
+    items = [(n, r, None) if isinstance(r, str) else (n, n, r) for n, r in renderers.items()]
 
     def render(row: Row, version: str) -> dict[str, Any]:
         record: dict[str, Any] = {"attributes": {"type": kind, "url": _url(kind, row["Id"], version)}}
-        for name, renderer in items:
-            record[name] = renderer(row, version)
+        held = row.get
+        for name, key, function in items:
+            record[name] = held(key) if function is None else function(row, version)
         return record
 
     return render

@@ -132,7 +132,7 @@ _SHAPES = st.one_of(
     "region", ["US", "CA", "DE", "GB", "FR", "IT", "BR", "JP", "AU", "MX", "AG", "RU", "KZ", "VA", "SM", "AR", "IN"]
 )
 @given(text=_SHAPES)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_the_cheap_phone_test_agrees_with_the_library(region: str, text: str) -> None:
     found = cheap_phone(text, region)
     if found is not None:
@@ -154,6 +154,7 @@ def test_ordinary_american_numbers_never_need_the_library(text: str) -> None:
         ("$1,234.50", "1234.5"), ("1.234,50 €", "1234.5"), ("(500)", "-500"), ("500-", "-500"), ("−5", "-5"), ("+7", "7"),
         ("1 234,5", "1234.5"), ("1\u202f234,5", "1234.5"), ("CHF 1'000.00", "1000"), ("1.234.567", "1234567"),
         ("1,23,456", "123456"),
+        ("(1249026206928522964,9185319336)", "-1249026206928522964.9185319336"),
         ("12,5", "12.5"), ("1,234", "1234"), ("0,234", "0.234"), ("1.234", "1.234"), ("25 %", "25"), (".5", "0.5"), ("1e3", "1000"),
         ("USD 12", "12"), ("12 EUR", "12"), ("-0.00", "0"), (0.1, "0.1"), (10, "10"), (Decimal("10.00"), "10"),
         ("123456789012345678901234567890.12", "123456789012345678901234567890.12"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -216,24 +217,39 @@ def test_counts_by_cause(db: Database, tenant_id: UUID, other_tenant_id: UUID) -
     assert [(c.code, c.count, c.message) for c in of_run] == [("bad_email", 3, "Email is not an address.")]
 
 
-def test_writers_of_the_same_letters_do_not_wait_for_each_other(db: Database, tenant_id: UUID) -> None:
-    letters = [_letter(n) for n in range(200)]
-    errors: list[BaseException] = []
+def _wait_until_blocked(db: Database, pids: list[int]) -> None:
+    """Until the backend in ``pids`` (empty before it has begun) waits for a lock."""
+    blocked = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = %s AND NOT granted)"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with db._engine.connect() as conn:
+            if pids and conn.exec_driver_sql(blocked, (pids[0],)).scalar():
+                return
+    pytest.fail("the second writer never waited")
 
-    def write(order: list[NewLetter]) -> None:
+
+def test_writers_of_the_same_letters_wait_but_never_for_each_other(db: Database, tenant_id: UUID) -> None:
+    first, second = sorted([_letter(1), _letter(2)], key=lambda letter: letter.key)
+    errors: list[BaseException] = []
+    pids: list[int] = []
+
+    def write_backwards() -> None:
         try:
-            for _ in range(5):
-                _record(db, tenant_id, *order)
+            with db.tenant(tenant_id) as conn:
+                pids.append(db.raw(conn).info.backend_pid)
+                dead_letters.record(conn, tenant_id, [second, first])
         except BaseException as error:
             errors.append(error)
 
-    writers = [threading.Thread(target=write, args=(order,)) for order in (letters, letters[::-1])]
-    for writer in writers:
+    writer = threading.Thread(target=write_backwards)
+    with db.tenant(tenant_id) as conn:
+        dead_letters.record(conn, tenant_id, [first])
         writer.start()
-    for writer in writers:
-        writer.join()
+        _wait_until_blocked(db, pids)
+        dead_letters.record(conn, tenant_id, [second])  # a deadlock, had the other begun with this one
+    writer.join()
     assert errors == []
-    assert {letter.attempts for letter in _letters(db, tenant_id, limit=500)} == {10}
+    assert [letter.attempts for letter in _letters(db, tenant_id)] == [2, 2]
 
 
 _anything = st.recursive(

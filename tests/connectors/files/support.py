@@ -13,7 +13,6 @@ from connectors.kit.contract import Connection, ReadRequest
 from connectors.kit.tokens import MemoryTokens
 from domain.records import Page, Reject
 
-
 OPENED: list[FilesConnector] = []
 """Closed after each test."""
 

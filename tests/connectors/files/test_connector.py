@@ -44,6 +44,12 @@ class TestFiles(ConnectorConformance):
     def connection(self, export: Path) -> Connection:
         return Connection("c", "files", {"path": str(export), "source": "acme"}, MemoryTokens())
 
+    def spoiled(self, connection: Connection) -> None:
+        """There are no credentials to spoil."""
+
+    def unreachable(self, connection: Connection) -> None:
+        """There is no host to be out of reach."""
+
     @pytest.fixture
     def sample(self) -> Sample:
         return Sample("ContentVersion", ids("068", 1)[0], 3_000_000)

@@ -66,6 +66,15 @@ def test_one_late_leading_zero_makes_a_column_text() -> None:
     assert verdict("zip", [*values, "01234"]).kind is Kind.TEXT
 
 
+def test_a_late_misfit_counts_beyond_what_is_tested_of_bearable_kinds() -> None:
+    values = [str(n) for n in range(100_000, 160_000)]
+    probe = ColumnProbe("n")
+    for start in range(0, len(values), 10_000):
+        probe.feed(values[start : start + 10_000])
+    probe.feed(["n/a"])
+    assert probe.verdict(PLAIN).kind is Kind.TEXT
+
+
 def test_a_doubtful_order_of_dates_follows_the_hint_and_is_told() -> None:
     values = ["01/02/2024", "03/04/2024"]
     assert verdict("d", values).vendor_type == "date:%m/%d/%Y"

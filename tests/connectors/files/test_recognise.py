@@ -14,8 +14,6 @@ from domain.errors import ConfigurationError, RecordRejectedError
 
 from .support import connector, listing, write
 
-FIXTURES = Path(__file__).parent / "fixtures"
-
 
 @pytest.mark.parametrize(
     ("short", "long"), [("001D000000IqhSL", "001D000000IqhSLIAZ"), ("a0w000000000001", "a0w000000000001AAA")]

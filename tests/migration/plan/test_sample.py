@@ -25,7 +25,7 @@ def org() -> dict[str, list[dict[str, Any]]]:
     ]
     contacts = [
         {"Id": _id("003", n), "LastName": f"C {n}", "AccountId": _id("001", n // 3)[:15] if n % 50 else None,
-         "ReportsToId": _id("003", (n * 7) % 600), "OwnerId": "005A"}
+         "ReportsToId": _id("003", n - n % 3) if n % 3 else None, "OwnerId": "005A"}
         for n in range(600)
     ]  # fmt: skip
     deals = [{"Id": _id("006", n), "Name": f"D {n}", "AccountId": _id("001", n * 2)} for n in range(100)]

@@ -1,0 +1,97 @@
+"""The standard objects that a CRM migration is about, and their peculiarities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.kit.contract import ObjectInfo
+
+PAGE_SIZE = 2_000
+COLLECTION_SIZE = 200
+COMPOSITE_SIZE = 25
+COMPOSITE_QUERIES = 5
+"""Queries and collections among a composite call's 25 parts:
+https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_composite.htm"""
+
+
+@dataclass(frozen=True, slots=True)
+class Quirk:
+    """What an object does differently.
+
+    ``listed_by``: it cannot be listed as such, only by the ids of another object (field here, object, field there).
+    ``content``: the field that holds bytes. ``bulk``: whether Bulk API 2.0 serves it.
+    """
+
+    listed_by: tuple[str, str, str] | None = None
+    content: str | None = None
+    bulk: bool = True
+    where: str = ""
+
+
+QUIRKS: Mapping[str, Quirk] = {
+    "ContentDocumentLink": Quirk(
+        listed_by=("ContentDocumentId", "ContentVersion", "ContentDocumentId"), bulk=False
+    ),
+    "ContentVersion": Quirk(content="VersionData"),
+    "Attachment": Quirk(content="Body"),
+    "ContentNote": Quirk(content="Content", bulk=False),
+    "Group": Quirk(where="Type = 'Queue'", bulk=False),
+    "OpportunityStage": Quirk(bulk=False),
+    "CampaignMemberStatus": Quirk(bulk=False),
+    "RecordType": Quirk(bulk=False),
+}
+"""https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_contentdocumentlink.htm"""
+
+_NO_QUIRK = Quirk()
+
+_ENTITIES: Mapping[str, str | None] = {
+    "User": "user",
+    "Group": None,
+    "RecordType": None,
+    "OpportunityStage": "stage",
+    "Account": "account",
+    "Contact": "contact",
+    "Lead": "lead",
+    "Product2": "product",
+    "Pricebook2": None,
+    "PricebookEntry": "price",
+    "Campaign": "campaign",
+    "CampaignMemberStatus": None,
+    "Opportunity": "opportunity",
+    "OpportunityHistory": "stage_change",
+    "OpportunityContactRole": None,
+    "OpportunityLineItem": "line_item",
+    "Case": "ticket",
+    "CampaignMember": None,
+    "Task": "activity",
+    "Event": "activity",
+    "Note": "activity",
+    "ContentNote": "activity",
+    "ContentVersion": "attachment",
+    "ContentDocumentLink": None,
+    "Attachment": "attachment",
+}
+
+_READ_ONLY = frozenset({"OpportunityStage", "OpportunityHistory", "RecordType"})
+
+STANDARD_OBJECTS: tuple[str, ...] = tuple(_ENTITIES)
+"""Described and migrated unless told otherwise, parents first."""
+
+OBJECT_INFOS: tuple[ObjectInfo, ...] = tuple(
+    ObjectInfo(
+        name,
+        entity=entity,
+        writable=name not in _READ_ONLY,
+        page_size=PAGE_SIZE,
+        batch_size=COLLECTION_SIZE,
+    )
+    for name, entity in _ENTITIES.items()
+)
+
+FILE_OBJECTS: tuple[str, ...] = tuple(name for name, quirk in QUIRKS.items() if quirk.content)
+
+
+def quirk(object_name: str) -> Quirk:
+    """The peculiarities of an object; none for most."""
+    return QUIRKS.get(object_name, _NO_QUIRK)

@@ -1,0 +1,298 @@
+"""Listing an object: what to ask for, in which order, by which API, and where each page's cursor stands."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any
+
+from connectors.kit.contract import ReadRequest
+from connectors.salesforce import soql
+from connectors.salesforce.bulk import BulkQueries, BulkRefusedError
+from connectors.salesforce.cursors import Position, advance, decode, finish, highest, start
+from connectors.salesforce.deletions import Deletions
+from connectors.salesforce.errors import vendor_code, with_object
+from connectors.salesforce.objects import PAGE_SIZE, quirk
+from connectors.salesforce.org import Org
+from connectors.salesforce.schema import COMPOUND_TYPES, readable_fields
+from domain.errors import ConfigurationError, CursorExpiredError, SynclineError, TransientError
+from domain.records import MISSING, Cursor, ObjectSchema, Page
+
+VISIBILITY_LAG = timedelta(minutes=5)
+"""How late a record may become visible under an earlier SystemModstamp: a transaction stamps it before it commits."""
+CURSOR_OVERLAP = timedelta(minutes=1)
+BULK_THRESHOLD = 50_000
+"""Above it a bulk job costs fewer API calls than pages of 2,000 do, its polling included."""
+IDS_PER_QUERY = 400
+RESTARTS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one listing asks for. ``columns`` go into the pages, ``asked`` into the query."""
+
+    schema: ObjectSchema
+    columns: tuple[str, ...]
+    asked: tuple[str, ...]
+    key: str | None
+    where: str = ""
+    limit: int | None = None
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        return (self.key, "Id") if self.key else ("Id",)
+
+    @property
+    def bulk_able(self) -> bool:
+        compound = any(self.schema.field(n).vendor_type.lower() in COMPOUND_TYPES for n in self.columns)
+        return quirk(self.schema.name).bulk and not compound and self.limit is None
+
+
+def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
+    """Raises ConfigurationError when the request names a field that the object lacks or that cannot be listed."""
+    wanted = request.fields or readable_fields(schema)
+    by_folded = {name.lower(): name for name in schema.field_names}
+    for name in wanted:
+        if name.lower() not in by_folded:
+            raise _unknown_field(schema, name)
+    columns = tuple(dict.fromkeys(("Id", *(by_folded[name.lower()] for name in wanted))))
+    key = schema.modified_field
+    asked = columns if key is None or key in columns else (*columns, key)
+    return Plan(schema, columns, asked, key, quirk(schema.name).where, request.limit)
+
+
+def _unknown_field(schema: ObjectSchema, name: str) -> ConfigurationError:
+    close = difflib.get_close_matches(name, schema.field_names, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return ConfigurationError(
+        f"{schema.name} has no field {name[:80]} that can be listed.{hint}",
+        remedy="Check the name and the connected user's field-level security.",
+        code="unknown_field",
+        context={"object": schema.name, "field": name[:80]},
+    )
+
+
+class Reader:
+    """Listings of one org. ``lookup`` gives the schema of an object that a listing goes through."""
+
+    def __init__(
+        self,
+        org: Org,
+        lookup: Callable[[str], ObjectSchema],
+        *,
+        clock: Callable[[], datetime],
+        bulk: BulkQueries,
+        bulk_threshold: int = BULK_THRESHOLD,
+    ) -> None:
+        self._org = org
+        self._lookup = lookup
+        self._clock = clock
+        self._bulk = bulk
+        self._bulk_threshold = bulk_threshold
+        self._deletions = Deletions(org, clock)
+
+    def read(self, request: ReadRequest) -> Iterator[Page]:
+        """See `connectors.kit.contract.Connector.read`."""
+        schema = self._lookup(request.object)
+        plan = plan_of(schema, request)
+        try:
+            if request.ids is not None:
+                yield from self._by_ids(plan, request.ids, request.cursor)
+            elif quirk(schema.name).listed_by is not None:
+                yield from self._linked(plan, request.cursor)
+            else:
+                yield from self._listing(plan, request)
+        except SynclineError as error:
+            with_object(error, schema.name)
+            raise
+
+    # ------------------------------------------------------------ all records, or those changed
+
+    def _listing(self, plan: Plan, request: ReadRequest) -> Iterator[Page]:
+        before = decode(request.cursor)
+        if before is not None and before.mode == "bulk":
+            yield from self._bulk_resumed(plan, before)
+            return
+        if before is not None and before.mode in ("keyset", "id"):
+            yield from self._pages(plan, before)
+            return
+        now = self._clock()
+        position = start(before, now, VISIBILITY_LAG)
+        if request.deleted and before is not None and before.deleted_from is not None:
+            deleted, covered = self._deletions.since(plan.schema, soql.parse_timestamp(before.deleted_from), now)
+            position = replace(position, deleted_from=soql.timestamp(covered))
+            if deleted:
+                # Before the rows, so that a record restored meanwhile is alive again when they arrive.
+                yield Page(plan.schema.name, plan.columns, [], replace(before, deleted_from=position.deleted_from).encode(), deleted=deleted)
+        if (request.expected_count or 0) >= self._bulk_threshold and plan.bulk_able:
+            yield from self._bulk_started(plan, position)
+        else:
+            yield from self._pages(plan, position)
+
+    def _pages(self, plan: Plan, position: Position) -> Iterator[Page]:
+        """REST pages; a query that Salesforce has closed meanwhile is asked again from where it stood."""
+        restarts, fetched = 0, 0
+        columns, take = plan.columns, _taker(plan.columns)
+        stamps_of = _column(plan.key)
+        for reply, moment in self._replies(plan, lambda: (position, plan.limit and plan.limit - fetched)):
+            if reply is None:
+                restarts += 1
+                if restarts > RESTARTS_MAX:
+                    raise TransientError("Salesforce keeps closing the query before its next page.")
+                continue
+            if moment is not None and moment < soql.parse_timestamp(position.started_at):
+                position = replace(position, started_at=soql.timestamp(moment))
+            records = reply["records"]
+            fetched += len(records)
+            position = self._moved(plan, position, records, stamps_of)
+            last = bool(reply["done"]) and (plan.limit is None or fetched < plan.limit)
+            cursor = finish(position, VISIBILITY_LAG) if last else position
+            yield Page(plan.schema.name, columns, [take(r) for r in records], cursor.encode(), last=last)
+
+    def _replies(
+        self, plan: Plan, state: Callable[[], tuple[Position, int | None]]
+    ) -> Iterator[tuple[Mapping[str, Any] | None, datetime | None]]:
+        """Pages with Salesforce's time; None where the query had to be asked again."""
+        while True:
+            position, limit = state()
+            reply, moment = self._org.query(self._query(plan, position, limit))
+            yield reply, moment
+            while not reply["done"]:
+                try:
+                    reply = self._org.more(str(reply["nextRecordsUrl"]))
+                except CursorExpiredError as error:
+                    if vendor_code(error) != "INVALID_QUERY_LOCATOR":
+                        raise
+                    break
+                yield reply, None
+            else:
+                return
+            yield None, None
+
+    def _query(self, plan: Plan, position: Position, limit: int | None) -> str:
+        return soql.select(
+            plan.schema.name,
+            plan.asked,
+            where=(plan.where, _from(plan, position)),
+            order=plan.order,
+            limit=limit,
+        )
+
+    def _moved(
+        self, plan: Plan, position: Position, records: Sequence[Mapping[str, Any]], stamps_of: Callable[[Any], Any]
+    ) -> Position:
+        if not records:
+            return position
+        if plan.key is None:
+            return replace(position, mode="id", record_id=str(records[-1]["Id"]))
+        return advance(position, [stamps_of(r) for r in records], [str(r["Id"]) for r in records])
+
+    # ------------------------------------------------------------ by bulk job
+
+    def _bulk_started(self, plan: Plan, position: Position) -> Iterator[Page]:
+        query = soql.select(plan.schema.name, plan.asked, where=(plan.where, _from(plan, position)))
+        try:
+            job = self._bulk.create(query)
+        except BulkRefusedError:
+            yield from self._pages(plan, position)
+            return
+        running = replace(position, mode="bulk", job=job)
+        yield Page(plan.schema.name, plan.columns, [], running.encode())
+        yield from self._bulk_pages(plan, running)
+
+    def _bulk_resumed(self, plan: Plan, position: Position) -> Iterator[Page]:
+        if position.job is not None and self._bulk.alive(position.job):
+            yield from self._bulk_pages(plan, position)
+            return
+        anew = replace(position, mode="keyset", job=None, locator=None, skip=0, modstamp=None)
+        yield from self._pages(plan, anew)
+
+    def _bulk_pages(self, plan: Plan, position: Position) -> Iterator[Page]:
+        job = position.job or ""
+        try:
+            self._bulk.wait(job)
+        except BulkRefusedError:
+            yield from self._pages(plan, replace(position, mode="keyset", job=None, modstamp=None))
+            return
+        fields = [plan.schema.field(name) for name in plan.asked]
+        key = plan.asked.index(plan.key) if plan.key else None
+        width = len(plan.columns)
+        for batch in self._bulk.results(job, fields, position.locator, position.skip, PAGE_SIZE):
+            stamps = [row[key] or None for row in batch.rows] if key is not None else []
+            position = replace(
+                position, locator=batch.locator, skip=batch.skip, modstamp=highest(position.modstamp, stamps)
+            )
+            cursor = finish(position, VISIBILITY_LAG) if batch.last else position
+            rows = [row[:width] for row in batch.rows]
+            yield Page(plan.schema.name, plan.columns, rows, cursor.encode(), last=batch.last)
+
+    # ------------------------------------------------------------ by ids
+
+    def _by_ids(self, plan: Plan, ids: Sequence[str], cursor: Cursor | None) -> Iterator[Page]:
+        done = int((cursor or {}).get("ids_done", 0))
+        take = _taker(plan.columns)
+        if done >= len(ids):
+            yield Page(plan.schema.name, plan.columns, [], {"ids_done": len(ids)}, last=True)
+        for chunk in soql.chunks(ids[done:], IDS_PER_QUERY):
+            done += len(chunk)
+            query = soql.select(plan.schema.name, plan.columns, where=(soql.among("Id", chunk),))
+            rows = [take(record) for record in self._org.query_all(query)]
+            yield Page(plan.schema.name, plan.columns, rows, {"ids_done": done}, last=done >= len(ids))
+
+    def _linked(self, plan: Plan, cursor: Cursor | None) -> Iterator[Page]:
+        """Objects that Salesforce lists only by the ids of another one (ContentDocumentLink)."""
+        field, other, other_field = quirk(plan.schema.name).listed_by or ("", "", "")
+        take = _taker(plan.columns)
+        before = decode(cursor)
+        position = before if before and before.mode == "id" else Position("id", soql.timestamp(self._clock()))
+        where = (soql.after_id(other_field, position.record_id),)
+        ids = sorted({str(r[other_field]) for r in self._org.query_all(soql.select(other, (other_field,), where=where))})
+        for chunk in soql.chunks(ids, IDS_PER_QUERY):
+            query = soql.select(plan.schema.name, plan.columns, where=(soql.among(field, chunk),))
+            rows = [take(record) for record in self._org.query_all(query)]
+            last = chunk[-1] == ids[-1]
+            position = replace(position, record_id=chunk[-1])
+            cursor_now = Position("done", position.started_at) if last else position
+            yield Page(plan.schema.name, plan.columns, rows, cursor_now.encode(), last=last)
+        if not ids:
+            yield Page(plan.schema.name, plan.columns, [], Position("done", position.started_at).encode(), last=True)
+
+
+def _from(plan: Plan, position: Position) -> str:
+    """The clause that leaves out what earlier pages or listings covered."""
+    if position.mode == "id" and position.record_id is not None:
+        return soql.after_id("Id", position.record_id)
+    if plan.key is None:
+        return ""
+    if position.mode == "keyset" and position.modstamp is not None and position.record_id is not None:
+        return soql.after(plan.key, soql.parse_timestamp(position.modstamp), position.record_id)
+    if position.since is not None:
+        return soql.since(plan.key, soql.parse_timestamp(position.since) - CURSOR_OVERLAP)
+    return ""
+
+
+def _column(name: str | None) -> Callable[[Mapping[str, Any]], Any]:
+    return itemgetter(name) if name else lambda record: None
+
+
+def _taker(columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Turns a record into a row. Salesforce sends every field it was asked for; what it doesn't send is MISSING."""
+    fast: Callable[[Mapping[str, Any]], Any] = itemgetter(*columns)
+    single = len(columns) == 1
+
+    def take(record: Mapping[str, Any]) -> tuple[Any, ...]:
+        try:
+            row = fast(record)
+        except KeyError:
+            return tuple(record.get(name, MISSING) for name in columns)
+        return (row,) if single else row
+
+    return take
+
+
+def utc_now() -> datetime:
+    """The clock of production."""
+    return datetime.now(UTC)
