@@ -19,6 +19,9 @@ from mappings.transforms.base import Bound, Flaw, Settings, is_blank
 
 __all__ = ["Lens", "MappedRecord", "MappingContext", "compile_spec"]
 
+ALIAS: Final = "="
+"""Label of a pending link that is another name of the record itself; no association has it."""
+
 OUT_OF_SCOPE: Final = "out_of_scope"
 """Code of the problem of a record that the spec's ``[only]`` leaves out: no fault of the record, nothing to mend."""
 
@@ -97,6 +100,8 @@ class _Link:
     objects: tuple[str, ...]
     separator: str
     bound: Bound
+    alias: bool = False
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -129,7 +134,7 @@ class Lens:
         self._lines = tuple(self._compile(name, line) for name, line in spec.fields.items())
         self.links = (*spec.links, *self._custom_lookups())
         self._links = tuple(
-            _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)))
+            _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)), k.alias, k.when)
             for k in self.links
         )
         readers = [s for x in self._lines if x.line.reads for s in x.line.sources]
@@ -257,12 +262,12 @@ class Lens:
     def _link(self, work: _Work, link: _Link) -> None:
         for row, value in enumerate(self._read(work, link.bound, (link.source,))):
             found = value.value if value.__class__ is Flaw else value
-            if found is None:
+            if found is None or not _applies(work, link, row):
                 continue
             parts = found.split(link.separator) if link.separator else (found,)
             for vendor_id in dict.fromkeys(part.strip() for part in parts):
                 if vendor_id:
-                    work.batch.links.append(PendingLink(row, link.label, link.objects, vendor_id))
+                    work.batch.links.append(PendingLink(row, ALIAS if link.alias else link.label, link.objects, vendor_id))
 
     def _keep(self, work: _Work, name: str, custom: CustomColumn, values: Sequence[Any]) -> None:
         if not _any_value(values):
@@ -427,6 +432,7 @@ class Lens:
     def _source_fields(self) -> tuple[str, ...]:
         needed = [self.spec.id, *([self.spec.version] if self.spec.version else []), *self.spec.only]
         needed += [s for x in self._lines if x.line.reads for s in x.line.sources] + [k.source for k in self._links]
+        needed += [name for link in self._links for name in link.when]
         if self.schema is None:
             return tuple(dict.fromkeys(needed))
         wanted = set(needed)
@@ -436,6 +442,15 @@ class Lens:
         types = sorted((f.name, str(f.kind), parse_format(f), f.compound) for f in self._known.values())
         content = [VERSION, self.spec.model_dump(mode="json"), asdict(self.context), types]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _applies(work: _Work, link: _Link, row: int) -> bool:
+    """Whether the row's fields have the values that an alias asks for."""
+    for name, wanted in link.when.items():
+        column = work.source.get(name)
+        if column is None or str(column[row]).strip().casefold() not in {w.casefold() for w in wanted}:
+            return False
+    return True
 
 
 def _any_value(column: Sequence[Any]) -> bool:

@@ -91,7 +91,7 @@ class PageStager:
             runs.fence(connection, self._job.key)
             targets: dict[int, UUID] = {}
             if self._job.compare and rows:
-                ids = self._raw_ids(page.fields, rows)
+                ids = self._lens.ids(page.fields, rows)
                 known = staging.known(connection, self._job.key, self._job.connection_id, self._job.object, ids, prints)
                 counts.unchanged = len(known.unchanged)
                 counts.done.update(known.done.values())
@@ -115,14 +115,10 @@ class PageStager:
     def _choose(self, page: Page, counts: Counts) -> tuple[list[Sequence[Any]], list[int]]:
         if self._job.chosen is None:
             return page.rows, list(range(len(page.rows)))
-        ids = self._raw_ids(page.fields, page.rows)
+        ids = self._lens.ids(page.fields, page.rows)
         keep = [i for i, vendor_id in enumerate(ids) if vendor_id in self._job.chosen]
         counts.left_out = len(ids) - len(keep)
         return _pick(keep, page.rows), keep
-
-    def _raw_ids(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[str]:
-        position = fields.index(self._job.spec.id)
-        return [_text(row[position]) for row in rows]
 
     def _fingerprints(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """A digest of each record as the source gave it (fields that nobody reads apart) and of the mapping's version."""
@@ -202,10 +198,6 @@ def _raw_record(fields: tuple[str, ...], row: Sequence[Any]) -> dict[str, Any]:
 
 def _pick(positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
     return [values[i] for i in positions]
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or value is MISSING else str(value)
 
 
 def _ms(moment: datetime) -> int:

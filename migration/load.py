@@ -114,7 +114,7 @@ def alias(job: LoadJob, on_rows: OnRows) -> None:
         loading.link_aliases(connection, job.staged, first, end)
         return {}
 
-    if any(line.alias for line in job.lens.spec.links):
+    if any(line.alias for line in job.lens.links):
         in_ranges(job, "alias", work, on_rows, 1)
 
 

@@ -203,7 +203,7 @@ class Runner:
             if planned.entity != "association":
                 job = self._load_job(planned)
                 load.resolve(job)
-                if job.lens.spec.links:
+                if job.lens.links:
                     load.associate_found(job, lambda rows, counts: None)
         self._enter(Phase.ATTACHMENTS)
         connector = self._context.connector

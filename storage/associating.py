@@ -110,7 +110,7 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
                           LIMIT 1) f ON true
             JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                 AND l.vendor_id = x.vendor_id AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects))
-                AND l.entity <> 'association' LIMIT 1) e ON true
+                AND l.entity <> 'association' AND l.entity_id <> f.entity_id LIMIT 1) e ON true
             WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.seq >= :first AND x.seq < :end AND x.label <> '='),
         made AS (
             INSERT INTO crm_association (tenant_id, id, from_entity, from_id, to_entity, to_id, label)

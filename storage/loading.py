@@ -189,7 +189,7 @@ def link_aliases(connection: Connection, staged: StagedObject, first: int, end: 
         WHERE {_RANGE} AND s.action IS DISTINCT FROM 'superseded'
         ORDER BY x.vendor_id, s.seq DESC
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET entity_id = excluded.entity_id, updated_at = now()
-        WHERE link.entity_id <> excluded.entity_id""", first=first, end=end).rowcount)
+        WHERE link.entity_id <> excluded.entity_id AND link.origin = 'alias'""", first=first, end=end).rowcount)
 
 
 def merged_without_survivor(connection: Connection, staged: StagedObject, first: int, end: int) -> list[tuple[int, str]]:
