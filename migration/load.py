@@ -29,12 +29,13 @@ STATISTICS_FROM_ROWS = 1_000
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One staged object on its way in. ``rows``: one more than its highest row number."""
+    """One staged object on its way in. ``rows``: one more than its highest row number; ``staged_rows``: how many are staged."""
 
     database: Database
     staged: StagedObject
     lens: Lens
     rows: int
+    staged_rows: int
     threads: int = 2
 
     @property
@@ -120,7 +121,7 @@ def alias(job: LoadJob, on_rows: OnRows) -> None:
 
 def refresh_statistics(job: LoadJob) -> None:
     """After a load that moved much, let the planner see it; a second run over an unchanged source moves nothing."""
-    if job.rows >= STATISTICS_FROM_ROWS:
+    if job.staged_rows >= STATISTICS_FROM_ROWS:
         with job.database.tenant(job.staged.key.tenant_id) as connection:
             loading.refresh_statistics(connection, "link", table_name(job.staged.entity))
 

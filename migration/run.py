@@ -26,7 +26,7 @@ from migration.extract import Counts, ObjectJob
 from migration.ledger import ObjectLedger, ledgers
 from migration.load import LoadJob
 from migration.plan_model import FieldUse, Phase, Plan, PlannedObject
-from migration.pool import PARALLEL_FROM_ROWS, stage_pages
+from migration.pool import MappingPool
 from migration.progress import Meter, OnProgress, silent
 
 
@@ -59,12 +59,13 @@ class Runner:
         """Do everything that is not done yet; returns the ledger of every object."""
         if not self._dry_run:
             self._define_custom_fields()
-        for planned in self._context.plan.objects:
-            self._enter(planned.phase)
-            self.extract(planned)
-            self.decide(planned)
-            if not self._dry_run:
-                self.load(planned)
+        with MappingPool(self._context.database, self._context.app_url, self._context.processes) as pool:
+            for planned in self._context.plan.objects:
+                self._enter(planned.phase)
+                self.extract(planned, pool)
+                self.decide(planned)
+                if not self._dry_run:
+                    self.load(planned)
         if not self._dry_run:
             self._settle()
         return self.ledgers()
@@ -91,7 +92,7 @@ class Runner:
         with self._context.database.tenant(self._key.tenant_id) as connection:
             runs.save(connection, self._key, phase=phase.label)
 
-    def extract(self, planned: PlannedObject) -> None:
+    def extract(self, planned: PlannedObject, pool: MappingPool) -> None:
         """Read and stage what is not staged yet."""
         done = self._staged_chunks(planned)
         if done and done[-1].last:
@@ -104,8 +105,7 @@ class Runner:
             meter.add(counts.listed, rejected=counts.rejected, unchanged=counts.unchanged)
 
         job = self._object_job(planned, resumed=bool(done) or self._has_loaded(planned))
-        processes = self._context.processes if (total or 0) - rows >= PARALLEL_FROM_ROWS else 0
-        stage_pages(self._context.database, self._context.app_url, job, self._pages(planned, done), processes=processes, on_counts=on_counts)
+        pool.stage(job, self._pages(planned, done), (total or 0) - rows, on_counts)
         self._close_listing(planned)
         meter.finish()
 
@@ -156,6 +156,10 @@ class Runner:
                 runs.drop_chunks_from(connection, self._key, planned.object, "extract", len(whole))
             return whole
 
+    def _staged_count(self, connection: Any, planned: PlannedObject) -> int:
+        done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
+        return sum((c.counts or {}).get("staged", 0) for c in done)
+
     def _rows_lost(self, connection: Any, planned: PlannedObject, done: Sequence[Chunk]) -> bool:
         expected = sum((c.counts or {}).get("staged", 0) for c in done)
         return expected != staging.count(connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object)
@@ -171,6 +175,9 @@ class Runner:
             if runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="plan"):
                 return
             staged = self._staged(planned)
+            if not self._staged_count(connection, planned):
+                runs.add_chunk(connection, self._key, Chunk(planned.object, "plan", 0, last=True))
+                return
             loading.refresh_statistics(connection, stage_name(planned.entity))
             owners = {o.vendor_id: o.hub_user_id for o in self._context.plan.owners if o.hub_user_id} if planned.entity == "user" else {}
             planning.plan(connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners))
@@ -181,6 +188,8 @@ class Runner:
     def load(self, planned: PlannedObject) -> None:
         """Bring one planned object into the canonical tables."""
         job = self._load_job(planned)
+        if not job.staged_rows:
+            return
         meter = Meter(self._context.on_progress, planned.object, "load", job.rows)
 
         def on_rows(rows: int, counts: Any) -> None:
@@ -230,7 +239,8 @@ class Runner:
     def _load_job(self, planned: PlannedObject) -> LoadJob:
         with self._context.database.tenant(self._key.tenant_id) as connection:
             done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
-        return LoadJob(self._context.database, self._staged(planned), self.lens(planned), rows=sum(c.rows for c in done))
+        return LoadJob(self._context.database, self._staged(planned), self.lens(planned), rows=sum(c.rows for c in done),
+                       staged_rows=sum((c.counts or {}).get("staged", 0) for c in done))
 
     def load_job(self, object_name: str) -> LoadJob:
         """The staged object as loading and dry runs need it."""

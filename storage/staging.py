@@ -129,20 +129,35 @@ class Known:
     done: Mapping[int, str] = field(default_factory=dict)
 
 
+_SEPARATOR = "\x1f"
+PRINT_BYTES = 16
+
+_KNOWN = b"""
+SELECT p.ord::int - 1, l.entity_id, l.fingerprint = substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16) AND l.tombstoned_at IS NULL, l.origin
+FROM unnest(string_to_array(%(ids)s, E'\\x1f')) WITH ORDINALITY AS p(vendor_id, ord)
+LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = %(tenant)s AND connection_id = %(connection)s AND vendor_object = %(object)s
+                   AND vendor_id = p.vendor_id LIMIT 1) l ON true
+WHERE l.entity_id IS NULL OR l.tombstoned_at IS NOT NULL OR l.run_id = %(run)s
+   OR l.fingerprint IS DISTINCT FROM substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16)"""
+
+
 def known(connection: Connection, key: RunKey, connection_id: UUID, object_name: str, vendor_ids: Sequence[str],
           fingerprints: Sequence[bytes]) -> Known:
-    """Compare a page with what is linked already, by fingerprint of the source record."""
-    rows = raw(connection).execute(
-        b"SELECT p.ord::int - 1, l.fingerprint = p.print AND l.tombstoned_at IS NULL, l.entity_id, "
-        b"CASE WHEN l.run_id = %s THEN l.origin END "
-        b"FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS p(vendor_id, print, ord) "
-        b"JOIN LATERAL (SELECT * FROM link WHERE tenant_id = %s AND connection_id = %s AND vendor_object = %s "
-        b"AND vendor_id = p.vendor_id LIMIT 1) l ON true",
-        (key.run_id, list(vendor_ids), list(fingerprints), key.tenant_id, connection_id, object_name)).fetchall()
+    """Compare a page with what is linked already, by fingerprint (16 bytes) of the source record.
+
+    Only records that differ from what is known come back over the wire: of an unchanged page, nothing.
+    """
+    joined = _SEPARATOR.join(vendor_ids)
+    if joined.count(_SEPARATOR) != len(vendor_ids) - 1 or "\x00" in joined:
+        return Known()  # an id holds a control character: the mapping decides what becomes of it
+    rows = raw(connection).execute(_KNOWN, {
+        "prints": b"".join(fingerprints), "ids": joined, "tenant": key.tenant_id, "connection": connection_id, "object": object_name,
+        "run": key.run_id}).fetchall()
+    told = {i for i, *_ in rows}
     return Known(
-        unchanged=frozenset(i for i, same, _, origin in rows if same and origin is None),
-        changed={i: entity_id for i, same, entity_id, _ in rows if not same},
-        done={i: origin for i, same, _, origin in rows if same and origin is not None})
+        unchanged=frozenset(i for i in range(len(vendor_ids)) if i not in told),
+        changed={i: entity_id for i, entity_id, same, _ in rows if entity_id is not None and not same},
+        done={i: origin for i, entity_id, same, origin in rows if entity_id is not None and same})
 
 
 def has_links(connection: Connection, tenant_id: UUID, connection_id: UUID, object_name: str) -> bool:
