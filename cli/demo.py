@@ -167,8 +167,6 @@ def problems(outcome: RunResult) -> Iterator[str]:
     for name, row in outcome.ledgers.items():
         if not row.adds_up:
             yield f"{name}: {row.source:,} records listed, but {row.decided:,} accounted for."
-        if row.pending:
-            yield f"{name}: {row.pending:,} references still wait for their other end."
     if outcome.certificate is None:
         yield "There is no certificate."
     elif not outcome.certificate.ok:
