@@ -188,8 +188,10 @@ def _shown(inner: Session, finished: Finished) -> list[Any]:
 
 
 def _stay(inner: Session, sandbox: SandboxProcess) -> None:
-    inner.out.say(f"\nThe database ({inner.hub.address()}) and the sandbox ({sandbox.url}) stay up. Ctrl-C stops both.")
     try:
+        inner.out.say(
+            f"\nThe database ({inner.hub.address()}) and the sandbox ({sandbox.url}) stay up. Ctrl-C stops both."
+        )
         if hasattr(signal, "pause"):
             signal.pause()
         else:
