@@ -31,7 +31,10 @@ def registry() -> dict[str, ErrorCode]:
     }
 
 
-def meaning(code: str) -> str:
-    """The code in words; an unknown one (of a third-party connector, say) as it is."""
+def meaning(reason: str) -> str:
+    """A code, or ``code:field``, in words; an unknown one (of a third-party connector, say) as it is."""
+    code, _, field = reason.partition(":")
     known = registry().get(code)
-    return known.means if known else code
+    if known is None:
+        return reason
+    return f"{field}: {known.means}" if field else known.means

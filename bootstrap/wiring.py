@@ -88,7 +88,9 @@ class Hub:
 
         The embedded database is upgraded by itself; a server of yours is upgraded by `syncline db upgrade` alone.
         """
-        if self.settings.embedded and self.revision() != self.head_revision():
+        if not self.settings.embedded:
+            schema.assert_current(self.urls.app)
+        elif self.revision() != self.head_revision():
             self._say("Preparing the database …")
             self.upgrade()
         database = Database.connect(self.urls.app)

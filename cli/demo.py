@@ -167,8 +167,6 @@ def problems(outcome: RunResult) -> Iterator[str]:
     for name, row in outcome.ledgers.items():
         if not row.adds_up:
             yield f"{name}: {row.source:,} records listed, but {row.decided:,} accounted for."
-        if row.pending:
-            yield f"{name}: {row.pending:,} references still wait for their other end."
     if outcome.certificate is None:
         yield "There is no certificate."
     elif not outcome.certificate.ok:
@@ -190,8 +188,10 @@ def _shown(inner: Session, finished: Finished) -> list[Any]:
 
 
 def _stay(inner: Session, sandbox: SandboxProcess) -> None:
-    inner.out.say(f"\nThe database ({inner.hub.address()}) and the sandbox ({sandbox.url}) stay up. Ctrl-C stops both.")
     try:
+        inner.out.say(
+            f"\nThe database ({inner.hub.address()}) and the sandbox ({sandbox.url}) stay up. Ctrl-C stops both."
+        )
         if hasattr(signal, "pause"):
             signal.pause()
         else:

@@ -104,7 +104,7 @@ class _Bars:
 
 
 class _Lines:
-    """A line when an object enters a phase, one every two seconds meanwhile, and one when the phase is done."""
+    """The first event at once, then one line for each finished phase of an object, and one every two seconds meanwhile."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
@@ -114,11 +114,10 @@ class _Lines:
         self._unsaid: Event | None = None
 
     def show(self, event: Event) -> None:
-        entered = (event.object, event.phase) != self._current
-        if entered:
+        if (event.object, event.phase) != self._current:
             self.finish()
             self._current = (event.object, event.phase)
-        if entered or event.finished or self._clock() - self._at >= _LINE_EVERY_S:
+        if event.finished or self._clock() - self._at >= _LINE_EVERY_S:
             self._say(event)
         else:
             self._unsaid = event

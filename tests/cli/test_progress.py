@@ -59,7 +59,6 @@ def test_every_phase_ends_with_its_last_number() -> None:
     assert stream.getvalue().splitlines() == [
         "Contact: extract 0 of 20,000",
         "Contact: extract 20,000 of 20,000",
-        "Contact: load 0 of 20,000",
         "Contact: load 7 of 20,000",
         "Lead: extract 0 of 20,000",
     ]

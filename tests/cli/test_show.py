@@ -47,12 +47,13 @@ def certified(**values: Any) -> Certificate:
 
 
 def test_a_run_shows_ledger_reasons_and_verdict() -> None:
-    row = ledger(listed=10, created=7, merged=2, rejected=1, rejects=Counter({"required: LastName": 1}),
-                 warnings=Counter({"bad_email: Email": 3}))  # fmt: skip
+    row = ledger(listed=10, created=7, merged=2, rejected=1, rejects=Counter({"acme_says_no": 1}),
+                 warnings=Counter({"not_an_email": 3, "reference_missing:account_id": 2}))  # fmt: skip
     text = seen(show.run(RunResult(RUN, {"Contact": row}, certified(), seconds=61)))
     assert str(RUN)[:13] in text
-    assert "required: LastName" in text
-    assert "bad_email: Email" in text
+    assert "acme_says_no" in text
+    assert "The value is no e-mail address" in text
+    assert "account_id: The record that is referred to does not exist" in text
     assert "Done in 1 min 1 s." in text
     assert "Nothing was lost" in text
 

@@ -120,7 +120,7 @@ def _texts_of_the_product() -> set[str]:
         for path in (ROOT / package).rglob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             found |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return found
+    return found | {text.partition(":")[0] for text in found}
 
 
 # ---------------------------------------------------------------- links and examples
