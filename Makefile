@@ -95,7 +95,7 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 	@touch $@
 
 bench-load: $(BENCH_STAMP) ## measure loading against COPY and dlt (ROWS=1000000)
-	@$(BIN)/python benchmarks/load.py --rows $(ROWS)
+	@$(BIN)/python -m benchmarks.load --rows $(ROWS)
 
 clean: ## remove the environment and caches (never data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -267,7 +267,9 @@ class Lens:
             parts = found.split(link.separator) if link.separator else (found,)
             for vendor_id in dict.fromkeys(part.strip() for part in parts):
                 if vendor_id:
-                    work.batch.links.append(PendingLink(row, ALIAS if link.alias else link.label, link.objects, vendor_id))
+                    work.batch.links.append(
+                        PendingLink(row, ALIAS if link.alias else link.label, link.objects, vendor_id)
+                    )
 
     def _keep(self, work: _Work, name: str, custom: CustomColumn, values: Sequence[Any]) -> None:
         if not _any_value(values):

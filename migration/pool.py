@@ -60,7 +60,9 @@ class MappingPool:
         if self._pool is not None:
             self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
-    def stage(self, job: ObjectJob, pages: Iterable[tuple[Page, int, int]], expected: int, on_counts: Callable[[Counts], None]) -> None:
+    def stage(
+        self, job: ObjectJob, pages: Iterable[tuple[Page, int, int]], expected: int, on_counts: Callable[[Counts], None]
+    ) -> None:
         """Stage every (page, chunk number, first row) of an object of about ``expected`` records."""
         if self._processes == 0 or expected < PARALLEL_FROM_ROWS:
             stager = PageStager(self._database, job)
@@ -78,5 +80,7 @@ class MappingPool:
             while under_way:
                 on_counts(under_way.popleft().result())
         except BrokenProcessPool as error:
-            raise TransientError("A mapping process ended unexpectedly (out of memory, or killed).",
-                                 remedy="Everything staged so far is kept; run `syncline migrate resume`.") from error
+            raise TransientError(
+                "A mapping process ended unexpectedly (out of memory, or killed).",
+                remedy="Everything staged so far is kept; run `syncline migrate resume`.",
+            ) from error

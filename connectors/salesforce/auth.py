@@ -88,7 +88,9 @@ class Session:
         failed: SynclineError
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the SDK warns with an address to approve the app at; our error says it
+                warnings.simplefilter(
+                    "ignore"
+                )  # the SDK warns with an address to approve the app at; our error says it
                 token, instance = SalesforceLogin(session=self._sdk, **self._login_arguments(current))
             return _token_fields({"access_token": token, "instance_url": f"https://{instance}"})
         except SalesforceAuthenticationFailed as exc:
@@ -170,7 +172,9 @@ def login_error(code: str) -> SynclineError:
     meaning = MEANINGS.get(bare)
     if meaning is not None:
         named = f" ({bare})"
-        return meaning.request(f"Salesforce {meaning.says}{named}.", remedy=meaning.remedy, context={"vendor_code": bare})
+        return meaning.request(
+            f"Salesforce {meaning.says}{named}.", remedy=meaning.remedy, context={"vendor_code": bare}
+        )
     return ReauthRequiredError(
         "Salesforce refused the login.", remedy="Check the connection's credentials and the user's login policies."
     )

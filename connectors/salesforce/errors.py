@@ -229,7 +229,9 @@ def record_error(found: Iterable[Fault], *, object_name: str = "") -> SynclineEr
     fault = next(iter(found), Fault(""))
     meaning = MEANINGS.get(fault.code) or Meaning(RecordRejectedError, "refused the record")
     code = f" ({fault.code})" if fault.code else ""
-    error = meaning.record(f"Salesforce {meaning.says}{code}.{_about(object_name, fault.fields)}", remedy=meaning.remedy)
+    error = meaning.record(
+        f"Salesforce {meaning.says}{code}.{_about(object_name, fault.fields)}", remedy=meaning.remedy
+    )
     if isinstance(error, RecordRejectedError) and fault.code:
         error.code = fault.code.lower()
     error.context.update({"vendor_code": fault.code, "fields": list(fault.fields), "object": object_name})

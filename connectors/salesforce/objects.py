@@ -30,9 +30,7 @@ class Quirk:
 
 
 QUIRKS: Mapping[str, Quirk] = {
-    "ContentDocumentLink": Quirk(
-        listed_by=("ContentDocumentId", "ContentVersion", "ContentDocumentId"), bulk=False
-    ),
+    "ContentDocumentLink": Quirk(listed_by=("ContentDocumentId", "ContentVersion", "ContentDocumentId"), bulk=False),
     "ContentVersion": Quirk(content="VersionData"),
     "Attachment": Quirk(content="Body"),
     "ContentNote": Quirk(content="Content", bulk=False),

@@ -118,13 +118,17 @@ class Org:
             )
 
     @contextmanager
-    def stream(self, path: str, params: Mapping[str, str] | None = None, accept: str = "*/*") -> Iterator[StreamedReply]:
+    def stream(
+        self, path: str, params: Mapping[str, str] | None = None, accept: str = "*/*"
+    ) -> Iterator[StreamedReply]:
         """A GET whose body is read piece by piece."""
         url = self.url(path)
         with self._slot, self._client.stream("GET", url, params=params, headers={"Accept": accept}) as reply:
             yield reply
 
-    def composite(self, parts: Sequence[Mapping[str, Any]], *, idempotent: bool, all_or_none: bool = False) -> list[Part]:
+    def composite(
+        self, parts: Sequence[Mapping[str, Any]], *, idempotent: bool, all_or_none: bool = False
+    ) -> list[Part]:
         """Up to 25 requests in one API call, answers in their order.
 
         https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_composite.htm

@@ -126,7 +126,13 @@ class Reader:
             position = replace(position, deleted_from=soql.timestamp(covered))
             if deleted:
                 # Before the rows, so that a record restored meanwhile is alive again when they arrive.
-                yield Page(plan.schema.name, plan.columns, [], replace(before, deleted_from=position.deleted_from).encode(), deleted=deleted)
+                yield Page(
+                    plan.schema.name,
+                    plan.columns,
+                    [],
+                    replace(before, deleted_from=position.deleted_from).encode(),
+                    deleted=deleted,
+                )
         if (request.expected_count or 0) >= self._bulk_threshold and plan.bulk_able:
             yield from self._bulk_started(plan, position)
         else:
@@ -249,7 +255,9 @@ class Reader:
         before = decode(cursor)
         position = before if before and before.mode == "id" else Position("id", soql.timestamp(self._clock()))
         where = (soql.after_id(other_field, position.record_id),)
-        ids = sorted({str(r[other_field]) for r in self._org.query_all(soql.select(other, (other_field,), where=where))})
+        ids = sorted(
+            {str(r[other_field]) for r in self._org.query_all(soql.select(other, (other_field,), where=where))}
+        )
         for chunk in soql.chunks(ids, IDS_PER_QUERY):
             query = soql.select(plan.schema.name, plan.columns, where=(soql.among(field, chunk),))
             rows = [take(record) for record in self._org.query_all(query)]
