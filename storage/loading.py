@@ -70,7 +70,7 @@ def create_range(
         made AS (
             INSERT INTO {{hub}} (tenant_id, id, {bulk.names(plain)} {"".join(", " + bulk.quoted(f.name) for f in used)})
             SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
-        waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})})
+        waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})}),
         linked AS (
             INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint,
                               origin, run_id)
