@@ -224,7 +224,7 @@ class Runner:
                     "plan",
                     0,
                     last=True,
-                    counts={"actions": actions, "superseded": actions.get("superseded", 0)},
+                    counts={"actions": actions, **{n: actions.get(n, 0) for n in ("superseded", "unchanged")}},
                 ),
             )
 
@@ -252,6 +252,7 @@ class Runner:
             load.update(job, lambda rows, counts: on_rows(0, counts))
             load.link_merged(job, lambda rows, counts: on_rows(0, counts))
             load.alias(job, lambda rows, counts: on_rows(0, counts))
+        load.mark_repeated(job)
         load.refresh_statistics(job)
         meter.finish()
 

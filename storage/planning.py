@@ -118,6 +118,18 @@ def _supersede(connection: Connection, staged: StagedObject) -> None:
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.vendor_id = twice.vendor_id AND s.seq < twice.last
           AND s.action IS DISTINCT FROM 'superseded'""",
     )
+    _recognise_unchanged(connection, staged)
+
+
+def _recognise_unchanged(connection: Connection, staged: StagedObject) -> None:
+    """Listings of a repeated record are staged even where they are as known; if the last one is, nothing happens to it."""
+    staged.run(
+        connection,
+        """
+        UPDATE {s} s SET action = 'unchanged' FROM link l
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'updated' AND l.tenant_id = :t AND l.connection_id = :c
+          AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND l.fingerprint = s.fingerprint AND l.tombstoned_at IS NULL""",
+    )
 
 
 def _key_terms(entity: str, rule: Sequence[str], prefix: str = "") -> list[str]:
@@ -191,6 +203,9 @@ def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) ->
     rank = _rank(staged, survivor)
     firsts = ", ".join(_first_filled(staged.entity, c, rank) for c in columns)
     assignments = ", ".join(f"{bulk.quoted(c)} = coalesce(s.{bulk.quoted(c)}, x.{bulk.quoted(c)})" for c in columns)
+    taken = ", ".join(
+        f"CASE WHEN s.{bulk.quoted(c)} IS NULL AND x.{bulk.quoted(c)} IS NOT NULL THEN '{c}' END" for c in columns
+    )
     losers = f"{_MINE} AND action = 'merged' AND survivor_seq IS NOT NULL"
     staged.run(
         connection,
@@ -201,7 +216,9 @@ def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) ->
                 SELECT DISTINCT ON (survivor_seq, key) survivor_seq, key, value
                 FROM {{s}}, jsonb_each(custom_fields) WHERE {losers} ORDER BY survivor_seq, key, {rank}) best
             GROUP BY survivor_seq)
-        UPDATE {{s}} s SET {assignments}, custom_fields = coalesce(custom.fields, '{{}}') || s.custom_fields
+        UPDATE {{s}} s SET {assignments}, custom_fields = coalesce(custom.fields, '{{}}') || s.custom_fields,
+            filled = array_remove(ARRAY[{taken}], NULL) || ARRAY(
+                SELECT 'custom_fields.' || k FROM jsonb_object_keys(coalesce(custom.fields, '{{}}')) k WHERE NOT s.custom_fields ? k)
         FROM x LEFT JOIN custom USING (survivor_seq)
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.survivor_seq""",
     )

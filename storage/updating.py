@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from domain.entities import ENTITIES, Kind
 from storage import bulk
-from storage.loading import Reference, reference_join
+from storage.loading import Reference, json_object, reference_join
 from storage.planning import StagedObject
 
 
@@ -62,9 +62,9 @@ def _joins(staged: StagedObject, refs: Mapping[str, Reference]) -> str:
 
 
 def _value(name: str, staged: StagedObject, refs: Mapping[str, Reference]) -> str:
-    """SQL of what the source says of a field. A reference that does not resolve leaves the hub's value alone."""
+    """SQL of what the source says of a field. A reference that leads nowhere yet is blank until it does."""
     if name in refs:
-        return f"CASE WHEN s.{bulk.quoted(name)} IS NULL THEN NULL ELSE coalesce({bulk.quoted('link_' + name)}.entity_id, h.{bulk.quoted(name)}) END"
+        return f"{bulk.quoted('link_' + name)}.entity_id"
     if name != "custom_fields" and ENTITIES[staged.entity].field(name).kind is Kind.REFERENCE:
         return "CAST(NULL AS uuid)"
     return f"s.{bulk.quoted(name)}"
@@ -87,8 +87,8 @@ def gather(
     ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say.
     """
     names = [*mapped, "custom_fields"]
-    says = _object({name: _value(name, staged, refs) for name in names})
-    stands = _object({name: f"h.{bulk.quoted(name)}" for name in names})
+    says = json_object({name: _value(name, staged, refs) for name in names})
+    stands = json_object({name: f"h.{bulk.quoted(name)}" for name in names})
     rows = staged.run(
         connection,
         f"""
@@ -109,12 +109,6 @@ def gather(
         Sides(seq, vendor_id, hub_id, action, _loads(base), _loads(hub), _loads(vendor))
         for seq, vendor_id, hub_id, action, _, base, hub, vendor in rows
     ]
-
-
-def _object(values: Mapping[str, str]) -> str:
-    items = list(values.items())
-    pieces = [items[i : i + 40] for i in range(0, len(items), 40)]
-    return "(" + " || ".join("jsonb_build_object(" + ", ".join(f"'{k}', {v}" for k, v in p) + ")" for p in pieces) + ")"
 
 
 def apply(
@@ -186,6 +180,7 @@ def apply(
     )
     changed = int(result.scalar_one())
     _renew_links(connection, staged, refs, mapped, parameters)
+    _await_references(connection, staged, refs, parameters)
     return changed
 
 
@@ -197,7 +192,7 @@ def _renew_links(
     parameters: Mapping[str, Any],
 ) -> None:
     """Bind the records anew: their base is now what the source says. A statement of its own, after the version trigger."""
-    says = _object({name: _value(name, staged, refs) for name in [*mapped, "custom_fields"]})
+    says = json_object({name: _value(name, staged, refs) for name in [*mapped, "custom_fields"]})
     staged.run(
         connection,
         f"""
@@ -214,3 +209,36 @@ def _renew_links(
             fingerprint = excluded.fingerprint, tombstoned_at = NULL, updated_at = now()""",
         **{k: v for k, v in parameters.items() if k not in ("rules", "patches")},
     )
+
+
+def _await_references(
+    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], parameters: Mapping[str, Any]
+) -> None:
+    """Note which references of changed records lead nowhere yet, as far as nothing else stands in their place."""
+    if not refs:
+        return
+    values = ", ".join(
+        f"('{name}', s.{bulk.quoted(name)}, {_any_linked(ref.source, refs)}, h.{bulk.quoted(name)}, CAST(:wait_{name} AS text[]))"
+        for name, ref in refs.items()
+    )
+    more = {k: v for k, v in parameters.items() if k not in ("rules", "patches")}
+    staged.run(
+        connection,
+        f"""
+        INSERT INTO pending_reference (tenant_id, connection_id, vendor_id, vendor_objects, entity, entity_id, field, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), p.ref, p.objects, :entity, h.id, p.field, CAST(:r AS uuid)
+        FROM unnest(CAST(:seqs AS bigint[])) AS u(seq)
+        JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+        JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
+        {_joins(staged, refs)}
+        CROSS JOIN LATERAL (VALUES {values}) AS p(field, ref, resolved, stands, objects)
+        WHERE p.ref IS NOT NULL AND p.resolved IS NULL AND p.stands IS NULL
+        ON CONFLICT DO NOTHING""",
+        **more,
+        **{f"wait_{name}": list(ref.objects) for name, ref in refs.items()},
+    )
+
+
+def _any_linked(source: str, refs: Mapping[str, Reference]) -> str:
+    siblings = [name for name, ref in refs.items() if ref.source == source]
+    return "coalesce(" + ", ".join(f"{bulk.quoted('link_' + name)}.entity_id" for name in siblings) + ")"
