@@ -213,7 +213,10 @@ class Runner:
                 else {}
             )
             planning.plan(
-                connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners)
+                connection,
+                staged,
+                Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners),
+                self._only_staged(planned) if self._dry_run else (),
             )
             actions = planning.actions(connection, staged)
             runs.add_chunk(
@@ -227,6 +230,12 @@ class Runner:
                     counts={"actions": actions, **{n: actions.get(n, 0) for n in ("superseded", "unchanged")}},
                 ),
             )
+
+    def _only_staged(self, planned: PlannedObject) -> list[str]:
+        """Objects of the same entity that a real run would have loaded by now."""
+        names = [p.object for p in self._context.plan.objects]
+        before = self._context.plan.objects[: names.index(planned.object)]
+        return [p.object for p in before if p.entity == planned.entity]
 
     def load(self, planned: PlannedObject) -> None:
         """Bring one planned object into the canonical tables."""

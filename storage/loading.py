@@ -16,7 +16,7 @@ from domain.entities import ENTITIES, Kind
 from storage import bulk
 from storage.planning import StagedObject
 from storage.staging import concerns_record, reason
-from storage.tables import table_name
+from storage.tables import stage_name, table_name
 
 _RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :first AND s.seq < :end"
 
@@ -143,8 +143,10 @@ def _resolved(field: str) -> str:
     return f"{bulk.quoted('link_' + field)}.entity_id"
 
 
-def reference_join(field: str, refers_to: str, reference: Reference) -> str:
+def reference_join(field: str, refers_to: str, reference: Reference, *, staged_too: bool = False) -> str:
     """Join of a reference with the link it names; of several possible objects, the first that is of the right entity.
+
+    ``staged_too``: a record that is only staged counts with the id it will get, as a dry run needs it.
 
     A lateral look-up rather than a plain join: without statistics the planner would filter all links of an object for every row.
     """
@@ -157,8 +159,16 @@ def reference_join(field: str, refers_to: str, reference: Reference) -> str:
             else f"AND l.vendor_object = ANY(CAST(:objects_{field} AS text[]))"
         )
     )
-    return f"""LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
-        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1) {bulk.quoted("link_" + field)} ON true"""
+    linked = f"""SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1"""
+    if staged_too:
+        among = objects.replace("l.vendor_object", "l.object")
+        table = bulk.quoted(stage_name(refers_to))
+        linked = f"""(SELECT coalesce(({linked}), (
+            SELECT coalesce(l.target_id, v.id, l.id) FROM {table} l LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r
+            AND v.object = l.object AND v.seq = l.survivor_seq WHERE l.tenant_id = :t AND l.run_id = :r
+            AND l.vendor_id = s.{bulk.quoted(field)} AND l.action IS DISTINCT FROM 'superseded' {among} LIMIT 1)) AS entity_id)"""
+    return f"LEFT JOIN LATERAL ({linked}) {bulk.quoted('link_' + field)} ON true"
 
 
 def _pending_sql(refs: Mapping[str, Reference]) -> str:

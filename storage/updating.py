@@ -56,9 +56,11 @@ def _columns(staged: StagedObject) -> list[str]:
     return [*ENTITIES[staged.entity].all_fields, "custom_fields"]
 
 
-def _joins(staged: StagedObject, refs: Mapping[str, Reference]) -> str:
+def _joins(staged: StagedObject, refs: Mapping[str, Reference], *, staged_too: bool = False) -> str:
     fields = ENTITIES[staged.entity].all_fields
-    return " ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in refs.items())
+    return " ".join(
+        reference_join(name, fields[name].refers_to or "", ref, staged_too=staged_too) for name, ref in refs.items()
+    )
 
 
 def _value(name: str, staged: StagedObject, refs: Mapping[str, Reference]) -> str:
@@ -81,10 +83,13 @@ def gather(
     mapped: Sequence[str],
     after: int,
     limit: int,
+    *,
+    staged_too: bool = False,
 ) -> list[Sides]:
     """The next ``limit`` staged rows behind row ``after`` that change or match a hub record.
 
-    ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say.
+    ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say. ``staged_too``: references
+    may lead to records that are only staged (a dry run).
     """
     names = [*mapped, "custom_fields"]
     says = json_object({name: _value(name, staged, refs) for name in names})
@@ -98,7 +103,7 @@ def gather(
         FROM {{s}} s JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id FOR UPDATE) h ON true
         LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
                            AND vendor_id = s.vendor_id LIMIT 1) l ON true
-        {_joins(staged, refs)}
+        {_joins(staged, refs, staged_too=staged_too)}
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq > :after AND s.action IN ('updated', 'matched')
         ORDER BY s.seq LIMIT :limit""",
         after=after,
@@ -109,6 +114,17 @@ def gather(
         Sides(seq, vendor_id, hub_id, action, _loads(base), _loads(hub), _loads(vendor))
         for seq, vendor_id, hub_id, action, _, base, hub, vendor in rows
     ]
+
+
+def shared_targets(connection: Connection, staged: StagedObject) -> dict[UUID, dict[str, Any]]:
+    """Hub records that several staged rows change, each with nothing noted yet."""
+    rows = staged.run(
+        connection,
+        """
+        SELECT target_id FROM {s} WHERE tenant_id = :t AND run_id = :r AND object = :o AND action IN ('updated', 'matched')
+        GROUP BY target_id HAVING count(*) > 1""",
+    )
+    return {target: {} for target in rows.scalars()}
 
 
 def apply(
