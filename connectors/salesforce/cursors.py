@@ -121,5 +121,3 @@ def start(previous: Position | None, now: datetime, lag: timedelta) -> Position:
         since=covered,
         deleted_from=deleted_from or timestamp(now - lag),
     )
-
-

@@ -56,13 +56,14 @@ def object_schema(payload: Mapping[str, Any]) -> ObjectSchema:
     """One object's schema from its describe result."""
     raw_fields: Sequence[Mapping[str, Any]] = payload.get("fields") or ()
     compounds = _compounds(raw_fields)
+    name = str(payload["name"])
+    inline = quirk(name).content if quirk(name).inline else None
     fields = tuple(
         field_schema(raw, compound=raw["name"] in compounds)
         for raw in raw_fields
-        if str(raw["type"]).lower() not in UNREADABLE_TYPES
+        if str(raw["type"]).lower() not in UNREADABLE_TYPES or raw["name"] == inline
     )
     names = {field.name for field in fields}
-    name = str(payload["name"])
     return ObjectSchema(
         name=name,
         fields=fields,
@@ -150,9 +151,7 @@ def readable_fields(schema: ObjectSchema) -> tuple[str, ...]:
 def _compounds(raw_fields: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     parents = {raw.get("compoundFieldName") for raw in raw_fields if raw.get("compoundFieldName") != raw["name"]}
     return frozenset(
-        str(raw["name"])
-        for raw in raw_fields
-        if raw["name"] in parents or str(raw["type"]).lower() in COMPOUND_TYPES
+        str(raw["name"]) for raw in raw_fields if raw["name"] in parents or str(raw["type"]).lower() in COMPOUND_TYPES
     )
 
 
@@ -161,9 +160,7 @@ def _modified_field(raw_fields: Sequence[Mapping[str, Any]]) -> str | None:
 
     A history object has neither, and never changes: when its records were created is when they were modified.
     """
-    usable = {
-        str(raw["name"]): raw for raw in raw_fields if raw.get("filterable", True) and raw.get("sortable", True)
-    }
+    usable = {str(raw["name"]): raw for raw in raw_fields if raw.get("filterable", True) and raw.get("sortable", True)}
     if "SystemModstamp" in usable:
         return "SystemModstamp"
     frozen = "LastModifiedDate" not in usable and not any(raw.get("updateable") for raw in raw_fields)
