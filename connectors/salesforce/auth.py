@@ -126,9 +126,10 @@ def domain(settings: Mapping[str, str]) -> str:
     A whole address is understood, too. Raises ConfigurationError for one outside salesforce.com.
     """
     given = (settings.get("domain") or "login").strip().lower()
-    host = urlsplit(given if "://" in given else f"https://{given}").hostname or ""
+    parts = urlsplit(given if "://" in given else f"https://{given}")
+    host = parts.hostname or ""
     bare = host.removesuffix(".salesforce.com")
-    if not bare or not all(part.replace("-", "").isalnum() for part in bare.split(".")):
+    if parts.netloc != host or parts.path not in ("", "/") or not bare or not all(part.replace("-", "").isalnum() for part in bare.split(".")):
         raise _bad_domain()
     if "." in bare and bare == host and not bare.endswith((".my", ".sandbox")):
         raise _bad_domain()

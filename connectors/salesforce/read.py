@@ -97,7 +97,7 @@ class Reader:
         self._clock = clock
         self._bulk = bulk
         self._bulk_threshold = bulk_threshold
-        self._deletions = Deletions(org, clock)
+        self._deletions = Deletions(org)
 
     def read(self, request: ReadRequest) -> Iterator[Page]:
         """See `connectors.kit.contract.Connector.read`."""

@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 from connectors.salesforce.soql import timestamp
 from domain.errors import TransientError
@@ -123,5 +123,7 @@ def write_csv(
 
 def _line(cells: Sequence[str]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
+    # The writer leaves a carriage return bare unless told to quote, and a reader would end the row there.
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if any("\r" in text for text in cells) else csv.QUOTE_MINIMAL
+    csv.writer(out, lineterminator="\n", quoting=quoting).writerow(cells)
     return out.getvalue().encode()
