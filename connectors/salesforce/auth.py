@@ -40,7 +40,7 @@ class Session:
     def credentials(self) -> Credentials:
         """Credentials with an access token, signing in first where there is none yet."""
         if not self._known.get("access_token"):
-            self._known = self._connection.tokens.load()
+            self._known = self._load()
         if not self._known.get("access_token"):
             self._known = self._connection.tokens.refresh(self._known.get("access_token"), self._exchange)
         return self._known
@@ -55,12 +55,21 @@ class Session:
 
     def renew(self, refused: Signed) -> bool:
         """See `connectors.kit.http.Signer`. Also finds what another process stored meanwhile."""
-        self._known = self._connection.tokens.load()
+        self._known = self._load()
         if self._known.get("access_token") == refused.token and can_sign_in(self._known):
             self._known = self._connection.tokens.refresh(refused.token, self._exchange)
         return self._known.get("access_token") != refused.token
 
+    def _load(self) -> Credentials:
+        return self._complete(self._connection.tokens.load())
+
+    def _complete(self, stored: Credentials) -> Credentials:
+        """With what is no secret and may be kept among the connection's settings."""
+        settings = self._connection.settings
+        return {**{name: settings[name] for name in ("username", "client_id") if settings.get(name)}, **stored}
+
     def _exchange(self, current: Credentials) -> Credentials:
+        current = self._complete(current)
         strategy = self._strategy(current)
         if strategy is not None:
             renewal = strategy.renewal(current, time.time())
@@ -129,7 +138,12 @@ def domain(settings: Mapping[str, str]) -> str:
     parts = urlsplit(given if "://" in given else f"https://{given}")
     host = parts.hostname or ""
     bare = host.removesuffix(".salesforce.com")
-    if parts.netloc != host or parts.path not in ("", "/") or not bare or not all(part.replace("-", "").isalnum() for part in bare.split(".")):
+    if (
+        parts.netloc != host
+        or parts.path not in ("", "/")
+        or not bare
+        or not all(part.replace("-", "").isalnum() for part in bare.split("."))
+    ):
         raise _bad_domain()
     if "." in bare and bare == host and not bare.endswith((".my", ".sandbox")):
         raise _bad_domain()

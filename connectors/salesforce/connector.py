@@ -224,7 +224,7 @@ class SalesforceConnector:
         queries = [soql.count(name, quirk(name).where) for name in countable]
         result: dict[str, int] = {}
         for chunk in soql.chunks(list(zip(countable, queries, strict=True)), COMPOSITE_QUERIES):
-            parts = [self._query_part(query) for _, query in chunk]
+            parts = [self._query_part(query, include_deleted=quirk(name).archived) for name, query in chunk]
             for (name, _), answer in zip(chunk, self._org.composite(parts, idempotent=True), strict=True):
                 if answer.ok:
                     result[name] = int(answer.body["totalSize"])
@@ -266,8 +266,9 @@ class SalesforceConnector:
 
     # ------------------------------------------------------------ helpers
 
-    def _query_part(self, query: str) -> dict[str, Any]:
-        return {"method": "GET", "url": f"{self._org.path('query')}?q={quote(query)}"}
+    def _query_part(self, query: str, *, include_deleted: bool = False) -> dict[str, Any]:
+        resource = self._org.path("queryAll" if include_deleted else "query")
+        return {"method": "GET", "url": f"{resource}?q={quote(query)}"}
 
     def _queries(self, queries: Sequence[str]) -> list[list[Mapping[str, Any]] | SynclineError]:
         """Records of up to five small queries, or why there are none, for one call."""

@@ -21,7 +21,8 @@ class Quirk:
 
     ``listed_by``: it cannot be listed as such, only by the ids of another object (field here, object, field there).
     ``content``: the field that holds bytes; with ``inline`` they are text, and a listing brings them at one call a
-    record. ``bulk``: whether Bulk API 2.0 serves it. ``where``: only these records matter.
+    record. ``bulk``: whether Bulk API 2.0 serves it. ``where``: only these records matter. ``archived``: Salesforce hides
+    old records from queries, and only queryAll finds them.
     """
 
     listed_by: tuple[str, str, str] | None = None
@@ -29,6 +30,7 @@ class Quirk:
     inline: bool = False
     bulk: bool = True
     where: str = ""
+    archived: bool = False
 
 
 QUIRKS: Mapping[str, Quirk] = {
@@ -36,6 +38,10 @@ QUIRKS: Mapping[str, Quirk] = {
     "ContentVersion": Quirk(content="VersionData"),
     "Attachment": Quirk(content="Body"),
     "ContentNote": Quirk(content="Content", inline=True, bulk=False),
+    # Activities that ended more than a year ago are archived:
+    # https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm
+    "Task": Quirk(where="IsDeleted = false", archived=True),
+    "Event": Quirk(where="IsDeleted = false", archived=True),
     "Group": Quirk(where="Type = 'Queue'", bulk=False),
     "OpportunityStage": Quirk(bulk=False),
     "CampaignMemberStatus": Quirk(bulk=False),

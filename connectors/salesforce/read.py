@@ -49,6 +49,10 @@ class Plan:
         return (self.key, "Id") if self.key else ("Id",)
 
     @property
+    def archived(self) -> bool:
+        return quirk(self.schema.name).archived
+
+    @property
     def bulk_able(self) -> bool:
         compound = any(self.schema.field(n).vendor_type.lower() in COMPOUND_TYPES for n in self.columns)
         return quirk(self.schema.name).bulk and not compound and self.limit is None
@@ -165,7 +169,7 @@ class Reader:
     def _replies(self, plan: Plan, at: _Progress) -> Iterator[tuple[dict[str, Any], datetime | None]]:
         """Pages, with Salesforce's time where it told; a query it has closed is asked again from where it stood."""
         for _ in range(RESTARTS_MAX):
-            reply, moment = self._org.query(self._query(plan, at))
+            reply, moment = self._org.query(self._query(plan, at), include_deleted=plan.archived)
             yield reply, moment
             while not reply["done"]:
                 following = self._following(str(reply["nextRecordsUrl"]))
@@ -195,7 +199,7 @@ class Reader:
     def _bulk_started(self, plan: Plan, position: Position) -> Iterator[Page]:
         query = soql.select(plan.schema.name, plan.asked, where=(plan.where, _from(plan, position)))
         try:
-            job = self._bulk.create(query)
+            job = self._bulk.create(query, include_deleted=plan.archived)
         except BulkRefusedError:
             yield from self._pages(plan, position)
             return
@@ -238,8 +242,9 @@ class Reader:
             yield Page(plan.schema.name, plan.columns, [], {"ids_done": len(ids)}, last=True)
         for chunk in soql.chunks(ids[done:], IDS_PER_QUERY):
             done += len(chunk)
-            query = soql.select(plan.schema.name, plan.asked, where=(soql.among("Id", chunk),))
-            rows: Rows = [take(r) for r in self._with_content(plan, list(self._org.query_all(query)))]
+            query = soql.select(plan.schema.name, plan.asked, where=(plan.where, soql.among("Id", chunk)))
+            found = list(self._org.query_all(query, include_deleted=plan.archived))
+            rows: Rows = [take(r) for r in self._with_content(plan, found)]
             yield Page(plan.schema.name, plan.columns, rows, {"ids_done": done}, last=done >= len(ids))
 
     def _linked(self, plan: Plan, cursor: Cursor | None) -> Iterator[Page]:

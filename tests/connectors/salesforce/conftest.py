@@ -12,6 +12,8 @@ from sandbox.salesforce.server import SandboxServer
 from tests.connectors.salesforce.stand_in import FAST, connection_to
 
 Connect = Callable[..., SalesforceConnector]
+
+
 @pytest.fixture(scope="module")
 def shared_server() -> Iterator[SandboxServer]:
     """An org that tests only read."""

@@ -49,6 +49,12 @@ def test_user_name_and_password(org: SandboxServer, connect: Connect) -> None:
     assert (account.currency, account.time_zone, account.country) == ("USD", "America/Los_Angeles", "US")
 
 
+def test_the_user_name_may_stand_among_the_settings(org: SandboxServer, connect: Connect) -> None:
+    secrets = password(org)
+    settings = {"username": secrets.pop("username")}
+    assert connect(org, secrets, settings=settings).check().user == org.credentials.username
+
+
 def test_jwt_bearer(org: SandboxServer, connect: Connect, key: tuple[str, str]) -> None:
     secrets = {"client_id": app(org)["client_id"], "username": org.credentials.username, "private_key": key[0]}
     assert connect(org, secrets).check().remote_account
@@ -94,7 +100,9 @@ def test_a_connection_without_credentials_says_so(org: SandboxServer, connect: C
     assert org.sandbox.journal.kinds == {}
 
 
-def test_an_expired_session_is_renewed_in_the_middle_of_a_listing(shared_server: SandboxServer, connect: Connect) -> None:
+def test_an_expired_session_is_renewed_in_the_middle_of_a_listing(
+    shared_server: SandboxServer, connect: Connect
+) -> None:
     pages = connect(shared_server).read(ReadRequest("Contact"))
     first = next(pages)
     shared_server.sandbox.auth.expire_all()
@@ -175,7 +183,9 @@ def test_login_domains(given: str, expected: str) -> None:
     assert domain({"domain": given}) == expected
 
 
-@pytest.mark.parametrize("given", ["evil.example", "login.salesforce.com.evil.example", "a b", "a/../b", "https://", "x@y"])
+@pytest.mark.parametrize(
+    "given", ["evil.example", "login.salesforce.com.evil.example", "a b", "a/../b", "https://", "x@y"]
+)
 def test_a_login_domain_elsewhere_is_refused(given: str) -> None:
     with pytest.raises(ConfigurationError, match=r"salesforce\.com"):
         domain({"domain": given})
@@ -183,7 +193,11 @@ def test_a_login_domain_elsewhere_is_refused(given: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("acme.my", "https://login.salesforce.com"), ("test", "https://test.salesforce.com"), ("a--b.sandbox.my", "https://test.salesforce.com")],
+    [
+        ("acme.my", "https://login.salesforce.com"),
+        ("test", "https://test.salesforce.com"),
+        ("a--b.sandbox.my", "https://test.salesforce.com"),
+    ],
 )
 def test_whom_an_assertion_addresses(given: str, expected: str) -> None:
     assert audience({"domain": given}) == expected

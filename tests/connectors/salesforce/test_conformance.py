@@ -29,7 +29,9 @@ class TestSalesforce(ConnectorConformance):
     @pytest.fixture
     def writing(self) -> Writing:
         records = [Outgoing(f"broker-{n}", {"Name": f"Broker {n}", "Broker_Id__c": str(90_000 + n)}) for n in range(3)]
-        return Writing("Broker__c", records, "Broker_Id__c", Outgoing("bad", {"Name": "B", "Email__c": "not an address"}))
+        return Writing(
+            "Broker__c", records, "Broker_Id__c", Outgoing("bad", {"Name": "B", "Email__c": "not an address"})
+        )
 
     @pytest.fixture
     def sample(self, shared_server: SandboxServer) -> Sample:

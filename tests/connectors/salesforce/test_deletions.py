@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Answers:
         return call(self)
 
     @property
-    def Merchandise__c(self) -> Answers:  # noqa: N802 - the SDK's way to name an object
+    def Merchandise__c(self) -> Answers:
         return self
 
     def deleted(self, start: datetime, end: datetime) -> Mapping[str, Any]:
@@ -70,7 +71,7 @@ def test_more_ids_than_one_call_returns_are_asked_for_in_halves() -> None:
     asked_for = [w for w in org.windows if w[1] - w[0] <= timedelta(days=2)]
     assert len(ids) == len(asked_for) == 4
     assert (asked_for[0][0], covered) == (START, END)
-    assert all(later[0] <= earlier[1] for earlier, later in zip(asked_for, asked_for[1:], strict=False))
+    assert all(later[0] <= earlier[1] for earlier, later in pairwise(asked_for))
 
 
 def test_a_window_of_a_moment_is_not_asked_for() -> None:

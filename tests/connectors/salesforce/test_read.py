@@ -102,7 +102,9 @@ def test_a_query_too_long_for_an_address_travels_in_a_body(server: SandboxServer
 
 
 def test_address_compounds_can_be_asked_for(reader: SalesforceConnector) -> None:
-    page = next(iter(reader.read(ReadRequest("Account", fields=("Id", "BillingAddress"), expected_count=10**6, limit=3))))
+    page = next(
+        iter(reader.read(ReadRequest("Account", fields=("Id", "BillingAddress"), expected_count=10**6, limit=3)))
+    )
     assert {"city", "street"} <= set(page.rows[0][1])
 
 
@@ -174,14 +176,34 @@ def test_an_object_without_stamps_goes_by_id(server: SandboxServer, connect: Con
     assert sorted(ids(again)) == sorted(live(server, "Product2"))
 
 
-def test_a_lost_answer_to_a_page_is_asked_for_again(reader: SalesforceConnector, shared_server: SandboxServer) -> None:
-    for kind in ("lost_answer", "truncated", "malformed"):
-        shared_server.sandbox.faults.waiting.append(Fault(kind, calls="query_more"))
-        try:
-            assert len(ids(list(reader.read(CONTACT)))) == 4200, kind
-        except TransientError as error:
-            assert kind == "malformed", error  # the next attempt is the caller's, from its last cursor
-    shared_server.sandbox.faults.waiting.clear()
+@pytest.mark.parametrize("kind", ["lost_answer", "truncated", "reset", "error"])
+def test_a_lost_page_is_asked_for_again(reader: SalesforceConnector, shared_server: SandboxServer, kind: str) -> None:
+    shared_server.sandbox.faults.waiting.append(Fault(kind, calls="query_more", status=503))
+    assert len(ids(list(reader.read(CONTACT)))) == 4200
+
+
+def test_a_page_that_is_no_json_is_transient(reader: SalesforceConnector, shared_server: SandboxServer) -> None:
+    shared_server.sandbox.faults.waiting.append(Fault("malformed", calls="query_more"))
+    with pytest.raises(TransientError):
+        list(reader.read(CONTACT))
+
+
+@pytest.mark.parametrize("object_name", ["Task", "Event"])
+@pytest.mark.parametrize("expected", [None, 60_000])
+def test_archived_activities_are_not_left_behind(
+    server: SandboxServer, connect: Connect, object_name: str, expected: int | None
+) -> None:
+    """Queries hide them, and deleted ones; only queryAll lists both."""
+    gone = live(server, object_name)[0]
+    writer(server).delete(object_name, gone)
+    connector = connect(server)
+    found = ids(list(connector.read(ReadRequest(object_name, expected_count=expected))))
+    assert sorted(found) == sorted(live(server, object_name))
+    assert gone not in found
+    assert connector.count([object_name]) == {object_name: len(found)}
+    paths = " ".join(e["path"] for e in server.sandbox.journal.entries)
+    job = next(iter(server.sandbox.bulk.jobs.values()), None)
+    assert "queryAll" in paths or (job is not None and job.operation == "queryAll")
 
 
 # ---------------------------------------------------------------- incremental

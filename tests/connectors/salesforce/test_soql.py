@@ -46,7 +46,7 @@ def test_any_text_stays_inside_its_quotes(value: str) -> None:
     assert quoted[0] == quoted[-1] == "'"
     inner = quoted[1:-1]
     assert "'" not in inner.replace("\\\\", "").replace("\\'", "")
-    parsed = parse(f"SELECT Id FROM Account WHERE Name = {quoted}")
+    parsed = parse(f"SELECT Id FROM Account WHERE Name = {quoted}")  # noqa: S608
     assert isinstance(parsed.where, Compare)
     assert isinstance(parsed.where.right, Literal)
     assert parsed.where.right.text == value
