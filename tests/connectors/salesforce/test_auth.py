@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from connectors.kit.contract import AuthKind, ReadRequest
 from connectors.salesforce.auth import api_version, audience, domain
 from connectors.salesforce.connector import MANIFEST
-from domain.errors import ConfigurationError, ForeignHostError, RateLimitedError, ReauthRequiredError
+from domain.errors import ConfigurationError, ForeignHostError, RateLimitedError, ReauthRequiredError, TransientError
 from sandbox.salesforce.faults import Fault
 from sandbox.salesforce.server import SandboxServer
 from tests.connectors.salesforce.conftest import Connect
@@ -87,6 +87,13 @@ def test_a_wrong_password_is_tried_once_only(org: SandboxServer, connect: Connec
         connect(org, password(org) | wrong).check()
     assert org.sandbox.journal.kinds == {"login": 1}
     assert not any(value in repr(caught.value) for value in wrong.values())
+
+
+def test_a_login_that_fails_otherwise_is_not_repeated_either(org: SandboxServer, connect: Connect) -> None:
+    org.sandbox.faults.waiting.append(Fault("error", calls="login", status=503))
+    with pytest.raises(TransientError):
+        connect(org).check()
+    assert org.sandbox.journal.kinds == {"login": 1}
 
 
 def test_a_revoked_refresh_token_needs_a_person(org: SandboxServer, connect: Connect) -> None:
