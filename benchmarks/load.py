@@ -57,10 +57,22 @@ def _plan(folder: Path, rows: int) -> Plan:
     objects = []
     for name, phase in PHASES.items():
         spec = load_shipped("salesforce", name)
-        assert spec is not None  # noqa: S101
-        objects.append(PlannedObject(name, spec.entity, phase, spec, MATCH.get(name, ()), expected_count=counts[name], mapping=f"salesforce/{name}"))
+        assert spec is not None
+        objects.append(
+            PlannedObject(
+                name,
+                spec.entity,
+                phase,
+                spec,
+                MATCH.get(name, ()),
+                expected_count=counts[name],
+                mapping=f"salesforce/{name}",
+            )
+        )
     catalog = connector.describe(list(PHASES))
-    return Plan("files", connector.check().remote_account, tuple(objects), MappingContext(), catalog.fingerprint()).approve()
+    return Plan(
+        "files", connector.check().remote_account, tuple(objects), MappingContext(), catalog.fingerprint()
+    ).approve()
 
 
 class PeakMemory:
@@ -113,7 +125,12 @@ def _ours(urls: ServerUrls, folder: Path, rows: int) -> tuple[list[float], float
                 migrations = Migrations(database, urls.app, TENANT, lambda _: _connector(folder))
                 result = migrations.run(CONNECTION, plan, on_progress, certificate=False)
                 seconds.append(time.monotonic() - started[0])
-                print({n: (x.created, x.merged, x.unchanged, x.rejected, x.adds_up) for n, x in result.ledgers.items()}, phases, f"{seconds[-1]:.1f} s", flush=True)
+                print(
+                    {n: (x.created, x.merged, x.unchanged, x.rejected, x.adds_up) for n, x in result.ledgers.items()},
+                    phases,
+                    f"{seconds[-1]:.1f} s",
+                    flush=True,
+                )
     return seconds, memory.mib
 
 
@@ -139,21 +156,36 @@ def _copy(server: EmbeddedPostgres, source: ServerUrls, folder: Path) -> tuple[f
     columns, records = {}, 0
     with psycopg.connect(source.admin) as connection:
         for table in LOADED:
-            names = [r[0] for r in connection.execute("SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum", (table,))]
+            names = [
+                r[0]
+                for r in connection.execute(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                    (table,),
+                )
+            ]
             columns[table] = names
             order = "ORDER BY created_at" if table != "pending_reference" else ""
-            with (folder / f"{table}.copy").open("wb") as file, connection.cursor().copy(f"COPY (SELECT * FROM {table} {order}) TO STDOUT".encode()) as copy:
+            with (
+                (folder / f"{table}.copy").open("wb") as file,
+                connection.cursor().copy(f"COPY (SELECT * FROM {table} {order}) TO STDOUT".encode()) as copy,
+            ):
                 for block in copy:
                     file.write(block)
     target = _database(server, "bench_copy")
     with psycopg.connect(target.admin) as connection:
         connection.execute("INSERT INTO tenant (tenant_id, name) VALUES (%s, 'Benchmark')", (TENANT,))
-        connection.execute("INSERT INTO connection (tenant_id, id, vendor, name) VALUES (%s, %s, 'files', 'bench')", (TENANT, CONNECTION))
+        connection.execute(
+            "INSERT INTO connection (tenant_id, id, vendor, name) VALUES (%s, %s, 'files', 'bench')",
+            (TENANT, CONNECTION),
+        )
     started = time.monotonic()
     with psycopg.connect(target.admin) as connection:
         for table in LOADED:
             with connection.cursor() as cursor:
-                with (folder / f"{table}.copy").open("rb") as file, cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                with (
+                    (folder / f"{table}.copy").open("rb") as file,
+                    cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy,
+                ):
                     while block := file.read(1 << 20):
                         copy.write(block)
                 if table.startswith("crm_"):
@@ -177,9 +209,16 @@ def _dlt(server: EmbeddedPostgres, folder: Path) -> float:
                 yield batch
 
     with tempfile.TemporaryDirectory() as pipelines:
-        pipeline = dlt.pipeline("bench", destination=dlt.destinations.postgres(urls.admin), dataset_name="bench", pipelines_dir=pipelines)
+        pipeline = dlt.pipeline(
+            "bench", destination=dlt.destinations.postgres(urls.admin), dataset_name="bench", pipelines_dir=pipelines
+        )
         started = time.monotonic()
-        pipeline.run([dlt.resource(rows(name), name=name.lower(), write_disposition="merge", primary_key="Id") for name in PHASES])
+        pipeline.run(
+            [
+                dlt.resource(rows(name), name=name.lower(), write_disposition="merge", primary_key="Id")
+                for name in PHASES
+            ]
+        )
         return time.monotonic() - started
 
 
@@ -187,7 +226,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="contacts")
     parser.add_argument("--no-dlt", action="store_true", help="leave dlt out")
-    parser.add_argument("--no-memory", action="store_true", help="leave the smaller run out that memory is compared with")
+    parser.add_argument(
+        "--no-memory", action="store_true", help="leave the smaller run out that memory is compared with"
+    )
     options = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="syncline-bench-"))
     server = EmbeddedPostgres(work / "home")
@@ -206,10 +247,21 @@ def main() -> None:
         print(f"copy {copy_s:.1f} s for {copied} records", flush=True)
         dlt_s = None if options.no_dlt else _dlt(server, work / "big")
         print(f"dlt {dlt_s} s", flush=True)
-        print(json.dumps({
-            "rows": rows, "records_per_s": round(listed / first), "ratio_copy": round((listed / first) / (copied / copy_s), 3),
-            "ratio_dlt": None if dlt_s is None else round(dlt_s / first, 2), "rss_growth": None if small_mib is None else round(mib / small_mib - 1, 3),
-            "rerun_ratio": round(second / first, 3), "seconds": round(first, 1), "copy_seconds": round(copy_s, 1), "peak_mib": round(mib)}))
+        print(
+            json.dumps(
+                {
+                    "rows": rows,
+                    "records_per_s": round(listed / first),
+                    "ratio_copy": round((listed / first) / (copied / copy_s), 3),
+                    "ratio_dlt": None if dlt_s is None else round(dlt_s / first, 2),
+                    "rss_growth": None if small_mib is None else round(mib / small_mib - 1, 3),
+                    "rerun_ratio": round(second / first, 3),
+                    "seconds": round(first, 1),
+                    "copy_seconds": round(copy_s, 1),
+                    "peak_mib": round(mib),
+                }
+            )
+        )
     finally:
         server.destroy()
         shutil.rmtree(work, ignore_errors=True)
@@ -217,5 +269,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-

@@ -19,6 +19,9 @@ from mappings.transforms.base import Bound, Flaw, Settings, is_blank
 
 __all__ = ["Lens", "MappedRecord", "MappingContext", "compile_spec"]
 
+ALIAS: Final = "="
+"""Label of a pending link that is another name of the record itself; no association has it."""
+
 OUT_OF_SCOPE: Final = "out_of_scope"
 """Code of the problem of a record that the spec's ``[only]`` leaves out: no fault of the record, nothing to mend."""
 
@@ -97,6 +100,8 @@ class _Link:
     objects: tuple[str, ...]
     separator: str
     bound: Bound
+    alias: bool = False
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -113,6 +118,7 @@ class Lens:
     """A compiled spec.
 
     ``source_fields``: what to read from the vendor. ``refs``: for each reference field the vendor objects it may point to.
+    ``links``: lookups that become associations, those of custom fields included.
     ``version``: digest of spec, context and types: part of every record's fingerprint. ``destinations``: where each source
     field of the schema goes, in words. ``missing``: mapped source fields that the schema lacks. Lenses can be pickled.
     """
@@ -126,9 +132,10 @@ class Lens:
         self._customs: dict[str, CustomColumn] = {}
         self._id = self._bind(spec.id_via, {}, (spec.id,))
         self._lines = tuple(self._compile(name, line) for name, line in spec.fields.items())
+        self.links = (*spec.links, *self._custom_lookups())
         self._links = tuple(
-            _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)))
-            for k in (*spec.links, *self._custom_lookups())
+            _Link(k.label, k.source, k.objects, k.separator, self._bind(k.via, k.options, (k.source,)), k.alias, k.when)
+            for k in self.links
         )
         readers = [s for x in self._lines if x.line.reads for s in x.line.sources]
         self._readers = Counter([*readers, *(k.source for k in spec.links)])
@@ -179,6 +186,12 @@ class Lens:
             tuple((link.label, link.vendor_id) for link in batch.links),
             tuple(batch.problems),
         )
+
+    def ids(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[str]:
+        """The vendor ids that `forward` gives these rows, without mapping anything else; "" where there is none."""
+        place = fields.index(self.spec.id) if self.spec.id in fields else None
+        column = self._id.column([row[place] for row in rows]) if place is not None else [None] * len(rows)
+        return [(v.value if v.__class__ is Flaw else v) or "" for v in column]
 
     def _ids(self, work: _Work) -> None:
         for row, value in enumerate(self._read(work, self._id, (self.spec.id,))):
@@ -249,12 +262,14 @@ class Lens:
     def _link(self, work: _Work, link: _Link) -> None:
         for row, value in enumerate(self._read(work, link.bound, (link.source,))):
             found = value.value if value.__class__ is Flaw else value
-            if found is None:
+            if found is None or not _applies(work, link, row):
                 continue
             parts = found.split(link.separator) if link.separator else (found,)
             for vendor_id in dict.fromkeys(part.strip() for part in parts):
                 if vendor_id:
-                    work.batch.links.append(PendingLink(row, link.label, link.objects, vendor_id))
+                    work.batch.links.append(
+                        PendingLink(row, ALIAS if link.alias else link.label, link.objects, vendor_id)
+                    )
 
     def _keep(self, work: _Work, name: str, custom: CustomColumn, values: Sequence[Any]) -> None:
         if not _any_value(values):
@@ -419,6 +434,7 @@ class Lens:
     def _source_fields(self) -> tuple[str, ...]:
         needed = [self.spec.id, *([self.spec.version] if self.spec.version else []), *self.spec.only]
         needed += [s for x in self._lines if x.line.reads for s in x.line.sources] + [k.source for k in self._links]
+        needed += [name for link in self._links for name in link.when]
         if self.schema is None:
             return tuple(dict.fromkeys(needed))
         wanted = set(needed)
@@ -428,6 +444,15 @@ class Lens:
         types = sorted((f.name, str(f.kind), parse_format(f), f.compound) for f in self._known.values())
         content = [VERSION, self.spec.model_dump(mode="json"), asdict(self.context), types]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _applies(work: _Work, link: _Link, row: int) -> bool:
+    """Whether the row's fields have the values that an alias asks for."""
+    for name, wanted in link.when.items():
+        column = work.source.get(name)
+        if column is None or str(column[row]).strip().casefold() not in {w.casefold() for w in wanted}:
+            return False
+    return True
 
 
 def _any_value(column: Sequence[Any]) -> bool:

@@ -69,7 +69,8 @@ class FieldLine(_Frozen):
 class LinkLine(_Frozen):
     """One ``[[links]]`` entry: a lookup that becomes an association row instead of a column.
 
-    ``separator``: the source lists several ids, with this between them.
+    ``separator``: the source lists several ids, with this between them. ``alias``: not an association but another name of the
+    record itself, which goes by this id of ``objects[0]``, too, in rows whose fields have one of the values of ``when``.
     """
 
     label: str
@@ -77,6 +78,8 @@ class LinkLine(_Frozen):
     objects: tuple[str, ...] = ("*",)
     via: str = "reference"
     separator: str = ""
+    alias: bool = False
+    when: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     options: Mapping[str, Any] = Field(default_factory=dict)
 
 

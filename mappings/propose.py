@@ -160,6 +160,7 @@ def _entity(schema: ObjectSchema, wanted: str | None, salesforce: bool) -> tuple
         return "custom_record", 1.0, "It is an object of the vendor that no shipped mapping knows."
     named = _by_name(schema)
     scores = {name: _score(name, schema) + (3.0 if name == named else 0.0) for name in _synonyms()["objects"]}
+    scores |= {name: 0.0 for name in scores if name != named and not _complete(name, schema)}
     best = max(scores, key=lambda name: scores[name])
     if scores[best] < 2.0:
         return "custom_record", 0.5, "Neither its name nor its fields are those of anything the hub knows."
@@ -167,6 +168,12 @@ def _entity(schema: ObjectSchema, wanted: str | None, salesforce: bool) -> tuple
     sure = min(1.0, 0.4 + (scores[best] - rest) / 6 + (0.2 if best == named else 0.0))
     reason = f"Its name says {best}." if best == named else f"Its fields are mostly those of {best}."
     return best, round(sure, 2), reason
+
+
+def _complete(entity: str, schema: ObjectSchema) -> bool:
+    """Whether some field could be each one that the entity requires (what a record is about is told by other means)."""
+    found = {_target(entity, f) for f in schema.fields}
+    return all(f.name in found or f.name == "kind" for f in fields_of(entity).values() if f.required)
 
 
 def _by_name(schema: ObjectSchema) -> str | None:

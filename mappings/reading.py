@@ -20,7 +20,7 @@ Raw = dict[str, Any]
 SECTIONS: Final = ("spec", "fields", "association", "constants", "ignore", "only", "custom", "links")
 _HEAD: Final = ("vendor", "object", "entity", "id", "id_via", "version")
 _LINE: Final = ("from", "via", "direction", "on_error", "values", "blank", "default", "objects")
-_LINK: Final = ("label", "from", "objects", "via", "separator")
+_LINK: Final = ("label", "from", "objects", "via", "separator", "alias", "when")
 _CUSTOM: Final = ("unmapped", "reason", "rename")
 _HEADER = re.compile(r"\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
 
@@ -312,10 +312,22 @@ def _links(raw: Raw, source: Source) -> tuple[LinkLine, ...]:
                 objects=_names(entry.get("objects", ["*"]), "links", "objects", "objects", source),
                 via=via,
                 separator=_text(entry["separator"], "links", "separator", source) if "separator" in entry else "",
+                alias=_alias(entry, source),
+                when={k: _names(v, "links", "when", k, source) for k, v in _table(entry, "when", source).items()},
                 options=_options(entry, transform, "links", entry["label"], source),
             )
         )
     return tuple(result)
+
+
+def _alias(entry: Raw, source: Source) -> bool:
+    alias = entry.get("alias", False)
+    if not isinstance(alias, bool):
+        source.fail("links", "alias", "must be true or false.")
+    objects = entry.get("objects", ["*"])
+    if alias and (objects == ["*"] or len(objects) != 1):
+        source.fail("links", "objects", "must name the one object whose id is another name of the record.")
+    return alias
 
 
 # ---------------------------------------------------------------- the whole
@@ -332,7 +344,7 @@ def _check_whole(spec: MappingSpec, section: str, source: Source) -> None:
             source.fail(section, name, "is a reference and does not say to which objects.", 'Add objects = ["…"].')
         if line.objects and known[name].kind is not Kind.REFERENCE:
             source.fail(section, name, "is no reference, so objects means nothing.")
-    for name in spec.ignore:
+    for name in spec.ignore:  # a field of [only] may be ignored: it decides and is not kept
         if name in spec.mapped_sources:
             source.fail("ignore", name, "is mapped as well as ignored.", "Remove one of the two.")
     taken = {n for n in spec.mapped_sources if n not in spec.custom.rename}

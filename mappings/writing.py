@@ -72,6 +72,10 @@ def _link(link: LinkLine) -> dict[str, Any]:
         table["via"] = link.via
     if link.separator:
         table["separator"] = link.separator
+    if link.alias:
+        table["alias"] = True
+    if link.when:
+        table["when"] = {name: list(values) for name, values in link.when.items()}
     return table | {key: list(v) if isinstance(v, tuple) else v for key, v in link.options.items()}
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from connectors.kit.contract import SupportsFiles
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError, TransientError
+from migration.load import LoadJob, OnRows
 from storage import attachments, blobs, dead_letters, runs
 from storage.attachments import Missing
 from storage.runs import Chunk
-
-from migration.load import LoadJob, OnRows
 
 BATCH = 200
 IN_MEMORY_BYTES = 1024 * 1024
@@ -26,8 +25,18 @@ def attach(job: LoadJob, connector: SupportsFiles, on_rows: OnRows) -> None:
     seq = 0
     while True:
         with job.database.tenant(key.tenant_id) as connection:
-            missing = attachments.without_content(connection, key.tenant_id, staged.connection_id, staged.object, after, BATCH)
-            seq = max([c.seq for c in runs.chunks(connection, key.tenant_id, key.run_id, object_name=staged.object, phase="attach")], default=-1)
+            missing = attachments.without_content(
+                connection, key.tenant_id, staged.connection_id, staged.object, after, BATCH
+            )
+            seq = max(
+                [
+                    c.seq
+                    for c in runs.chunks(
+                        connection, key.tenant_id, key.run_id, object_name=staged.object, phase="attach"
+                    )
+                ],
+                default=-1,
+            )
         if not missing:
             return
         for file in missing:
@@ -65,10 +74,25 @@ def _failed(job: LoadJob, file: Missing, seq: int, error: SynclineError) -> Mapp
     key = job.staged.key
     with job.database.tenant(key.tenant_id) as connection:
         runs.fence(connection, key)
-        dead_letters.record(connection, key.tenant_id, [dead_letters.NewLetter(
-            connection_id=job.staged.connection_id, run_id=key.run_id, object=job.staged.object, vendor_id=file.vendor_id,
-            entity="attachment", stage="attach", code=error.code, place=None, payload=None, field=None,
-            message=f"The content of {job.staged.object} {file.vendor_id} could not be read. {error.message}")])
+        dead_letters.record(
+            connection,
+            key.tenant_id,
+            [
+                dead_letters.NewLetter(
+                    connection_id=job.staged.connection_id,
+                    run_id=key.run_id,
+                    object=job.staged.object,
+                    vendor_id=file.vendor_id,
+                    entity="attachment",
+                    stage="attach",
+                    code=error.code,
+                    place=None,
+                    payload=None,
+                    field=None,
+                    message=f"The content of {job.staged.object} {file.vendor_id} could not be read. {error.message}",
+                )
+            ],
+        )
         counts = {"files_failed": 1}
         runs.add_chunk(connection, key, Chunk(job.staged.object, "attach", seq, rows=1, counts=counts))
     return counts

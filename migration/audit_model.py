@@ -1,7 +1,7 @@
 """What an audit found, as data. It holds no record: values appear only where they are choices, numbers or dates.
 
 So that an audit can be passed around, the smallest and largest value are told of numbers and dates alone, and the most
-frequent values only of picklists, booleans and texts that take few values.
+frequent values only of picklists, booleans and texts that take few values in many records.
 """
 
 from __future__ import annotations

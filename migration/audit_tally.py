@@ -17,6 +17,7 @@ from migration.audit_sketch import Budget, Distinct, HashSample, absent, groups,
 _TOP_DISTINCT_MAX = 200
 _TOP_SHOWN = 25
 _CHOICE_DISTINCT_MAX = 50
+_CHOICE_FILLED_MIN = 100
 _PERSONAL = (Kind.EMAIL, Kind.PHONE, Kind.URL, Kind.JSON, Kind.REFERENCE, Kind.DATE, Kind.TIMESTAMP)
 _MOMENTS = (Kind.DATE, Kind.TIMESTAMP)
 _NUMBERS = (Kind.INTEGER, Kind.DECIMAL)
@@ -113,7 +114,7 @@ class FieldTally:
         if self._top is None:
             return ()
         listed = bool(self._schema.options) or self._schema.kind is Kind.BOOLEAN
-        few = len(self._top) <= _CHOICE_DISTINCT_MAX and len(self._top) * 4 <= self._filled
+        few = self._filled >= _CHOICE_FILLED_MIN and len(self._top) <= min(_CHOICE_DISTINCT_MAX, self._filled // 20)
         if not listed and not few:
             return ()
         ranked = sorted(self._top.items(), key=lambda item: (-item[1], item[0]))

@@ -189,7 +189,7 @@ def certify(
         meter = Meter(on_progress, planned.object, "certify", ledger.source)
         with database.tenant(key.tenant_id) as connection:
             sql.prepare(connection)
-            check = _ObjectCheck(connection, scope, planned, lens, ledger, limit)
+            check = _ObjectCheck(connection, scope, planned, lens, ledger, limit, list(books))
             checks.append((check.run(counts.get(planned.object)), check.found))
         meter.add(ledger.source)
         meter.finish()
@@ -206,7 +206,7 @@ def _vendor_counts(context: RunContext) -> Mapping[str, int]:
     """The vendor's own numbers, where it has some and the whole of each object was wanted."""
     if context.limit is not None or context.chosen is not None or not isinstance(context.connector, SupportsCount):
         return {}
-    return context.connector.count([p.object for p in context.plan.objects if not p.spec.only])
+    return context.connector.count([p.object for p in context.plan.objects])
 
 
 def _mapped(lens: Lens) -> frozenset[str]:
@@ -224,6 +224,7 @@ class _ObjectCheck:
         lens: Lens,
         ledger: ObjectLedger,
         limit: int,
+        objects: Sequence[str],
     ) -> None:
         self.found = _Found()
         self._connection = connection
@@ -232,6 +233,7 @@ class _ObjectCheck:
         self._refs = lens.refs
         self._ledger = ledger
         self._limit = limit
+        self._objects = objects
 
     def run(self, vendor_count: int | None) -> ObjectCertificate:
         ledger = self._ledger
@@ -295,8 +297,8 @@ class _ObjectCheck:
         return certify_references.references(self._connection, self._scope, name, objects, self._limit, verdict=verdict)
 
     def _associations(self) -> AssociationSum | None:
-        ends = [tuple(self._refs.get(name, ("*",))) for name in ("from_id", "to_id")]
-        pairs = certify_references.associations(self._scope, *ends)
+        near, far = (self._refs.get(name, ("*",)) for name in ("from_id", "to_id"))
+        pairs = certify_references.associations(self._scope, near, far, self._objects)
         total = certify_references.association_sum(self._connection, pairs)
         arguments = (self._connection, self._scope, pairs, self._limit)
         if total.lost:

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from storage import planning, previews, updating
-from storage.planning import StagedObject
-
 from migration import load
 from migration.ledger import ObjectLedger
 from migration.load import LoadJob
+from storage import planning, previews, updating
+from storage.planning import StagedObject
 
 DIFFS_MAX = 10
 
@@ -75,7 +74,9 @@ def _updates(connection: Any, job: LoadJob, result: ObjectPreview) -> None:
 def _diff(sides: updating.Sides, patch: updating.Patch, conflicts: tuple[str, ...]) -> Diff:
     fields = {name: (sides.hub.get(name), sides.vendor.get(name)) for name in patch.fields}
     hub, vendor = dict(sides.hub.get("custom_fields") or {}), dict(sides.vendor.get("custom_fields") or {})
-    fields |= {f"custom_fields.{name}": (hub.get(name), vendor.get(name)) for name in (*patch.custom, *patch.custom_removed)}
+    fields |= {
+        f"custom_fields.{name}": (hub.get(name), vendor.get(name)) for name in (*patch.custom, *patch.custom_removed)
+    }
     return Diff(sides.vendor_id, str(sides.hub_id), sides.action, fields, conflicts)
 
 
@@ -85,4 +86,6 @@ def unresolved(job: LoadJob, staged_objects: Mapping[str, StagedObject]) -> dict
     if job.staged.entity == "association":
         references = {name: load.Reference(job.lens.refs[name], name) for name in ("from_id", "to_id")}
     with job.database.tenant(job.staged.key.tenant_id) as connection:
-        return {name: n for name, n in previews.unresolved(connection, job.staged, references, staged_objects).items() if n}
+        return {
+            name: n for name, n in previews.unresolved(connection, job.staged, references, staged_objects).items() if n
+        }

@@ -68,9 +68,17 @@ class Counts:
     samples: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {"listed": self.listed, "staged": self.staged, "unchanged": self.unchanged, "rejected": self.rejected,
-                "left_out": self.left_out, "done": dict(self.done), "warnings": dict(self.warnings), "rejects": dict(self.rejects),
-                "samples": self.samples}
+        return {
+            "listed": self.listed,
+            "staged": self.staged,
+            "unchanged": self.unchanged,
+            "rejected": self.rejected,
+            "left_out": self.left_out,
+            "done": dict(self.done),
+            "warnings": dict(self.warnings),
+            "rejects": dict(self.rejects),
+            "samples": self.samples,
+        }
 
 
 class PageStager:
@@ -91,7 +99,7 @@ class PageStager:
             runs.fence(connection, self._job.key)
             targets: dict[int, UUID] = {}
             if self._job.compare and rows:
-                ids = self._raw_ids(page.fields, rows)
+                ids = self._lens.ids(page.fields, rows)
                 known = staging.known(connection, self._job.key, self._job.connection_id, self._job.object, ids, prints)
                 counts.unchanged = len(known.unchanged)
                 counts.done.update(known.done.values())
@@ -101,13 +109,27 @@ class PageStager:
             batch = self._lens.forward(page.fields, rows)
             rejects = list(page.rejects) + self._refused(page, rows, positions, batch)
             staged = self._staged(batch, prints, positions, targets, first_row)
-            rejects += [self._with_raw(r, page.fields, rows, batch) for r in staging.add_isolating(connection, self._job.key, staged)]
+            rejects += [
+                self._with_raw(r, page.fields, rows, batch)
+                for r in staging.add_isolating(connection, self._job.key, staged)
+            ]
             self._count(counts, batch, rejects)
             if rejects and not self._job.dry_run:
                 dead_letters.record(connection, self._job.key.tenant_id, [self._letter(r) for r in rejects])
-            runs.add_chunk(connection, self._job.key, Chunk(
-                self._job.object, "extract", seq, rows=counts.listed, first_row=first_row, cursor=page.cursor, last=page.last,
-                counts=counts.to_json()))
+            runs.add_chunk(
+                connection,
+                self._job.key,
+                Chunk(
+                    self._job.object,
+                    "extract",
+                    seq,
+                    rows=counts.listed,
+                    first_row=first_row,
+                    cursor=page.cursor,
+                    last=page.last,
+                    counts=counts.to_json(),
+                ),
+            )
         return counts
 
     # ------------------------------------------------------------ steps
@@ -115,14 +137,10 @@ class PageStager:
     def _choose(self, page: Page, counts: Counts) -> tuple[list[Sequence[Any]], list[int]]:
         if self._job.chosen is None:
             return page.rows, list(range(len(page.rows)))
-        ids = self._raw_ids(page.fields, page.rows)
+        ids = self._lens.ids(page.fields, page.rows)
         keep = [i for i, vendor_id in enumerate(ids) if vendor_id in self._job.chosen]
         counts.left_out = len(ids) - len(keep)
         return _pick(keep, page.rows), keep
-
-    def _raw_ids(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[str]:
-        position = fields.index(self._job.spec.id)
-        return [_text(row[position]) for row in rows]
 
     def _fingerprints(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """A digest of each record as the source gave it (fields that nobody reads apart) and of the mapping's version."""
@@ -149,11 +167,14 @@ class PageStager:
             result.append(reject)
         return result
 
-    def _with_raw(self, reject: Reject, fields: tuple[str, ...], rows: list[Sequence[Any]], batch: MappedBatch) -> Reject:
+    def _with_raw(
+        self, reject: Reject, fields: tuple[str, ...], rows: list[Sequence[Any]], batch: MappedBatch
+    ) -> Reject:
         return replace(reject, raw=_raw_record(fields, rows[batch.vendor_ids.index(reject.vendor_id or "")]))
 
-    def _staged(self, batch: MappedBatch, prints: list[bytes], positions: list[int], targets: dict[int, UUID],
-                first_row: int) -> staging.StagedRows:
+    def _staged(
+        self, batch: MappedBatch, prints: list[bytes], positions: list[int], targets: dict[int, UUID], first_row: int
+    ) -> staging.StagedRows:
         refused = {p.row for p in batch.problems if p.rejects}
         warnings: dict[int, list[dict[str, Any]]] = {}
         for p in batch.problems:
@@ -162,11 +183,20 @@ class PageStager:
         n = len(batch)
         created = batch.columns.get("source_created_at")
         # Without a creation date the place in the listing keeps ids in order and repeatable.
-        stamps = [_ms(created[i]) if created is not None and created[i] is not None else first_row + positions[i] for i in range(n)]
+        stamps = [
+            _ms(created[i]) if created is not None and created[i] is not None else first_row + positions[i]
+            for i in range(n)
+        ]
         columns = {
-            "vendor_ids": batch.vendor_ids, "ids": record_ids(self._job.namespace, batch.vendor_ids, stamps), "fingerprints": prints,
-            "seqs": [first_row + p for p in positions], "targets": [targets.get(i) for i in range(n)],
-            "versions": self._versions(batch), "warnings": [warnings.get(i) for i in range(n)], "custom_fields": batch.custom_fields}
+            "vendor_ids": batch.vendor_ids,
+            "ids": record_ids(self._job.namespace, batch.vendor_ids, stamps),
+            "fingerprints": prints,
+            "seqs": [first_row + p for p in positions],
+            "targets": [targets.get(i) for i in range(n)],
+            "versions": self._versions(batch),
+            "warnings": [warnings.get(i) for i in range(n)],
+            "custom_fields": batch.custom_fields,
+        }
         values, links = dict(batch.columns), batch.links
         if refused:
             keep = [i for i in range(n) if i not in refused]
@@ -174,7 +204,9 @@ class PageStager:
             columns = {name: _pick(keep, column) for name, column in columns.items()}
             values = {name: _pick(keep, column) for name, column in values.items()}
             links = [replace(p, row=moved[p.row]) for p in links if p.row in moved]
-        return staging.StagedRows(object=self._job.object, entity=self._job.entity, columns=values, links=links, **columns)
+        return staging.StagedRows(
+            object=self._job.object, entity=self._job.entity, columns=values, links=links, **columns
+        )
 
     def _versions(self, batch: MappedBatch) -> list[str | None]:
         updated = batch.columns.get("source_updated_at")
@@ -186,26 +218,35 @@ class PageStager:
         counts.rejects.update(r.code for r in rejects)
         counts.staged = counts.listed - counts.unchanged - counts.rejected - counts.left_out - sum(counts.done.values())
         counts.warnings.update(p.code for p in batch.problems if not p.rejects)
-        counts.samples = [{"code": r.code, "message": r.message, "vendor_id": r.vendor_id, "place": str(r.place)}
-                          for r in rejects[:SAMPLES_MAX]]
+        counts.samples = [
+            {"code": r.code, "message": r.message, "vendor_id": r.vendor_id, "place": str(r.place)}
+            for r in rejects[:SAMPLES_MAX]
+        ]
 
     def _letter(self, reject: Reject) -> dead_letters.NewLetter:
         return dead_letters.NewLetter(
-            connection_id=self._job.connection_id, run_id=self._job.key.run_id, object=self._job.object, vendor_id=reject.vendor_id,
-            entity=self._job.entity, stage="map" if reject.vendor_id else "extract", code=reject.code, message=reject.message,
-            place=str(reject.place) or None, payload=reject.raw, field=reject.place.column)
+            connection_id=self._job.connection_id,
+            run_id=self._job.key.run_id,
+            object=self._job.object,
+            vendor_id=reject.vendor_id,
+            entity=self._job.entity,
+            stage="map" if reject.vendor_id else "extract",
+            code=reject.code,
+            message=reject.message,
+            place=str(reject.place) or None,
+            payload=reject.raw,
+            field=reject.place.column,
+        )
 
 
 def _raw_record(fields: tuple[str, ...], row: Sequence[Any]) -> dict[str, Any]:
-    return {name: value for name, value in zip(fields, row, strict=True) if value is not MISSING and value not in (None, "")}
+    return {
+        name: value for name, value in zip(fields, row, strict=True) if value is not MISSING and value not in (None, "")
+    }
 
 
 def _pick(positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
     return [values[i] for i in positions]
-
-
-def _text(value: Any) -> str:
-    return "" if value is None or value is MISSING else str(value)
 
 
 def _ms(moment: datetime) -> int:
@@ -218,4 +259,3 @@ def _raw_bytes(row: Sequence[Any]) -> bytes:
         return "\x1f".join(row).encode("utf-8", "surrogatepass")
     except TypeError:
         return orjson.dumps(list(row), default=repr, option=orjson.OPT_PASSTHROUGH_DATETIME)
-

@@ -75,8 +75,12 @@ class ObjectLedger:
         self.samples.extend(counts.get("samples", [])[: max(0, 20 - len(self.samples))])
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"source": self.source, "adds_up": self.adds_up, "warnings": dict(self.warnings),
-                               "rejects": dict(self.rejects)}
+        return asdict(self) | {
+            "source": self.source,
+            "adds_up": self.adds_up,
+            "warnings": dict(self.warnings),
+            "rejects": dict(self.rejects),
+        }
 
 
 def ledgers(chunks: Iterable[Chunk], entities: dict[str, str]) -> dict[str, ObjectLedger]:

@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from sync_engine.core.merge import Merge, Policy, is_blank, merge
-
 from domain.ids import new_id
 from mappings.compile import Lens
 from storage import associating, dead_letters, loading, runs, updating
@@ -19,20 +17,24 @@ from storage.database import Database
 from storage.loading import Reference, Refused
 from storage.planning import StagedObject
 from storage.runs import Chunk
+from storage.tables import table_name
 from storage.updating import Patch, Sides
+from sync_engine.core.merge import Merge, Policy, is_blank, merge
 
 RANGE_ROWS = 20_000
 UPDATE_ROWS = 500
+STATISTICS_FROM_ROWS = 1_000
 
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One staged object on its way in. ``rows``: one more than its highest row number."""
+    """One staged object on its way in. ``rows``: one more than its highest row number; ``staged_rows``: how many are staged."""
 
     database: Database
     staged: StagedObject
     lens: Lens
     rows: int
+    staged_rows: int
     threads: int = 2
 
     @property
@@ -45,17 +47,25 @@ class LoadJob:
     def mapped(self) -> list[str]:
         """Canonical fields that the source has a say in."""
         spec = self.lens.spec
-        return [*(name for name, line in spec.fields.items() if line.reads), *(c for c in spec.constants if c not in spec.fields)]
+        return [
+            *(name for name, line in spec.fields.items() if line.reads),
+            *(c for c in spec.constants if c not in spec.fields),
+        ]
 
 
 OnRows = Callable[[int, Mapping[str, Any]], None]
 
 
-def in_ranges(job: LoadJob, phase: str, work: Callable[[Any, int, int], dict[str, Any]], on_rows: OnRows, threads: int) -> None:
+def in_ranges(
+    job: LoadJob, phase: str, work: Callable[[Any, int, int], dict[str, Any]], on_rows: OnRows, threads: int
+) -> None:
     """Do ``work(connection, first, end)`` for every range of the object that ``phase`` has not done yet."""
     key = job.staged.key
     with job.database.tenant(key.tenant_id) as connection:
-        done = {c.seq for c in runs.chunks(connection, key.tenant_id, key.run_id, object_name=job.staged.object, phase=phase)}
+        done = {
+            c.seq
+            for c in runs.chunks(connection, key.tenant_id, key.run_id, object_name=job.staged.object, phase=phase)
+        }
 
     def one(seq: int) -> tuple[int, dict[str, Any]]:
         first, end = seq * RANGE_ROWS, min((seq + 1) * RANGE_ROWS, job.rows)
@@ -63,7 +73,9 @@ def in_ranges(job: LoadJob, phase: str, work: Callable[[Any, int, int], dict[str
             runs.fence(connection, key)
             loading.prepare(connection)
             counts = work(connection, first, end)
-            runs.add_chunk(connection, key, Chunk(job.staged.object, phase, seq, rows=end - first, first_row=first, counts=counts))
+            runs.add_chunk(
+                connection, key, Chunk(job.staged.object, phase, seq, rows=end - first, first_row=first, counts=counts)
+            )
         return end - first, counts
 
     todo = [seq for seq in range(-(-job.rows // RANGE_ROWS)) if seq not in done]
@@ -86,8 +98,12 @@ def create(job: LoadJob, on_rows: OnRows) -> None:
         _bury(connection, job, refused)
         if loaded.created:
             loading.log_bulk_change(connection, job.staged, str(new_id()), first, end, loaded.created)
-        return {"created": loaded.created, "rejected": len(refused), "rejects": {"not_storable": len(refused)} if refused else {},
-                "pending": loaded.pending}
+        return {
+            "created": loaded.created,
+            "rejected": len(refused),
+            "rejects": {"not_storable": len(refused)} if refused else {},
+            "pending": loaded.pending,
+        }
 
     in_ranges(job, "load", work, on_rows, job.threads)
 
@@ -97,21 +113,57 @@ def link_merged(job: LoadJob, on_rows: OnRows) -> None:
 
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
         merged = loading.link_merged(connection, job.staged, first, end)
-        lost = [Refused(seq, vendor_id, "the record it duplicates was rejected")
-                for seq, vendor_id in loading.merged_without_survivor(connection, job.staged, first, end)]
+        lost = [
+            Refused(seq, vendor_id, "the record it duplicates was rejected")
+            for seq, vendor_id in loading.merged_without_survivor(connection, job.staged, first, end)
+        ]
         _bury(connection, job, lost, code="survivor_rejected")
         return {"merged": merged, "rejected": len(lost), "rejects": {"survivor_rejected": len(lost)} if lost else {}}
 
     in_ranges(job, "merge", work, on_rows, 1)
 
 
+def alias(job: LoadJob, on_rows: OnRows) -> None:
+    """Link records under their other names, where the mapping gives them any."""
+
+    def work(connection: Any, first: int, end: int) -> dict[str, Any]:
+        loading.link_aliases(connection, job.staged, first, end)
+        return {}
+
+    if any(line.alias for line in job.lens.links):
+        in_ranges(job, "alias", work, on_rows, 1)
+
+
+def refresh_statistics(job: LoadJob) -> None:
+    """After a load that moved much, let the planner see it; a second run over an unchanged source moves nothing."""
+    if job.staged_rows >= STATISTICS_FROM_ROWS:
+        with job.database.tenant(job.staged.key.tenant_id) as connection:
+            loading.refresh_statistics(connection, "link", table_name(job.staged.entity))
+
+
 def _bury(connection: Any, job: LoadJob, refused: Sequence[Refused], code: str = "not_storable") -> None:
     if refused:
         key = job.staged.key
-        dead_letters.record(connection, key.tenant_id, [dead_letters.NewLetter(
-            connection_id=job.staged.connection_id, run_id=key.run_id, object=job.staged.object, vendor_id=r.vendor_id,
-            entity=job.staged.entity, stage="load", code=code, message=f"{job.staged.object} {r.vendor_id} was not stored: {r.why}.",
-            place=None, payload=None, field=None) for r in refused])
+        dead_letters.record(
+            connection,
+            key.tenant_id,
+            [
+                dead_letters.NewLetter(
+                    connection_id=job.staged.connection_id,
+                    run_id=key.run_id,
+                    object=job.staged.object,
+                    vendor_id=r.vendor_id,
+                    entity=job.staged.entity,
+                    stage="load",
+                    code=code,
+                    message=f"{job.staged.object} {r.vendor_id} was not stored: {r.why}.",
+                    place=None,
+                    payload=None,
+                    field=None,
+                )
+                for r in refused
+            ],
+        )
 
 
 # ---------------------------------------------------------------- records that stand already
@@ -124,15 +176,21 @@ def decide(sides: Sides) -> tuple[Patch, Merge]:
     told. A matched one, never linked, only fills blanks.
     """
     policy = Policy.HUB_WINS
-    plain = merge(_without_custom(sides.base), _without_custom(sides.hub) or {}, _without_custom(sides.vendor) or {}, policy)
+    plain = merge(
+        _without_custom(sides.base), _without_custom(sides.hub) or {}, _without_custom(sides.vendor) or {}, policy
+    )
     theirs = dict(sides.vendor.get("custom_fields") or {})
     agreed = None if sides.base is None else dict(sides.base.get("custom_fields") or {})
     for name in agreed or {}:
         theirs.setdefault(name, None)
     custom = merge(agreed, dict(sides.hub.get("custom_fields") or {}), theirs, policy)
     patch = Patch(
-        sides.seq, fields=tuple(plain.to_hub), custom=tuple(n for n, v in custom.to_hub.items() if not is_blank(v)),
-        custom_removed=tuple(n for n, v in custom.to_hub.items() if is_blank(v)), rule="three-way merge" if sides.base is not None else "fill blanks")
+        sides.seq,
+        fields=tuple(plain.to_hub),
+        custom=tuple(n for n, v in custom.to_hub.items() if not is_blank(v)),
+        custom_removed=tuple(n for n, v in custom.to_hub.items() if is_blank(v)),
+        rule="three-way merge" if sides.base is not None else "fill blanks",
+    )
     return patch, Merge(plain.to_hub, plain.to_vendor, plain.conflicts + custom.conflicts)
 
 
@@ -163,8 +221,12 @@ def update(job: LoadJob, on_rows: OnRows) -> None:
 def _update_counts(batch: Sequence[Sides], decided: Sequence[tuple[Patch, Merge]]) -> dict[str, Any]:
     linked = [patch for sides, (patch, _) in zip(batch, decided, strict=True) if sides.action == "updated"]
     changed = sum(not patch.is_empty for patch in linked)
-    return {"updated": changed, "unchanged": len(linked) - changed, "merged": len(batch) - len(linked),
-            "conflicts": sum(len(m.conflicts) for _, m in decided)}
+    return {
+        "updated": changed,
+        "unchanged": len(linked) - changed,
+        "merged": len(batch) - len(linked),
+        "conflicts": sum(len(m.conflicts) for _, m in decided),
+    }
 
 
 # ---------------------------------------------------------------- associations and references
@@ -177,11 +239,20 @@ def associate(job: LoadJob, on_rows: OnRows) -> None:
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
         created, merged = associating.create_range(connection, job.staged, from_objects, to_objects, first, end)
         updated = associating.update_range(connection, job.staged, from_objects, to_objects, first, end)
-        loose = [Refused(seq, vendor_id, _missing_end(has_from, has_to)) for seq, vendor_id, has_from, has_to
-                 in associating.unresolved(connection, job.staged, from_objects, to_objects, first, end)]
+        loose = [
+            Refused(seq, vendor_id, _missing_end(has_from, has_to))
+            for seq, vendor_id, has_from, has_to in associating.unresolved(
+                connection, job.staged, from_objects, to_objects, first, end
+            )
+        ]
         _bury(connection, job, loose, code="association_without_end")
-        return {"created": created, "merged": merged, "updated": updated, "rejected": len(loose),
-                "rejects": {"association_without_end": len(loose)} if loose else {}}
+        return {
+            "created": created,
+            "merged": merged,
+            "updated": updated,
+            "rejected": len(loose),
+            "rejects": {"association_without_end": len(loose)} if loose else {},
+        }
 
     in_ranges(job, "load", work, on_rows, 1)
 
@@ -207,10 +278,24 @@ def resolve(job: LoadJob) -> dict[str, int]:
     with job.database.tenant(key.tenant_id) as connection:
         runs.fence(connection, key)
         loading.prepare(connection)
-        resolved = sum(loading.resolve_pending(connection, job.staged, field)
-                       for field in loading.pending_by_field(connection, job.staged, of_run=False))
+        resolved = sum(
+            loading.resolve_pending(connection, job.staged, field)
+            for field in loading.pending_by_field(connection, job.staged, of_run=False)
+        )
         left = loading.pending_by_field(connection, job.staged, of_run=True)
-        runs.put_chunk(connection, key, Chunk(job.staged.object, "resolve", 0, last=True, counts={
-            "resolved": resolved, "pending_left": sum(left.values()),
-            "warnings": {f"reference_missing:{field}": n for field, n in left.items()}}))
+        runs.put_chunk(
+            connection,
+            key,
+            Chunk(
+                job.staged.object,
+                "resolve",
+                0,
+                last=True,
+                counts={
+                    "resolved": resolved,
+                    "pending_left": sum(left.values()),
+                    "warnings": {f"reference_missing:{field}": n for field, n in left.items()},
+                },
+            ),
+        )
     return left

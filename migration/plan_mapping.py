@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-
 from domain.errors import ConfigurationError
 from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema
 from mappings.context import MappingContext
+from mappings.propose import propose
 from mappings.spec import MappingSpec, load_shipped
 from migration.audit_model import ObjectAudit
 from migration.plan_model import FieldUse, PlannedField
@@ -38,9 +38,7 @@ def base_mapping(vendor: str, schema: ObjectSchema) -> BaseMapping:
         spec = load_shipped(source, known_as)
         if spec is not None:
             return BaseMapping(f"{spec.vendor}/{spec.object}", spec)
-    from mappings.propose import propose
-
-    return BaseMapping(INLINE, propose(schema).spec)
+    return BaseMapping(INLINE, propose(schema, vendor=vendor).spec)
 
 
 def named_mapping(name: str) -> MappingSpec | None:

@@ -1,8 +1,8 @@
 """The migration plan: what a person reads, edits and approves, and what a run then executes.
 
 A plan is data and decides everything that can be decided before the first record moves: which objects go where, in which
-order, by which mapping, what counts as the same record, who owns what. `plan_document` writes it as TOML
-and reads it back, `plan` proposes one from an audit.
+order, by which mapping, what counts as the same record, who owns what. `plan_document` writes it as TOML,
+`plan_reading` reads it back, `plan` proposes one from an audit.
 
 The checksum covers the whole content, the effective mappings included: approving stores it in the plan, and a plan, or a
 shipped mapping, that changed afterwards no longer agrees with it.
@@ -231,7 +231,7 @@ class Plan:
     @staticmethod
     def from_toml(text: str, filename: str) -> Plan:
         """The plan of a file. Raises PlanFileError naming file, line and field."""
-        from migration.plan_document import from_toml
+        from migration.plan_reading import from_toml
 
         return from_toml(text, filename)
 
@@ -244,7 +244,7 @@ class Plan:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Plan:
         """The plan that `to_json` gave. Raises PlanFileError."""
-        from migration.plan_document import from_document
+        from migration.plan_reading import from_document
 
         return from_document(data)
 

@@ -19,13 +19,15 @@ from storage.database import Database
 PARALLEL_FROM_ROWS = 50_000
 """Below this many records starting processes costs more than it brings."""
 
-_stager: PageStager | None = None
+
+_database: Database | None = None
+_stagers: dict[str, PageStager] = {}
 
 
-def _start_worker(app_url: str, job: ObjectJob) -> None:
-    global _stager
+def _start_worker(app_url: str) -> None:
+    global _database
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _stager = PageStager(Database.connect(app_url, pool_size=1), job)
+    _database = Database(app_url, pool_size=1)
 
 
 def _end_with_parent() -> None:
@@ -36,31 +38,49 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(page: Page, seq: int, first_row: int) -> Counts:
-    assert _stager is not None  # noqa: S101 - set by the initializer
-    return _stager.stage(page, seq, first_row)
+def _work(job: ObjectJob, page: Page, seq: int, first_row: int) -> Counts:
+    assert _database is not None  # noqa: S101 - set by the initializer
+    if job.object not in _stagers:
+        _stagers.clear()  # objects come one after the other
+        _stagers[job.object] = PageStager(_database, job)
+    return _stagers[job.object].stage(page, seq, first_row)
 
 
-def stage_pages(database: Database, app_url: str, job: ObjectJob, pages: Iterable[tuple[Page, int, int]], *,
-                processes: int, on_counts: Callable[[Counts], None]) -> None:
-    """Stage every (page, chunk number, first row). ``processes`` 0: here and now, without any."""
-    if processes == 0:
-        stager = PageStager(database, job)
-        for page, seq, first_row in pages:
-            on_counts(stager.stage(page, seq, first_row))
-        return
-    under_way: deque[Future[Counts]] = deque()
-    with ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (app_url, job)) as pool:
+class MappingPool:
+    """Stages pages here, or in ``processes`` processes that start when first needed and serve one object after the other."""
+
+    def __init__(self, database: Database, app_url: str, processes: int) -> None:
+        self._database, self._app_url, self._processes = database, app_url, processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> MappingPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+
+    def stage(
+        self, job: ObjectJob, pages: Iterable[tuple[Page, int, int]], expected: int, on_counts: Callable[[Counts], None]
+    ) -> None:
+        """Stage every (page, chunk number, first row) of an object of about ``expected`` records."""
+        if self._processes == 0 or expected < PARALLEL_FROM_ROWS:
+            stager = PageStager(self._database, job)
+            for page, seq, first_row in pages:
+                on_counts(stager.stage(page, seq, first_row))
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self._processes, get_context("spawn"), _start_worker, (self._app_url,))
+        under_way: deque[Future[Counts]] = deque()
         try:
             for page, seq, first_row in pages:
-                under_way.append(pool.submit(_work, page, seq, first_row))
-                if len(under_way) > processes + 1:
+                under_way.append(self._pool.submit(_work, job, page, seq, first_row))
+                if len(under_way) > self._processes + 1:
                     on_counts(under_way.popleft().result())
             while under_way:
                 on_counts(under_way.popleft().result())
         except BrokenProcessPool as error:
-            raise TransientError("A mapping process ended unexpectedly (out of memory, or killed).",
-                                 remedy="Everything staged so far is kept; run `syncline migrate resume`.") from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            raise TransientError(
+                "A mapping process ended unexpectedly (out of memory, or killed).",
+                remedy="Everything staged so far is kept; run `syncline migrate resume`.",
+            ) from error

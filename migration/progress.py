@@ -55,4 +55,6 @@ class Meter:
     def _report(self, *, finished: bool = False) -> None:
         elapsed = time.monotonic() - self._started
         rate = (self._done - self._before) / elapsed if elapsed > 0.2 else None
-        self._on_progress(Progress(self._object, self._phase, self._done, self._total, rate, dict(self._counts), finished))
+        self._on_progress(
+            Progress(self._object, self._phase, self._done, self._total, rate, dict(self._counts), finished)
+        )

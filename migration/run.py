@@ -15,18 +15,18 @@ from uuid import UUID
 from connectors.kit.contract import Connector, ReadRequest, SupportsFiles
 from domain.records import Catalog, Page
 from mappings.compile import Lens
-from storage import custom_fields, planning, runs, staging
-from storage.database import Database
-from storage.planning import Matching, StagedObject
-from storage.runs import Chunk, RunKey
-
 from migration import attach, load
 from migration.extract import Counts, ObjectJob
 from migration.ledger import ObjectLedger, ledgers
 from migration.load import LoadJob
 from migration.plan_model import FieldUse, Phase, Plan, PlannedObject
-from migration.pool import PARALLEL_FROM_ROWS, stage_pages
+from migration.pool import MappingPool
 from migration.progress import Meter, OnProgress, silent
+from storage import custom_fields, loading, planning, runs, staging
+from storage.database import Database
+from storage.planning import Matching, StagedObject
+from storage.runs import Chunk, RunKey
+from storage.tables import stage_name
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,13 @@ class Runner:
         """Do everything that is not done yet; returns the ledger of every object."""
         if not self._dry_run:
             self._define_custom_fields()
-        for planned in self._context.plan.objects:
-            self._enter(planned.phase)
-            self.extract(planned)
-            self.decide(planned)
-            if not self._dry_run:
-                self.load(planned)
+        with MappingPool(self._context.database, self._context.app_url, self._context.processes) as pool:
+            for planned in self._context.plan.objects:
+                self._enter(planned.phase)
+                self.extract(planned, pool)
+                self.decide(planned)
+                if not self._dry_run:
+                    self.load(planned)
         if not self._dry_run:
             self._settle()
         return self.ledgers()
@@ -83,14 +84,22 @@ class Runner:
                 schema = self._context.catalog.objects[planned.object]
                 names = [f.name for f in planned.fields if f.use is FieldUse.CUSTOM]
                 object_name = str(planned.spec.constants.get("object_name", ""))
-                custom_fields.define(connection, self._key.tenant_id, self._context.connection_id, self._key.run_id, planned.entity,
-                                     object_name, planned.object, [schema.field(n) for n in names if n in schema.field_names])
+                custom_fields.define(
+                    connection,
+                    self._key.tenant_id,
+                    self._context.connection_id,
+                    self._key.run_id,
+                    planned.entity,
+                    object_name,
+                    planned.object,
+                    [schema.field(n) for n in names if n in schema.field_names],
+                )
 
     def _enter(self, phase: Phase) -> None:
         with self._context.database.tenant(self._key.tenant_id) as connection:
             runs.save(connection, self._key, phase=phase.label)
 
-    def extract(self, planned: PlannedObject) -> None:
+    def extract(self, planned: PlannedObject, pool: MappingPool) -> None:
         """Read and stage what is not staged yet."""
         done = self._staged_chunks(planned)
         if done and done[-1].last:
@@ -103,8 +112,7 @@ class Runner:
             meter.add(counts.listed, rejected=counts.rejected, unchanged=counts.unchanged)
 
         job = self._object_job(planned, resumed=bool(done) or self._has_loaded(planned))
-        processes = self._context.processes if (total or 0) - rows >= PARALLEL_FROM_ROWS else 0
-        stage_pages(self._context.database, self._context.app_url, job, self._pages(planned, done), processes=processes, on_counts=on_counts)
+        pool.stage(job, self._pages(planned, done), (total or 0) - rows, on_counts)
         self._close_listing(planned)
         meter.finish()
 
@@ -112,8 +120,13 @@ class Runner:
         """Pages behind those staged already, each with its chunk number and the number of its first row."""
         seq, row = len(done), sum(c.rows for c in done)
         wanted = self._wanted_fields(planned)
-        request = ReadRequest(planned.object, fields=wanted, cursor=done[-1].cursor if done else None,
-                              expected_count=planned.expected_count, limit=self._context.limit)
+        request = ReadRequest(
+            planned.object,
+            fields=wanted,
+            cursor=done[-1].cursor if done else None,
+            expected_count=planned.expected_count,
+            limit=self._context.limit,
+        )
         left = None if self._context.limit is None else self._context.limit - row
         for page in self._context.connector.read(request):
             if left is not None:
@@ -136,18 +149,30 @@ class Runner:
             return
         with self._context.database.tenant(self._key.tenant_id) as connection:
             runs.fence(connection, self._key)
-            runs.add_chunk(connection, self._key, Chunk(planned.object, "extract", len(done), first_row=sum(c.rows for c in done),
-                                                        cursor=done[-1].cursor if done else None, last=True))
+            runs.add_chunk(
+                connection,
+                self._key,
+                Chunk(
+                    planned.object,
+                    "extract",
+                    len(done),
+                    first_row=sum(c.rows for c in done),
+                    cursor=done[-1].cursor if done else None,
+                    last=True,
+                ),
+            )
 
     def _staged_chunks(self, planned: PlannedObject) -> list[Chunk]:
         """Extraction chunks up to the first gap; what lies behind a gap, or was lost with the server, is forgotten."""
         with self._context.database.tenant(self._key.tenant_id) as connection:
             runs.fence(connection, self._key)
-            done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
+            done = runs.chunks(
+                connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract"
+            )
             whole = done[: next((i for i, c in enumerate(done) if c.seq != i), len(done))]
             if self._rows_lost(connection, planned, done):
                 whole = []
-                for phase in ("plan", "load", "update", "merge", "associate"):
+                for phase in ("plan", "load", "update", "merge", "alias", "associate"):
                     runs.drop_chunks_from(connection, self._key, planned.object, phase, 0)
             if len(whole) < len(done):
                 rows = sum(c.rows for c in whole)
@@ -155,9 +180,17 @@ class Runner:
                 runs.drop_chunks_from(connection, self._key, planned.object, "extract", len(whole))
             return whole
 
+    def _staged_count(self, connection: Any, planned: PlannedObject) -> int:
+        done = runs.chunks(
+            connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract"
+        )
+        return sum((c.counts or {}).get("staged", 0) for c in done)
+
     def _rows_lost(self, connection: Any, planned: PlannedObject, done: Sequence[Chunk]) -> bool:
         expected = sum((c.counts or {}).get("staged", 0) for c in done)
-        return expected != staging.count(connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object)
+        return expected != staging.count(
+            connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object
+        )
 
     def _has_loaded(self, planned: PlannedObject) -> bool:
         with self._context.database.tenant(self._key.tenant_id) as connection:
@@ -170,18 +203,47 @@ class Runner:
             if runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="plan"):
                 return
             staged = self._staged(planned)
-            planning.plan(connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill))
+            if not self._staged_count(connection, planned):
+                runs.add_chunk(connection, self._key, Chunk(planned.object, "plan", 0, last=True))
+                return
+            loading.refresh_statistics(connection, stage_name(planned.entity))
+            owners = (
+                {o.vendor_id: o.hub_user_id for o in self._context.plan.owners if o.hub_user_id}
+                if planned.entity == "user"
+                else {}
+            )
+            planning.plan(
+                connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners)
+            )
             actions = planning.actions(connection, staged)
-            runs.add_chunk(connection, self._key, Chunk(planned.object, "plan", 0, last=True, counts={
-                "actions": actions, "superseded": actions.get("superseded", 0)}))
+            runs.add_chunk(
+                connection,
+                self._key,
+                Chunk(
+                    planned.object,
+                    "plan",
+                    0,
+                    last=True,
+                    counts={"actions": actions, "superseded": actions.get("superseded", 0)},
+                ),
+            )
 
     def load(self, planned: PlannedObject) -> None:
         """Bring one planned object into the canonical tables."""
         job = self._load_job(planned)
+        if not job.staged_rows:
+            return
         meter = Meter(self._context.on_progress, planned.object, "load", job.rows)
 
         def on_rows(rows: int, counts: Any) -> None:
-            meter.add(rows, **{k: v for k, v in counts.items() if isinstance(v, int) and k in ("created", "merged", "updated", "rejected")})
+            meter.add(
+                rows,
+                **{
+                    k: v
+                    for k, v in counts.items()
+                    if isinstance(v, int) and k in ("created", "merged", "updated", "rejected")
+                },
+            )
 
         if planned.entity == "association":
             load.associate(job, on_rows)
@@ -189,6 +251,8 @@ class Runner:
             load.create(job, on_rows)
             load.update(job, lambda rows, counts: on_rows(0, counts))
             load.link_merged(job, lambda rows, counts: on_rows(0, counts))
+            load.alias(job, lambda rows, counts: on_rows(0, counts))
+        load.refresh_statistics(job)
         meter.finish()
 
     def _settle(self) -> None:
@@ -198,7 +262,7 @@ class Runner:
             if planned.entity != "association":
                 job = self._load_job(planned)
                 load.resolve(job)
-                if job.lens.spec.links:
+                if job.lens.links:
                     load.associate_found(job, lambda rows, counts: None)
         self._enter(Phase.ATTACHMENTS)
         connector = self._context.connector
@@ -214,18 +278,35 @@ class Runner:
     def _object_job(self, planned: PlannedObject, *, resumed: bool) -> ObjectJob:
         context = self._context
         return ObjectJob(
-            key=self._key, connection_id=context.connection_id, vendor=context.plan.vendor, remote_account=context.plan.remote_account,
-            object=planned.object, entity=planned.entity, spec=planned.spec, schema=context.catalog.objects[planned.object],
-            context=context.plan.context, dry_run=self._dry_run, compare=resumed,
-            chosen=None if context.chosen is None else context.chosen.get(planned.object, frozenset()))
+            key=self._key,
+            connection_id=context.connection_id,
+            vendor=context.plan.vendor,
+            remote_account=context.plan.remote_account,
+            object=planned.object,
+            entity=planned.entity,
+            spec=planned.spec,
+            schema=context.catalog.objects[planned.object],
+            context=context.plan.context,
+            dry_run=self._dry_run,
+            compare=resumed,
+            chosen=None if context.chosen is None else context.chosen.get(planned.object, frozenset()),
+        )
 
     def _staged(self, planned: PlannedObject) -> StagedObject:
         return StagedObject(self._key, self._context.connection_id, planned.object, planned.entity)
 
     def _load_job(self, planned: PlannedObject) -> LoadJob:
         with self._context.database.tenant(self._key.tenant_id) as connection:
-            done = runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract")
-        return LoadJob(self._context.database, self._staged(planned), self.lens(planned), rows=sum(c.rows for c in done))
+            done = runs.chunks(
+                connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract"
+            )
+        return LoadJob(
+            self._context.database,
+            self._staged(planned),
+            self.lens(planned),
+            rows=sum(c.rows for c in done),
+            staged_rows=sum((c.counts or {}).get("staged", 0) for c in done),
+        )
 
     def load_job(self, object_name: str) -> LoadJob:
         """The staged object as loading and dry runs need it."""
@@ -233,4 +314,3 @@ class Runner:
 
     def lens(self, planned: PlannedObject) -> Lens:
         return self._lenses[planned.object]
-

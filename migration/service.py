@@ -9,25 +9,24 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from connectors.kit.contract import Connector, SupportsCount
+from connectors.kit.contract import Connector
 from domain.errors import ConfigurationError, PlanChangedError, SynclineError
 from domain.ids import new_id
-from storage import connections, runs, staging
-from storage.database import Database
-from storage.runs import Run, RunKey
-
 from migration import dry_run as dry
 from migration.certificate import Certificate, certify
-from migration.plan_drift import require_compatible
 from migration.dry_run import ObjectPreview
 from migration.ledger import ObjectLedger, ledgers
-from migration.plan_document import from_document, to_document
+from migration.plan_document import to_document
+from migration.plan_drift import require_compatible
 from migration.plan_model import Plan
-
+from migration.plan_reading import from_document
 from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
 from migration.sample import sample
 from migration.undo import Undo, UndoResult
+from storage import connections, runs, staging
+from storage.database import Database
+from storage.runs import Run, RunKey
 
 OpenConnector = Callable[[UUID], Connector]
 
@@ -40,9 +39,19 @@ class DryRun:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "objects": {name: {
-            **p.ledger.to_json(), "diffs": [asdict(d) for d in p.diffs], "merges": p.merges, "unresolved": p.unresolved,
-            "creates": p.creates} for name, p in self.objects.items()}}
+        return {
+            "seconds": self.seconds,
+            "objects": {
+                name: {
+                    **p.ledger.to_json(),
+                    "diffs": [asdict(d) for d in p.diffs],
+                    "merges": p.merges,
+                    "unresolved": p.unresolved,
+                    "creates": p.creates,
+                }
+                for name, p in self.objects.items()
+            },
+        }
 
 
 @dataclass(slots=True)
@@ -55,8 +64,12 @@ class RunResult:
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return {"run_id": str(self.run_id), "seconds": self.seconds, "objects": {n: x.to_json() for n, x in self.ledgers.items()},
-                "certificate": self.certificate.to_json() if self.certificate else None}
+        return {
+            "run_id": str(self.run_id),
+            "seconds": self.seconds,
+            "objects": {n: x.to_json() for n, x in self.ledgers.items()},
+            "certificate": self.certificate.to_json() if self.certificate else None,
+        }
 
 
 @dataclass(slots=True)
@@ -73,17 +86,31 @@ class RunStatus:
         return "interrupted" if self.run.status in ("running", "undoing") and not self.alive else self.run.status
 
     def to_json(self) -> dict[str, Any]:
-        return {"run_id": str(self.run.id), "connection": self.connection_name, "kind": self.run.kind, "status": self.state,
-                "phase": self.run.phase, "started_at": self.run.started_at.isoformat(), "error": self.run.error,
-                "finished_at": self.run.finished_at.isoformat() if self.run.finished_at else None,
-                "objects": {n: x.to_json() for n, x in self.ledgers.items()}}
+        return {
+            "run_id": str(self.run.id),
+            "connection": self.connection_name,
+            "kind": self.run.kind,
+            "status": self.state,
+            "phase": self.run.phase,
+            "started_at": self.run.started_at.isoformat(),
+            "error": self.run.error,
+            "finished_at": self.run.finished_at.isoformat() if self.run.finished_at else None,
+            "objects": {n: x.to_json() for n, x in self.ledgers.items()},
+        }
 
 
 class Migrations:
     """Migrations of one tenant. ``app_url`` is the database's URL for mapping processes; ``processes`` how many of them."""
 
-    def __init__(self, database: Database, app_url: str, tenant_id: UUID, open_connector: OpenConnector,
-                 clock: Callable[[], datetime] = lambda: datetime.now(UTC), processes: int | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        app_url: str,
+        tenant_id: UUID,
+        open_connector: OpenConnector,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        processes: int | None = None,
+    ) -> None:
         self._database = database
         self._app_url = app_url
         self._tenant_id = tenant_id
@@ -93,8 +120,16 @@ class Migrations:
 
     # ------------------------------------------------------------ doing
 
-    def run(self, connection_id: UUID, plan: Plan, on_progress: OnProgress = silent, *, limit: int | None = None,
-            percent: float | None = None, certificate: bool = True) -> RunResult:
+    def run(
+        self,
+        connection_id: UUID,
+        plan: Plan,
+        on_progress: OnProgress = silent,
+        *,
+        limit: int | None = None,
+        percent: float | None = None,
+        certificate: bool = True,
+    ) -> RunResult:
         """Migrate. Raises PlanChangedError (not approved, source changed), RunInProgressError, and what the connector raises."""
         plan.require_approved()
         run_id = new_id()
@@ -103,23 +138,42 @@ class Migrations:
             key = self._start(run_id, connection_id, plan, "run", {"limit": limit, "percent": percent})
             return self._finish(context, key, certificate=certificate)
 
-    def resume(self, run_id: UUID | None = None, on_progress: OnProgress = silent, *, certificate: bool = True) -> RunResult | UndoResult:
+    def resume(
+        self, run_id: UUID | None = None, on_progress: OnProgress = silent, *, certificate: bool = True
+    ) -> RunResult | UndoResult:
         """Go on with a run (or an undo) that was interrupted; the newest one when none is named."""
         run = self._interrupted(run_id)
         if run.status == "undoing":
-            return self.undo(run.id, objects=run.options.get("undo_objects"), force=bool(run.options.get("undo_force")),
-                             on_progress=on_progress)
+            return self.undo(
+                run.id,
+                objects=run.options.get("undo_objects"),
+                force=bool(run.options.get("undo_force")),
+                on_progress=on_progress,
+            )
         with self._exclusive(run.connection_id), self._connector(run.connection_id) as connector:
             plan = self._stored_plan(run)
-            context = self._context(run.connection_id, connector, plan, on_progress, limit=run.options.get("limit"),
-                                    percent=run.options.get("percent"))
+            context = self._context(
+                run.connection_id,
+                connector,
+                plan,
+                on_progress,
+                limit=run.options.get("limit"),
+                percent=run.options.get("percent"),
+            )
             with self._database.tenant(self._tenant_id) as connection:
                 key = runs.take(connection, self._tenant_id, run.id)
                 runs.save(connection, key, status="running")
             return self._finish(context, key, certificate=certificate)
 
-    def dry_run(self, connection_id: UUID, plan: Plan, on_progress: OnProgress = silent, *, limit: int | None = None,
-                percent: float | None = None) -> DryRun:
+    def dry_run(
+        self,
+        connection_id: UUID,
+        plan: Plan,
+        on_progress: OnProgress = silent,
+        *,
+        limit: int | None = None,
+        percent: float | None = None,
+    ) -> DryRun:
         """Plan the whole run (or a part) and show it; nothing is written to the canonical store."""
         run_id, started = new_id(), self._clock()
         with self._exclusive(connection_id), self._connector(connection_id) as connector:
@@ -127,26 +181,44 @@ class Migrations:
             key = self._start(run_id, connection_id, plan, "dry_run", {"limit": limit, "percent": percent})
             runner = Runner(context, key, dry_run=True)
             try:
-                previews = {name: dry.preview(runner.load_job(name), ledger) for name, ledger in runner.execute().items()}
+                previews = {
+                    name: dry.preview(runner.load_job(name), ledger) for name, ledger in runner.execute().items()
+                }
                 everything = {name: runner.load_job(name).staged for name in previews}
                 for name, preview in previews.items():
                     preview.unresolved = dry.unresolved(runner.load_job(name), everything)
             finally:
                 self._forget_staged(key, [p.entity for p in plan.objects])
         result = DryRun(previews, (self._clock() - started).total_seconds())
-        self._save(key, status="done", finished_at=self._clock(), totals={n: p.ledger.to_json() for n, p in previews.items()})
+        self._save(
+            key, status="done", finished_at=self._clock(), totals={n: p.ledger.to_json() for n, p in previews.items()}
+        )
         return result
 
-    def undo(self, run_id: UUID | None = None, *, objects: Sequence[str] | None = None, force: bool = False,
-             on_progress: OnProgress = silent) -> UndoResult:
+    def undo(
+        self,
+        run_id: UUID | None = None,
+        *,
+        objects: Sequence[str] | None = None,
+        force: bool = False,
+        on_progress: OnProgress = silent,
+    ) -> UndoResult:
         """Take a run back: whole, or the named objects (or phases) of it."""
         run = self._undoable(run_id)
         with self._exclusive(run.connection_id):
             chosen = _objects_of(run, objects)
             with self._database.tenant(self._tenant_id) as connection:
                 key = runs.take(connection, self._tenant_id, run.id)
-                runs.save(connection, key, status="undoing", options={
-                    **run.options, "undo_objects": None if objects is None else list(objects), "undo_force": force})
+                runs.save(
+                    connection,
+                    key,
+                    status="undoing",
+                    options={
+                        **run.options,
+                        "undo_objects": None if objects is None else list(objects),
+                        "undo_force": force,
+                    },
+                )
             undo = Undo(self._database, run, key, list(_entities(run).items()), force, on_progress)
             result = undo.execute(chosen)
             self._forget_staged(key, _entities(run).values())
@@ -159,17 +231,30 @@ class Migrations:
     def status(self, run_id: UUID | None = None, *, limit: int = 20) -> list[RunStatus]:
         """Runs, newest first, with their ledgers so far."""
         with self._database.tenant(self._tenant_id) as connection:
-            found = [runs.get(connection, self._tenant_id, run_id)] if run_id else runs.latest(connection, self._tenant_id, limit=limit)
+            found = (
+                [runs.get(connection, self._tenant_id, run_id)]
+                if run_id
+                else runs.latest(connection, self._tenant_id, limit=limit)
+            )
             names = {c.id: c.name for c in connections.list_all(connection)}
-            counted = {r.id: ledgers(runs.chunks(connection, self._tenant_id, r.id), _entities(r)) for r in found if r.kind == "run"}
-        return [RunStatus(r, names.get(r.connection_id, "(removed)"), counted.get(r.id, {}), self._alive(r)) for r in found]
+            counted = {
+                r.id: ledgers(runs.chunks(connection, self._tenant_id, r.id), _entities(r))
+                for r in found
+                if r.kind == "run"
+            }
+        return [
+            RunStatus(r, names.get(r.connection_id, "(removed)"), counted.get(r.id, {}), self._alive(r)) for r in found
+        ]
 
     def report(self, run_id: UUID | None = None) -> Certificate:
         """The certificate of a finished run, the newest when none is named."""
         run = self._named_or_newest(run_id, ("done",), "There is no finished run.")
         if run.certificate is None:
-            raise ConfigurationError(f"Run {run.id} has no certificate.", remedy="Runs started with --no-certificate have none.",
-                                     code="no_certificate")
+            raise ConfigurationError(
+                f"Run {run.id} has no certificate.",
+                remedy="Runs started with --no-certificate have none.",
+                code="no_certificate",
+            )
         return Certificate.from_json(run.certificate)
 
     # ------------------------------------------------------------ pieces
@@ -185,26 +270,54 @@ class Migrations:
         finally:
             connector.close()
 
-    def _context(self, connection_id: UUID, connector: Connector, plan: Plan, on_progress: OnProgress, *, limit: int | None,
-                 percent: float | None) -> RunContext:
+    def _context(
+        self,
+        connection_id: UUID,
+        connector: Connector,
+        plan: Plan,
+        on_progress: OnProgress,
+        *,
+        limit: int | None,
+        percent: float | None,
+    ) -> RunContext:
         """Sign in, compare the source with the plan, and choose the sample."""
         account = connector.check()
         if account.remote_account != plan.remote_account:
-            raise PlanChangedError(f"The plan was made for {plan.display_name or plan.remote_account}, but the connection leads to "
-                                   f"{account.display_name or account.remote_account}.", remedy="Plan again for this connection.")
+            raise PlanChangedError(
+                f"The plan was made for {plan.display_name or plan.remote_account}, but the connection leads to "
+                f"{account.display_name or account.remote_account}.",
+                remedy="Plan again for this connection.",
+            )
         catalog = connector.describe([p.object for p in plan.objects])
         require_compatible(plan, catalog)
         chosen = None if percent is None else {o: frozenset(ids) for o, ids in sample(connector, plan, percent).items()}
-        context = RunContext(self._database, self._app_url, connection_id, connector, plan, catalog, chosen=chosen, limit=limit,
-                             on_progress=on_progress)
+        context = RunContext(
+            self._database,
+            self._app_url,
+            connection_id,
+            connector,
+            plan,
+            catalog,
+            chosen=chosen,
+            limit=limit,
+            on_progress=on_progress,
+        )
         return context if self._processes is None else replace(context, processes=self._processes)
 
     def _start(self, run_id: UUID, connection_id: UUID, plan: Plan, kind: str, options: Mapping[str, Any]) -> RunKey:
         with self._database.tenant(self._tenant_id) as connection:
             self._refuse_unfinished(connection, connection_id, kind)
-            runs.create(connection, self._tenant_id, run_id, connection_id, kind=kind, at=self._clock(), plan=to_document(plan),
-                        plan_checksum=plan.checksum, options={
-                            **options, "objects": [[p.object, p.entity, p.phase.label] for p in plan.objects]})
+            runs.create(
+                connection,
+                self._tenant_id,
+                run_id,
+                connection_id,
+                kind=kind,
+                at=self._clock(),
+                plan=to_document(plan),
+                plan_checksum=plan.checksum,
+                options={**options, "objects": [[p.object, p.entity, p.phase.label] for p in plan.objects]},
+            )
             return runs.take(connection, self._tenant_id, run_id)
 
     def _refuse_unfinished(self, connection: Any, connection_id: UUID, kind: str) -> None:
@@ -215,7 +328,8 @@ class Migrations:
                 raise ConfigurationError(
                     f"Run {run.id} of this connection was interrupted and is not finished.",
                     remedy=f"Run `syncline migrate resume {run.id}` to finish it, or `syncline migrate undo {run.id}` to take it back.",
-                    code="unfinished_run")
+                    code="unfinished_run",
+                )
 
     def _finish(self, context: RunContext, key: RunKey, *, certificate: bool) -> RunResult:
         started = self._clock()
@@ -223,22 +337,23 @@ class Migrations:
             counted = Runner(context, key).execute()
             result = RunResult(key.run_id, counted)
             if certificate:
-                result.certificate = self._certify(context, key)
+                result.certificate = certify(self._database, key, context, counted, context.on_progress)
         except SynclineError as error:
-            self._save(key, status="failed", error={"code": error.code, "message": error.message, "remedy": error.remedy})
+            self._save(
+                key, status="failed", error={"code": error.code, "message": error.message, "remedy": error.remedy}
+            )
             raise
         result.seconds = (self._clock() - started).total_seconds()
-        self._save(key, status="done", phase=None, finished_at=self._clock(), totals={n: x.to_json() for n, x in counted.items()},
-                   certificate=result.certificate.to_json() if result.certificate else None)
+        self._save(
+            key,
+            status="done",
+            phase=None,
+            finished_at=self._clock(),
+            totals={n: x.to_json() for n, x in counted.items()},
+            certificate=result.certificate.to_json() if result.certificate else None,
+        )
         self._forget_staged(key, [p.entity for p in context.plan.objects])
         return result
-
-    def _certify(self, context: RunContext, key: RunKey) -> Certificate:
-        """Compare what was read with what stands now; the vendor's own counts are asked where it has them."""
-        names = [p.object for p in context.plan.objects]
-        partial = context.chosen is not None or context.limit is not None
-        counts = context.connector.count(names) if isinstance(context.connector, SupportsCount) and not partial else None
-        return certify(self._database, self._tenant_id, key.run_id, context.plan, context.plan.lenses(context.catalog), vendor_counts=counts)
 
     def _forget_staged(self, key: RunKey, entities: Iterable[str]) -> None:
         with self._database.tenant(self._tenant_id) as connection:
@@ -252,23 +367,34 @@ class Migrations:
         return from_document(run.plan, f"the plan of run {run.id}")
 
     def _alive(self, run: Run) -> bool:
-        return run.status in ("running", "undoing") and runs.is_locked(self._database, self._tenant_id, run.connection_id)
+        return run.status in ("running", "undoing") and runs.is_locked(
+            self._database, self._tenant_id, run.connection_id
+        )
 
     def _interrupted(self, run_id: UUID | None) -> Run:
         return self._named_or_newest(run_id, ("running", "failed", "undoing"), "There is no interrupted run to resume.")
 
     def _undoable(self, run_id: UUID | None) -> Run:
-        return self._named_or_newest(run_id, ("done", "running", "failed", "undoing", "partly undone"), "There is no run to undo.")
+        return self._named_or_newest(
+            run_id, ("done", "running", "failed", "undoing", "partly undone"), "There is no run to undo."
+        )
 
     def _named_or_newest(self, run_id: UUID | None, statuses: Sequence[str], none: str) -> Run:
         with self._database.tenant(self._tenant_id) as connection:
             if run_id is not None:
                 run = runs.get(connection, self._tenant_id, run_id)
                 if run.status not in statuses:
-                    raise ConfigurationError(f"Run {run_id} is {run.status}.", remedy="Look at it with `syncline migrate status`.",
-                                             code="wrong_run_status")
+                    raise ConfigurationError(
+                        f"Run {run_id} is {run.status}.",
+                        remedy="Look at it with `syncline migrate status`.",
+                        code="wrong_run_status",
+                    )
                 return run
-            found = [r for r in runs.latest(connection, self._tenant_id, limit=200) if r.kind == "run" and r.status in statuses]
+            found = [
+                r
+                for r in runs.latest(connection, self._tenant_id, limit=200)
+                if r.kind == "run" and r.status in statuses
+            ]
         if not found:
             raise ConfigurationError(none, remedy="List runs with `syncline migrate status`.", code="no_such_run")
         return found[0]
@@ -284,7 +410,9 @@ def _objects_of(run: Run, names: Sequence[str] | None) -> list[str] | None:
         fitting = [o for o, entity, phase in listed if name in (o, entity, phase, phase.replace(" ", "-"))]
         if not fitting:
             known = ", ".join(dict.fromkeys([phase for _, _, phase in listed] + [o for o, _, _ in listed]))
-            raise ConfigurationError(f"The run has no object or stage called {name}.", remedy=f"It has: {known}.", code="no_such_object")
+            raise ConfigurationError(
+                f"The run has no object or stage called {name}.", remedy=f"It has: {known}.", code="no_such_object"
+            )
         chosen += fitting
     return chosen
 

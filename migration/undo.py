@@ -8,12 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import ConfigurationError
+from migration.progress import Meter, OnProgress, silent
 from storage import loading, runs, undoing
 from storage.database import Database
 from storage.runs import Run, RunKey
 from storage.undoing import Kept, Scope
-
-from migration.progress import Meter, OnProgress, silent
 
 BATCH = 5_000
 KEPT_MAX = 200
@@ -32,9 +31,15 @@ class UndoResult:
     whole: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        return {"run_id": str(self.run_id), "deleted": self.deleted, "restored": self.restored, "unlinked": self.unlinked,
-                "kept_total": self.kept_total, "whole": self.whole,
-                "kept": [{"entity": k.entity, "id": str(k.id), "vendor_id": k.vendor_id, "why": k.why} for k in self.kept]}
+        return {
+            "run_id": str(self.run_id),
+            "deleted": self.deleted,
+            "restored": self.restored,
+            "unlinked": self.unlinked,
+            "kept_total": self.kept_total,
+            "whole": self.whole,
+            "kept": [{"entity": k.entity, "id": str(k.id), "vendor_id": k.vendor_id, "why": k.why} for k in self.kept],
+        }
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,9 @@ class Undo:
             later = undoing.later_runs(connection, self.key.tenant_id, self.run.id)
         if later:
             names = ", ".join(str(r) for r in later)
-            raise ConfigurationError(f"Later runs changed records of this one: {names}.", remedy="Undo those first.", code="later_run")
+            raise ConfigurationError(
+                f"Later runs changed records of this one: {names}.", remedy="Undo those first.", code="later_run"
+            )
 
     def _associations(self, scope: Scope, result: UndoResult) -> None:
         with self._transaction() as connection:

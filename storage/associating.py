@@ -12,17 +12,25 @@ _RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :fir
 
 
 def _end(column: str, alias: str) -> str:
-    """Join one end of an association with whatever it is linked to."""
+    """Join one end of an association with whatever it is linked to; of several, what the mapping names first."""
     return f"""LEFT JOIN LATERAL (
         SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column}
         AND (l.vendor_object = ANY(CAST(:{column}_objects AS text[])) OR '*' = ANY(CAST(:{column}_objects AS text[])))
-        AND l.entity <> 'association' LIMIT 1) {alias} ON true"""
+        AND l.entity <> 'association' ORDER BY array_position(CAST(:{column}_objects AS text[]), l.vendor_object) LIMIT 1) {alias} ON true"""
 
 
-def create_range(connection: Connection, staged: StagedObject, from_objects: Sequence[str], to_objects: Sequence[str],
-                 first: int, end: int) -> tuple[int, int]:
+def create_range(
+    connection: Connection,
+    staged: StagedObject,
+    from_objects: Sequence[str],
+    to_objects: Sequence[str],
+    first: int,
+    end: int,
+) -> tuple[int, int]:
     """Create the staged associations of a range whose two ends exist; return (created, merged into an equal one)."""
-    made, total = staged.run(connection, f"""
+    made, total = staged.run(
+        connection,
+        f"""
         WITH src AS MATERIALIZED (
             SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, coalesce(s.label, '') AS label, s.is_primary, s.custom_fields,
                    s.source_created_at, s.source_updated_at, f.entity AS from_entity, f.entity_id AS from_id, e.entity AS to_entity,
@@ -46,26 +54,51 @@ def create_range(connection: Connection, staged: StagedObject, from_objects: Seq
                    src.vendor_version, src.fingerprint, CASE WHEN x.id = src.id THEN 'created' ELSE 'merged' END, CAST(:r AS uuid)
             FROM src JOIN standing x USING (from_entity, from_id, to_entity, to_id, label) RETURNING origin)
         SELECT count(*) FILTER (WHERE origin = 'created'), count(*) FROM linked""",
-        first=first, end=end, from_id_objects=list(from_objects), to_id_objects=list(to_objects)).one()
+        first=first,
+        end=end,
+        from_id_objects=list(from_objects),
+        to_id_objects=list(to_objects),
+    ).one()
     return made, total - made
 
 
-def unresolved(connection: Connection, staged: StagedObject, from_objects: Sequence[str], to_objects: Sequence[str],
-               first: int, end: int) -> list[tuple[int, str, bool, bool]]:
+def unresolved(
+    connection: Connection,
+    staged: StagedObject,
+    from_objects: Sequence[str],
+    to_objects: Sequence[str],
+    first: int,
+    end: int,
+) -> list[tuple[int, str, bool, bool]]:
     """Staged associations of a range that lack an end: (seq, vendor id, from exists, to exists)."""
-    rows = staged.run(connection, f"""
+    rows = staged.run(
+        connection,
+        f"""
         SELECT s.seq, s.vendor_id, f.entity_id IS NOT NULL, e.entity_id IS NOT NULL
         FROM {{s}} s {_end("from_id", "f")} {_end("to_id", "e")}
         WHERE {_RANGE} AND (s.action IS NULL OR s.action = 'updated') AND (f.entity_id IS NULL OR e.entity_id IS NULL) ORDER BY s.seq""",
-        first=first, end=end, from_id_objects=list(from_objects), to_id_objects=list(to_objects))
+        first=first,
+        end=end,
+        from_id_objects=list(from_objects),
+        to_id_objects=list(to_objects),
+    )
     return [tuple(row) for row in rows]
 
 
-def update_range(connection: Connection, staged: StagedObject, from_objects: Sequence[str], to_objects: Sequence[str],
-                 first: int, end: int) -> int:
+def update_range(
+    connection: Connection,
+    staged: StagedObject,
+    from_objects: Sequence[str],
+    to_objects: Sequence[str],
+    first: int,
+    end: int,
+) -> int:
     """Bring linked associations of a range to what the source says now, with before-images; return how many changed."""
     parameters = {"first": first, "end": end, "from_id_objects": list(from_objects), "to_id_objects": list(to_objects)}
-    changed = int(staged.run(connection, f"""
+    changed = int(
+        staged.run(
+            connection,
+            f"""
         WITH src AS MATERIALIZED (
             SELECT s.vendor_id, a.id, to_jsonb(a) AS before, to_jsonb(l) AS before_link, coalesce(s.label, '') AS label, s.is_primary,
                    s.custom_fields, s.source_created_at, s.source_updated_at, f.entity AS from_entity, f.entity_id AS from_id,
@@ -85,12 +118,20 @@ def update_range(connection: Connection, staged: StagedObject, from_objects: Seq
         INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link, version_after)
         SELECT CAST(:t AS uuid), CAST(:r AS uuid), 'association', src.id, CAST(:o AS text), src.vendor_id, 'updated',
                CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link, coalesce(c.version, CAST(src.before->>'version' AS bigint))
-        FROM src LEFT JOIN changed c USING (id)""", **parameters).rowcount)
-    staged.run(connection, f"""
+        FROM src LEFT JOIN changed c USING (id)""",
+            **parameters,
+        ).rowcount
+    )
+    staged.run(
+        connection,
+        f"""
         UPDATE link l SET fingerprint = s.fingerprint, vendor_version = s.vendor_version, base = NULL, base_version = a.version, updated_at = now()
         FROM {{s}} s JOIN crm_association a ON a.tenant_id = :t AND a.id = s.target_id
         WHERE {_RANGE} AND s.action = 'updated' AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
-          AND l.vendor_id = s.vendor_id""", first=first, end=end)
+          AND l.vendor_id = s.vendor_id""",
+        first=first,
+        end=end,
+    )
     return changed
 
 
@@ -99,17 +140,22 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
 
     Its id is a UUIDv7 made from the record's own and the vendor ids. Each is linked under ``Object.label`` with ``record>target`` as its vendor id, so that it is made once and can be undone.
     """
-    return int(staged.run(connection, """
+    return int(
+        staged.run(
+            connection,
+            """
         WITH src AS MATERIALIZED (
             SELECT x.label, s.id AS sid, s.vendor_id || '>' || x.vendor_id AS vendor_id, f.entity AS from_entity, f.entity_id AS from_id,
                    e.entity AS to_entity, e.entity_id AS to_id
             FROM stage_link x
-            JOIN {s} s ON s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.seq AND s.action IS DISTINCT FROM 'superseded'
-            JOIN link f ON f.tenant_id = :t AND f.connection_id = :c AND f.vendor_object = :o AND f.vendor_id = s.vendor_id
+            JOIN LATERAL (SELECT * FROM {s} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = x.seq
+                          AND action IS DISTINCT FROM 'superseded' LIMIT 1) s ON true
+            JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = s.vendor_id
+                          LIMIT 1) f ON true
             JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                 AND l.vendor_id = x.vendor_id AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects))
-                AND l.entity <> 'association' LIMIT 1) e ON true
-            WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.seq >= :first AND x.seq < :end),
+                AND l.entity <> 'association' AND l.entity_id <> f.entity_id LIMIT 1) e ON true
+            WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.seq >= :first AND x.seq < :end AND x.label <> '='),
         made AS (
             INSERT INTO crm_association (tenant_id, id, from_entity, from_id, to_entity, to_id, label)
             SELECT DISTINCT ON (from_entity, from_id, to_entity, to_id, label) CAST(:t AS uuid),
@@ -126,12 +172,21 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
         SELECT DISTINCT ON (src.label, src.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text) || '.' || src.label, src.vendor_id,
                'association', x.id, CASE WHEN EXISTS (SELECT FROM made WHERE made.id = x.id) THEN 'created' ELSE 'merged' END, CAST(:r AS uuid)
         FROM src JOIN standing x USING (from_entity, from_id, to_entity, to_id, label)
-        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO NOTHING""", first=first, end=end).rowcount)
+        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO NOTHING""",
+            first=first,
+            end=end,
+        ).rowcount
+    )
 
 
 def unresolved_found(connection: Connection, staged: StagedObject) -> int:
     """How many associations found inside records name something that was never migrated. Their raw value stays in custom_fields."""
-    return int(staged.run(connection, """
-        SELECT count(*) FROM stage_link x WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND NOT EXISTS (
+    return int(
+        staged.run(
+            connection,
+            """
+        SELECT count(*) FROM stage_link x WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.label <> '=' AND NOT EXISTS (
             SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = x.vendor_id AND l.entity <> 'association'
-            AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects)))""").scalar_one())
+            AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects)))""",
+        ).scalar_one()
+    )

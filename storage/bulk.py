@@ -60,8 +60,16 @@ def _arrays(values: Sequence[Any]) -> list[str]:
 
 _Encoder = Callable[[Sequence[Any]], list[str]]
 _ENCODERS: tuple[tuple[Any, _Encoder], ...] = (
-    (Boolean, _booleans), (BigInteger, _plain), (Integer, _plain), (Numeric, _plain), (Date, _plain), (DateTime, _plain),
-    (UUID, _plain), (JSONB, _json), (LargeBinary, _binary), (ARRAY, _arrays),
+    (Boolean, _booleans),
+    (BigInteger, _plain),
+    (Integer, _plain),
+    (Numeric, _plain),
+    (Date, _plain),
+    (DateTime, _plain),
+    (UUID, _plain),
+    (JSONB, _json),
+    (LargeBinary, _binary),
+    (ARRAY, _arrays),
 )
 
 
@@ -96,8 +104,14 @@ def _temporary_table(connection: psycopg.Connection[Any], table: Table, columns:
     return name
 
 
-def insert(connection: psycopg.Connection[Any], table: Table, columns: Mapping[str, Sequence[Any]],
-           constants: Mapping[str, Any], *, on_conflict: str = "") -> int:
+def insert(
+    connection: psycopg.Connection[Any],
+    table: Table,
+    columns: Mapping[str, Sequence[Any]],
+    constants: Mapping[str, Any],
+    *,
+    on_conflict: str = "",
+) -> int:
     """Insert ``columns`` (name to values, all of one length) plus the same ``constants`` in every row; return how many.
 
     Columns that hold only None are left to their default. Runs in the caller's transaction.
@@ -115,5 +129,6 @@ def insert(connection: psycopg.Connection[Any], table: Table, columns: Mapping[s
         cursor.execute(
             f"INSERT INTO {quoted(table.name)} ({prefix}{names(list(filled))}) "  # noqa: S608 - names from our metadata
             f"SELECT {placeholders}{names(list(filled))} FROM {temporary} {on_conflict}".encode(),
-            dict(constants))
+            dict(constants),
+        )
         return cast(int, cursor.rowcount)

@@ -113,7 +113,7 @@ def actions(connection: Connection, scope: Scope) -> dict[str, int]:
     """Number of staged rows by action."""
     name = action(scope)
     rows = connection.execute(select(name, func.count()).where(staged(scope)).group_by(name))
-    return dict(rows.tuples().all())
+    return {name: number for name, number in rows}  # noqa: C416
 
 
 def action(scope: Scope) -> ColumnElement[str]:
@@ -252,7 +252,7 @@ def origins(connection: Connection, scope: Scope) -> dict[str, int]:
         link.c.vendor_object == scope.object,
         link.c.run_id == scope.run_id,
     )
-    return dict(connection.execute(query.group_by(link.c.origin)).tuples().all())
+    return {origin: number for origin, number in connection.execute(query.group_by(link.c.origin))}  # noqa: C416
 
 
 def missing_records(connection: Connection, scope: Scope, limit: int) -> Findings:

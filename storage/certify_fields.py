@@ -62,7 +62,7 @@ def differs(scope: Scope, field: str) -> ColumnElement[bool]:
     s, h = scope.stage.c[field], scope.hub.c[field]
     created = action(scope) == "created"
     if field == "custom_fields":
-        return case((created, s.is_distinct_from(h)), else_=~h.op("@>")(s))
+        return case((created, s.is_distinct_from(h)), else_=~h.bool_op("@>")(s))
     return and_(s.is_distinct_from(h), or_(created, literal(field in scope.mapped)))
 
 
@@ -97,7 +97,7 @@ def _json_value(value: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _no_custom_lost(scope: Scope) -> ColumnElement[bool]:
     each = func.jsonb_each(scope.stage.c.custom_fields).table_valued("key", "value", name="e")
-    return ~exists(select(1).select_from(each).where(~scope.hub.c.custom_fields.op("?")(each.c.key)))
+    return ~exists(select(1).select_from(each).where(~scope.hub.c.custom_fields.bool_op("?")(each.c.key)))
 
 
 def _custom_edited(scope: Scope, base: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -43,7 +43,7 @@ def _recomputed(connection: Connection, scope: Scope) -> Iterator[tuple[str, _Co
         .execution_options(stream_results=True, yield_per=8)
     )
     name, digest, size = None, hashlib.sha256(), 0
-    for part_of, content in connection.execute(query).tuples():
+    for part_of, content in connection.execute(query):
         if part_of != name:
             if name is not None:
                 yield name, _Content(digest.hexdigest(), size)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     String,
+    Text,
     and_,
     case,
     cast,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from domain.entities import ENTITIES
 from storage.certify import BOUND, LANDED, Findings, Scope, action, edited_since, fetch, own_link, staged, target
@@ -139,8 +141,7 @@ def reference_sum(connection: Connection, scope: Scope, field: str, objects: Seq
     """Count what became of the references in ``field``; ``objects``: vendor objects that they may name."""
     judged = _judged(scope, field, objects).subquery()
     verdict = judged.c.verdict
-    rows = connection.execute(select(verdict, func.count()).group_by(verdict)).tuples()
-    counts: dict[str, int] = dict(rows.all())
+    counts = {name: number for name, number in connection.execute(select(verdict, func.count()).group_by(verdict))}  # noqa: C416
     wrong = counts.pop("extra", 0) + counts.get("wrong", 0)
     return ReferenceSum(
         field,
@@ -236,8 +237,8 @@ def _junction(scope: Scope, from_objects: Sequence[str], to_objects: Sequence[st
     return _pairs(rows, start, end, s.label, (s.seq, s.vendor_id, s.from_id, s.to_id, s.label))
 
 
-def _embedded(scope: Scope) -> Select[Any]:
-    """Associations that stand inside records (polymorphic and custom lookups)."""
+def _embedded(scope: Scope, within: Sequence[str]) -> Select[Any]:
+    """Associations that stand inside records (polymorphic and custom lookups); those to objects that nobody migrates apart."""
     s, p = scope.stage.c, stage_link.c
     start, end = _end("start_link"), _end("end_link")
     same_record = and_(p.tenant_id == s.tenant_id, p.run_id == s.run_id, p.object == s.object, p.seq == s.seq)
@@ -247,21 +248,28 @@ def _embedded(scope: Scope) -> Select[Any]:
         end.c.vendor_id == p.vendor_id,
         or_(literal("*") == p.vendor_objects.any_(), end.c.vendor_object == p.vendor_objects.any_()),
     )
+    anything = literal("*") == p.vendor_objects.any_()
+    meant = or_(anything, p.vendor_objects.overlap(cast(list(within), ARRAY(Text()))))
     rows = (
         select(s.vendor_id, s.vendor_id.label("source"), p.vendor_id.label("destination"), p.label.label("label"))
         .select_from(
             scope.stage.join(stage_link, same_record).outerjoin(start, own_link(scope, start)).outerjoin(end, ends)
         )
-        .where(staged(scope), action(scope).in_(BOUND))
+        .where(staged(scope), action(scope).in_(BOUND), or_(meant, end.c.entity_id.is_not(None)))
     )
     return _pairs(rows, start, end, p.label, (s.seq, s.vendor_id, p.vendor_id, p.label))
 
 
-def associations(scope: Scope, from_objects: Sequence[str] = ("*",), to_objects: Sequence[str] = ("*",)) -> Select[Any]:
-    """Every association that the object's records stage, each with whether it is present in the hub."""
+def associations(
+    scope: Scope, from_objects: Sequence[str], to_objects: Sequence[str], within: Sequence[str]
+) -> Select[Any]:
+    """Every association that the object's records stage, each with whether it is present in the hub.
+
+    ``from_objects``, ``to_objects``: what the ends of a junction object may name. ``within``: the objects of the run.
+    """
     if scope.entity == "association":
         return _junction(scope, from_objects, to_objects)
-    return _embedded(scope)
+    return _embedded(scope, within)
 
 
 def association_sum(connection: Connection, pairs: Select[Any]) -> AssociationSum:

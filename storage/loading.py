@@ -42,11 +42,16 @@ class Loaded:
 
 def prepare(connection: Connection) -> None:
     """Settings of a bulk transaction: room for sorting, and no version bump when the load completes its own records."""
-    connection.execute(text(
-        "SELECT set_config('work_mem', '128MB', true), set_config('app.loading', 'on', true), set_config('jit', 'off', true)"))
+    connection.execute(
+        text(
+            "SELECT set_config('work_mem', '128MB', true), set_config('app.loading', 'on', true), set_config('jit', 'off', true)"
+        )
+    )
 
 
-def create_range(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int) -> Loaded:
+def create_range(
+    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int
+) -> Loaded:
     """Create hub records and links for the staged rows of [first, end) that have no other action.
 
     Raises whatever the database says about a bad row; the
@@ -58,21 +63,29 @@ def create_range(connection: Connection, staged: StagedObject, refs: Mapping[str
     resolved = ", ".join(f"{_resolved(f.name)} AS {bulk.quoted('to_' + f.name)}" for f in used)
     sql = f"""
         WITH src AS MATERIALIZED (
-            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, {bulk.names(plain, 's.')}
+            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, {bulk.names(plain, "s.")}
                    {"".join(", s." + bulk.quoted(f.name) for f in used)} {", " + resolved if resolved else ""}
             FROM {{s}} s {" ".join(reference_join(f.name, f.refers_to or "", refs[f.name]) for f in used)}
             WHERE {_RANGE} AND s.action IS NULL),
         made AS (
             INSERT INTO {{hub}} (tenant_id, id, {bulk.names(plain)} {"".join(", " + bulk.quoted(f.name) for f in used)})
             SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
-        waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})})
-        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint, origin, run_id)
-        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id, vendor_version, fingerprint, 'created', CAST(:r AS uuid)
-        FROM src RETURNING (SELECT count(*) FROM waiting)"""
-    rows = staged.run(connection, sql, first=first, end=end, entity=staged.entity,
-                      **{f"objects_{f.name}": list(refs[f.name].objects) for f in used})
-    pending = rows.fetchall()
-    return Loaded(created=len(pending), pending=int(pending[0][0]) if pending else 0)
+        waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})}),
+        linked AS (
+            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint,
+                              origin, run_id)
+            SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id, vendor_version, fingerprint,
+                   'created', CAST(:r AS uuid) FROM src)
+        SELECT (SELECT count(*) FROM src), (SELECT count(*) FROM waiting)"""
+    rows = staged.run(
+        connection,
+        sql,
+        first=first,
+        end=end,
+        entity=staged.entity,
+        **{f"objects_{f.name}": list(refs[f.name].objects) for f in used},
+    )
+    return Loaded(*rows.one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +97,14 @@ class Refused:
     why: str
 
 
-def create_isolating(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int,
-                     refused: list[Refused]) -> Loaded:
+def create_isolating(
+    connection: Connection,
+    staged: StagedObject,
+    refs: Mapping[str, Reference],
+    first: int,
+    end: int,
+    refused: list[Refused],
+) -> Loaded:
     """`create_range`, but a record that the database refuses does not take the others with it: it is added to ``refused``."""
     try:
         with connection.begin_nested():
@@ -103,9 +122,12 @@ def create_isolating(connection: Connection, staged: StagedObject, refs: Mapping
 
 
 def _refuse(connection: Connection, staged: StagedObject, seq: int, why: str) -> Refused:
-    vendor_id = staged.run(connection, """
+    vendor_id = staged.run(
+        connection,
+        """
         UPDATE {s} SET action = 'rejected' WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = :seq RETURNING vendor_id""",
-        seq=seq).scalar_one()
+        seq=seq,
+    ).scalar_one()
     return Refused(seq, vendor_id, why)
 
 
@@ -114,15 +136,21 @@ def _resolved(field: str) -> str:
 
 
 def reference_join(field: str, refers_to: str, reference: Reference) -> str:
-    """Join of a reference with the link it names. Several possible objects: the first that is of the right entity."""
-    alias, column = bulk.quoted("link_" + field), bulk.quoted(field)
-    condition = (f"l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column} AND l.entity = '{refers_to}' "
-                 f"AND l.vendor_object = ")
-    vendor_objects = reference.objects
-    if len(vendor_objects) == 1 and "*" not in vendor_objects:
-        return f"LEFT JOIN link {alias} ON {condition.replace('l.', alias + '.')}(CAST(:objects_{field} AS text[]))[1]"
-    any_of = f"{condition}ANY(CAST(:objects_{field} AS text[]))" if "*" not in vendor_objects else condition.removesuffix(" AND l.vendor_object = ")
-    return f"LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE {any_of} LIMIT 1) {alias} ON true"
+    """Join of a reference with the link it names; of several possible objects, the first that is of the right entity.
+
+    A lateral look-up rather than a plain join: without statistics the planner would filter all links of an object for every row.
+    """
+    objects = (
+        ""
+        if "*" in reference.objects
+        else (
+            f"AND l.vendor_object = (CAST(:objects_{field} AS text[]))[1]"
+            if len(reference.objects) == 1
+            else f"AND l.vendor_object = ANY(CAST(:objects_{field} AS text[]))"
+        )
+    )
+    return f"""LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1) {bulk.quoted("link_" + field)} ON true"""
 
 
 def _pending_sql(refs: Mapping[str, Reference]) -> str:
@@ -131,7 +159,8 @@ def _pending_sql(refs: Mapping[str, Reference]) -> str:
         return "SELECT 1 WHERE false"
     values = ", ".join(
         f"('{field}', src.{bulk.quoted(field)}, {_any_resolved(ref.source, refs)}, CAST(:objects_{field} AS text[]))"
-        for field, ref in refs.items())
+        for field, ref in refs.items()
+    )
     return f"""INSERT INTO pending_reference (tenant_id, connection_id, vendor_id, vendor_objects, entity, entity_id, field, run_id)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), p.ref, p.objects, :entity, src.id, p.field, CAST(:r AS uuid)
         FROM src CROSS JOIN LATERAL (VALUES {values}) AS p(field, ref, resolved, objects)
@@ -149,64 +178,143 @@ def link_merged(connection: Connection, staged: StagedObject, first: int, end: i
     Its base is what the source says of it, which is not what the survivor says.
     """
     columns = [f.name for f in ENTITIES[staged.entity].all_fields.values()] + ["custom_fields"]
-    return int(staged.run(connection, f"""
+    return int(
+        staged.run(
+            connection,
+            f"""
         INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version, fingerprint, origin, run_id)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, coalesce(s.target_id, l.entity_id),
                jsonb_strip_nulls({_json_objects(columns)}), s.vendor_version, s.fingerprint, 'merged', CAST(:r AS uuid)
         FROM {{s}} s
-        LEFT JOIN {{s}} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = :o AND v.seq = s.survivor_seq
-        LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = v.vendor_id
+        LEFT JOIN LATERAL (SELECT v.vendor_id FROM {{s}} v WHERE v.tenant_id = :t AND v.run_id = :r AND v.object = :o
+                           AND v.seq = s.survivor_seq LIMIT 1) v ON true
+        LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+                           AND l.vendor_id = v.vendor_id LIMIT 1) l ON true
         WHERE {_RANGE} AND s.action = 'merged' AND coalesce(s.target_id, l.entity_id) IS NOT NULL""",
-        first=first, end=end, entity=staged.entity).rowcount)
+            first=first,
+            end=end,
+            entity=staged.entity,
+        ).rowcount
+    )
 
 
 def _json_objects(columns: Sequence[str]) -> str:
     """SQL that builds one JSON object of columns of `s`; a function takes at most 100 arguments, hence in pieces."""
-    pieces = [columns[i:i + 40] for i in range(0, len(columns), 40)]
-    return " || ".join("jsonb_build_object(" + ", ".join(f"'{c}', s.{bulk.quoted(c)}" for c in piece) + ")" for piece in pieces)
+    pieces = [columns[i : i + 40] for i in range(0, len(columns), 40)]
+    return " || ".join(
+        "jsonb_build_object(" + ", ".join(f"'{c}', s.{bulk.quoted(c)}" for c in piece) + ")" for piece in pieces
+    )
 
 
-def merged_without_survivor(connection: Connection, staged: StagedObject, first: int, end: int) -> list[tuple[int, str]]:
+ALIAS = "="
+"""Label of a staged link that is not an association but another name of the record itself."""
+
+
+def link_aliases(connection: Connection, staged: StagedObject, first: int, end: int) -> int:
+    """Link the records of a range under their other names (a file's latest version is also its document); returns how many.
+
+    The record listed last has the name.
+    """
+    return int(
+        staged.run(
+            connection,
+            f"""
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin, run_id)
+        SELECT DISTINCT ON (x.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), x.vendor_objects[1], x.vendor_id, l.entity, l.entity_id, 'alias',
+               CAST(:r AS uuid)
+        FROM {{s}} s
+        JOIN LATERAL (SELECT * FROM stage_link WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = s.seq AND label = '{ALIAS}'
+                      OFFSET 0) x ON true
+        JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+                      AND l.vendor_id = s.vendor_id LIMIT 1) l ON true
+        WHERE {_RANGE} AND s.action IS DISTINCT FROM 'superseded'
+        ORDER BY x.vendor_id, s.seq DESC
+        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET entity_id = excluded.entity_id, updated_at = now()
+        WHERE link.entity_id <> excluded.entity_id AND link.origin = 'alias'""",
+            first=first,
+            end=end,
+        ).rowcount
+    )
+
+
+def merged_without_survivor(
+    connection: Connection, staged: StagedObject, first: int, end: int
+) -> list[tuple[int, str]]:
     """Merged records of a range (row, vendor id) whose survivor could not be loaded."""
-    rows = staged.run(connection, f"""
+    rows = staged.run(
+        connection,
+        f"""
         SELECT s.seq, s.vendor_id FROM {{s}} s WHERE {_RANGE} AND s.action = 'merged'
-        AND NOT EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
-                        AND l.vendor_id = s.vendor_id) ORDER BY s.seq""", first=first, end=end)
+        AND (SELECT true FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+             AND l.vendor_id = s.vendor_id LIMIT 1) IS NULL ORDER BY s.seq""",
+        first=first,
+        end=end,
+    )
     return [(seq, vendor_id) for seq, vendor_id in rows]
 
 
 def resolve_pending(connection: Connection, staged: StagedObject, field: str) -> int:
     """Set the references of one field whose other end is linked by now; return how many. Repeatable."""
     refers_to = ENTITIES[staged.entity].field(field).refers_to
-    return int(connection.execute(text(f"""
+    return int(
+        connection.execute(
+            text(f"""
         WITH found AS (
-            SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target FROM pending_reference p
-            JOIN link l ON l.tenant_id = p.tenant_id AND l.connection_id = p.connection_id AND l.vendor_id = p.vendor_id
-              AND (l.vendor_object = ANY(p.vendor_objects) OR '*' = ANY(p.vendor_objects)) AND l.entity = :refers_to
+            SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target
+            FROM pending_reference p CROSS JOIN LATERAL (
+                SELECT l.entity_id FROM unnest(p.vendor_objects) AS o(name) JOIN LATERAL (
+                    SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = o.name
+                    AND l.vendor_id = p.vendor_id AND l.entity = :refers_to LIMIT 1) l ON true LIMIT 1) l
             WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
         done AS (
             DELETE FROM pending_reference p USING found WHERE p.tenant_id = :t AND p.connection_id = :c
               AND p.vendor_id = found.vendor_id AND p.entity = :entity AND p.entity_id = found.entity_id AND p.field = :field)
         UPDATE {bulk.quoted(table_name(staged.entity))} h SET {bulk.quoted(field)} = found.target FROM found
         WHERE h.tenant_id = :t AND h.id = found.entity_id AND h.{bulk.quoted(field)} IS NULL"""),  # noqa: S608
-        {"t": staged.key.tenant_id, "c": staged.connection_id, "entity": staged.entity, "field": field,
-         "refers_to": refers_to}).rowcount)
+            {
+                "t": staged.key.tenant_id,
+                "c": staged.connection_id,
+                "entity": staged.entity,
+                "field": field,
+                "refers_to": refers_to,
+            },
+        ).rowcount
+    )
 
 
 def pending_by_field(connection: Connection, staged: StagedObject, *, of_run: bool) -> dict[str, int]:
     """References of this object's records that still wait for their other end, by field: this run's, or of any run."""
     mine = "AND p.run_id = :r" if of_run else ""
-    rows = connection.execute(text(
-        f"SELECT p.field, count(*) FROM pending_reference p WHERE p.tenant_id = :t AND p.connection_id = :c {mine} AND p.entity = :entity "  # noqa: S608
-        "AND EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = p.entity_id AND l.connection_id = :c "
-        "AND l.vendor_object = :o) GROUP BY 1 ORDER BY 1"), staged.parameters | {"entity": staged.entity})
+    rows = connection.execute(
+        text(
+            f"SELECT p.field, count(*) FROM pending_reference p WHERE p.tenant_id = :t AND p.connection_id = :c {mine} AND p.entity = :entity "  # noqa: S608
+            "AND EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = p.entity_id AND l.connection_id = :c "
+            "AND l.vendor_object = :o) GROUP BY 1 ORDER BY 1"
+        ),
+        staged.parameters | {"entity": staged.entity},
+    )
     return {field: n for field, n in rows}
 
 
-def log_bulk_change(connection: Connection, staged: StagedObject, change_id: str, first: int, end: int, rows: int) -> None:
+def refresh_statistics(connection: Connection, *tables: str) -> None:
+    """Tell the planner what a bulk load changed."""
+    for table in tables:
+        connection.execute(text("SELECT syncline_analyze(:table)"), {"table": table})
+
+
+def log_bulk_change(
+    connection: Connection, staged: StagedObject, change_id: str, first: int, end: int, rows: int
+) -> None:
     """One row in the change log for a whole range: readers find the records by `link.run_id`."""
-    staged.run(connection, """
+    staged.run(
+        connection,
+        """
         INSERT INTO change (tenant_id, id, entity, kind, connection_id, detail)
         SELECT :t, :id, :entity, 'bulk', :c, jsonb_build_object('run_id', CAST(:r AS text), 'object', CAST(:o AS text),
             'first', CAST(:first AS bigint), 'end', CAST(:end AS bigint), 'rows', CAST(:n AS bigint))""",
-        id=change_id, entity=staged.entity, first=first, end=end, n=rows)
+        id=change_id,
+        entity=staged.entity,
+        first=first,
+        end=end,
+        n=rows,
+    )

@@ -8,8 +8,8 @@ Every step can be repeated: it looks only at records without an action.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from domain.entities import ENTITIES, Kind
 from storage import bulk
 from storage.runs import RunKey
-from storage.tables import entity_tables, stage_name, stage_tables, table_name
+from storage.tables import stage_name, stage_tables, table_name
 
 _RANKS = {
     "oldest": "source_created_at ASC NULLS LAST, seq ASC",
@@ -34,6 +34,8 @@ class Matching:
     rules: Sequence[tuple[str, ...]]
     survivor: str = "oldest"
     blank_fill: bool = True
+    chosen: Mapping[str, UUID] = field(default_factory=dict)
+    """Vendor id to the hub record that a person chose for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,9 @@ class StagedObject:
 
     def run(self, connection: Connection, sql: str, **more: Any) -> Any:
         """Execute ``sql`` with ``{s}`` = staging table and ``{hub}`` = canonical table filled in."""
-        return connection.execute(text(sql.replace("{s}", self.table).replace("{hub}", self.hub_table)),
-                                  self.parameters | more)
+        return connection.execute(
+            text(sql.replace("{s}", self.table).replace("{hub}", self.hub_table)), self.parameters | more
+        )
 
 
 _MINE = "tenant_id = :t AND run_id = :r AND object = :o"
@@ -68,10 +71,12 @@ _MINE = "tenant_id = :t AND run_id = :r AND object = :o"
 
 def plan(connection: Connection, staged: StagedObject, matching: Matching) -> None:
     """Decide what happens to every staged record of an object. One transaction of the caller's."""
-    connection.execute(text("SELECT set_config('work_mem', '256MB', true)"))
+    _expect_many(connection, many=True)
     _supersede(connection, staged)
     if staged.entity == "association":
         return
+    if matching.chosen:
+        _match_chosen(connection, staged, matching.chosen)
     for rule in matching.rules:
         _merge_within(connection, staged, rule, matching.survivor)
     if matching.rules:
@@ -79,19 +84,40 @@ def plan(connection: Connection, staged: StagedObject, matching: Matching) -> No
         if matching.blank_fill:
             _fill_blanks(connection, staged, matching.survivor)
     if _hub_has_records(connection, staged):
+        _expect_many(connection, many=actions(connection, staged).get("created", 0) > _FEW)
         _match_same_id(connection, staged)
         for rule in matching.rules:
             _match_hub(connection, staged, rule)
         _follow_targets(connection, staged)
 
 
+_FEW = 2_000
+
+
+def _expect_many(connection: Connection, *, many: bool) -> None:
+    """Tell PostgreSQL how to join: staging tables have no statistics, and it takes a million rows for a handful.
+
+    Many rows are hashed. A few are looked up in the hub's indexes.
+    """
+    connection.execute(
+        text(
+            "SELECT set_config('work_mem', '256MB', true), set_config('jit', 'off', true), "
+            "set_config('enable_nestloop', :nested, true)"
+        ),
+        {"nested": "off" if many else "on"},
+    )
+
+
 def _supersede(connection: Connection, staged: StagedObject) -> None:
     """Of a record listed several times (shifted pages, overlapping files) the last listing counts."""
-    staged.run(connection, f"""
+    staged.run(
+        connection,
+        f"""
         WITH twice AS (SELECT vendor_id, max(seq) AS last FROM {{s}} WHERE {_MINE} GROUP BY vendor_id HAVING count(*) > 1)
         UPDATE {{s}} s SET action = 'superseded' FROM twice
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.vendor_id = twice.vendor_id AND s.seq < twice.last
-          AND s.action IS DISTINCT FROM 'superseded'""")
+          AND s.action IS DISTINCT FROM 'superseded'""",
+    )
 
 
 def _key_terms(entity: str, rule: Sequence[str], prefix: str = "") -> list[str]:
@@ -128,35 +154,47 @@ def _merge_within(connection: Connection, staged: StagedObject, rule: tuple[str,
     """
     terms = ", ".join(_key_terms(staged.entity, rule))
     candidates = f"{_MINE} AND action IS NULL AND {_present(rule)}"
-    staged.run(connection, f"""
+    staged.run(
+        connection,
+        f"""
         WITH hashes AS (SELECT {_key_hash(staged.entity, rule)} AS h FROM {{s}} WHERE {candidates} GROUP BY 1 HAVING count(*) > 1),
         ranked AS (
             SELECT seq, first_value(seq) OVER (PARTITION BY {terms} ORDER BY {_rank(staged, survivor)}) AS best
             FROM {{s}} WHERE {candidates} AND {_key_hash(staged.entity, rule)} IN (SELECT h FROM hashes))
         UPDATE {{s}} s SET action = 'merged', survivor_seq = ranked.best, rule = :rule FROM ranked
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = ranked.seq AND ranked.seq <> ranked.best""",
-        rule="+".join(rule))
+        rule="+".join(rule),
+    )
 
 
 def _follow_chains(connection: Connection, staged: StagedObject) -> None:
     """A survivor of one rule may be merged by the next: lead its losers to the final survivor."""
-    while staged.run(connection, """
+    while staged.run(
+        connection,
+        """
         UPDATE {s} s SET survivor_seq = p.survivor_seq FROM {s} p
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'merged'
           AND p.tenant_id = :t AND p.run_id = :r AND p.object = :o AND p.seq = s.survivor_seq AND p.action = 'merged'
-          AND p.survivor_seq IS NOT NULL""").rowcount:
+          AND p.survivor_seq IS NOT NULL""",
+    ).rowcount:
         pass
 
 
 def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) -> None:
     """Give each survivor what it lacks from the records merged into it, best ranked first."""
-    columns = [c.name for c in stage_tables[staged.entity].columns if c.name in ENTITIES[staged.entity].all_fields
-               and c.name not in ("source_created_at", "source_updated_at", "created_by_id", "updated_by_id")]
+    columns = [
+        c.name
+        for c in stage_tables[staged.entity].columns
+        if c.name in ENTITIES[staged.entity].all_fields
+        and c.name not in ("source_created_at", "source_updated_at", "created_by_id", "updated_by_id")
+    ]
     rank = _rank(staged, survivor)
     firsts = ", ".join(_first_filled(staged.entity, c, rank) for c in columns)
     assignments = ", ".join(f"{bulk.quoted(c)} = coalesce(s.{bulk.quoted(c)}, x.{bulk.quoted(c)})" for c in columns)
     losers = f"{_MINE} AND action = 'merged' AND survivor_seq IS NOT NULL"
-    staged.run(connection, f"""
+    staged.run(
+        connection,
+        f"""
         WITH x AS (SELECT survivor_seq, {firsts} FROM {{s}} WHERE {losers} GROUP BY survivor_seq),
         custom AS (
             SELECT survivor_seq, jsonb_object_agg(key, value) AS fields FROM (
@@ -165,7 +203,8 @@ def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) ->
             GROUP BY survivor_seq)
         UPDATE {{s}} s SET {assignments}, custom_fields = coalesce(custom.fields, '{{}}') || s.custom_fields
         FROM x LEFT JOIN custom USING (survivor_seq)
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.survivor_seq""")
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.survivor_seq""",
+    )
 
 
 def _first_filled(entity: str, column: str, rank: str) -> str:
@@ -177,15 +216,31 @@ def _first_filled(entity: str, column: str, rank: str) -> str:
     return f"(array_agg({name} ORDER BY {rank}) FILTER (WHERE {name} IS NOT NULL))[1] AS {name}"
 
 
+def _match_chosen(connection: Connection, staged: StagedObject, chosen: Mapping[str, UUID]) -> None:
+    """Match what a person matched in the plan, as far as those hub records still exist."""
+    staged.run(
+        connection,
+        """
+        UPDATE {s} s SET action = 'matched', target_id = h.id, rule = 'chosen in the plan'
+        FROM unnest(CAST(:vendor_ids AS text[]), CAST(:hub_ids AS uuid[])) AS c(vendor_id, hub_id) JOIN {hub} h ON h.tenant_id = :t AND h.id = c.hub_id
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND s.vendor_id = c.vendor_id""",
+        vendor_ids=list(chosen),
+        hub_ids=list(chosen.values()),
+    )
+
+
 def _hub_has_records(connection: Connection, staged: StagedObject) -> bool:
     return bool(staged.run(connection, "SELECT EXISTS (SELECT FROM {hub} WHERE tenant_id = :t)").scalar_one())
 
 
 def _match_same_id(connection: Connection, staged: StagedObject) -> None:
     """The same remote account was migrated through another connection: its records have the ids these would get."""
-    staged.run(connection, """
+    staged.run(
+        connection,
+        """
         UPDATE {s} s SET action = 'matched', target_id = s.id, rule = 'same record' FROM {hub} h
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND h.tenant_id = :t AND h.id = s.id""")
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND h.tenant_id = :t AND h.id = s.id""",
+    )
 
 
 def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ...]) -> None:
@@ -194,12 +249,17 @@ def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ..
     *matched*: this connection had not linked it; *merged*: it had, so the source holds a duplicate of a migrated record. Where
     several hub records have the key nobody can tell which is meant: the record is created, with a warning.
     """
-    hub_key, stage_key = ", ".join(_key_terms(staged.entity, rule, "h.")), ", ".join(_key_terms(staged.entity, rule, "s."))
-    staged.run(connection, f"""
+    hub_key, stage_key = (
+        ", ".join(_key_terms(staged.entity, rule, "h.")),
+        ", ".join(_key_terms(staged.entity, rule, "s.")),
+    )
+    staged.run(
+        connection,
+        f"""
         WITH found AS (
             SELECT s.seq, (array_agg(h.id))[1] AS id, count(*) AS n FROM {{s}} s JOIN {{hub}} h
-              ON h.tenant_id = :t AND ({hub_key}) = ({stage_key}) AND {_present(rule, 'h.')}
-            WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND {_present(rule, 's.')}
+              ON h.tenant_id = :t AND ({hub_key}) = ({stage_key}) AND {_present(rule, "h.")}
+            WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND {_present(rule, "s.")}
             GROUP BY s.seq),
         judged AS (
             SELECT seq, id, n, EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = found.id
@@ -209,15 +269,20 @@ def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ..
             target_id = CASE WHEN n = 1 THEN judged.id END, rule = :rule,
             warnings = CASE WHEN n = 1 THEN s.warnings ELSE coalesce(s.warnings, '[]') || jsonb_build_array(jsonb_build_object(
                 'code', 'ambiguous_match', 'message', 'Several hub records have the same ' || :rule || '; created apart.')) END
-        FROM judged WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = judged.seq""", rule="+".join(rule))
+        FROM judged WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = judged.seq""",
+        rule="+".join(rule),
+    )
 
 
 def _follow_targets(connection: Connection, staged: StagedObject) -> None:
     """Losers of a survivor that turned out to be a hub record belong to that record, too."""
-    staged.run(connection, """
+    staged.run(
+        connection,
+        """
         UPDATE {s} s SET target_id = p.target_id FROM {s} p
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'merged' AND s.survivor_seq IS NOT NULL
-          AND p.tenant_id = :t AND p.run_id = :r AND p.object = :o AND p.seq = s.survivor_seq AND p.target_id IS NOT NULL""")
+          AND p.tenant_id = :t AND p.run_id = :r AND p.object = :o AND p.seq = s.survivor_seq AND p.target_id IS NOT NULL""",
+    )
 
 
 def actions(connection: Connection, staged: StagedObject) -> dict[str, int]:

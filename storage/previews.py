@@ -15,24 +15,40 @@ from storage.planning import StagedObject
 
 def merges(connection: Connection, staged: StagedObject, limit: int) -> list[tuple[str, str, str]]:
     """Samples of (duplicate, survivor, rule); the survivor is a vendor id, or ``hub:`` and the id of a hub record."""
-    rows = staged.run(connection, """
+    rows = staged.run(
+        connection,
+        """
         SELECT s.vendor_id, coalesce(v.vendor_id, 'hub:' || CAST(s.target_id AS text)), coalesce(s.rule, '') FROM {s} s
         LEFT JOIN {s} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = :o AND v.seq = s.survivor_seq
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IN ('merged', 'matched') ORDER BY s.seq LIMIT :n""", n=limit)
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IN ('merged', 'matched') ORDER BY s.seq LIMIT :n""",
+        n=limit,
+    )
     return [(duplicate, survivor, rule) for duplicate, survivor, rule in rows]
 
 
 def creates(connection: Connection, staged: StagedObject, limit: int) -> list[dict[str, Any]]:
     """Samples of records that would be created, as vendor id and filled canonical fields."""
-    columns = ["label", "is_primary", "from_id", "to_id"] if staged.entity == "association" else [f.name for f in ENTITIES[staged.entity].fields]
-    rows = staged.run(connection, f"""
-        SELECT s.vendor_id, {bulk.names(columns, 's.')} FROM {{s}} s
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL ORDER BY s.seq LIMIT :n""", n=limit)
+    columns = (
+        ["label", "is_primary", "from_id", "to_id"]
+        if staged.entity == "association"
+        else [f.name for f in ENTITIES[staged.entity].fields]
+    )
+    rows = staged.run(
+        connection,
+        f"""
+        SELECT s.vendor_id, {bulk.names(columns, "s.")} FROM {{s}} s
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL ORDER BY s.seq LIMIT :n""",
+        n=limit,
+    )
     return [{k: v for k, v in row.items() if v is not None} for row in rows.mappings()]
 
 
-def unresolved(connection: Connection, staged: StagedObject, references: Mapping[str, Reference],
-               others: Mapping[str, StagedObject]) -> dict[str, int]:
+def unresolved(
+    connection: Connection,
+    staged: StagedObject,
+    references: Mapping[str, Reference],
+    others: Mapping[str, StagedObject],
+) -> dict[str, int]:
     """References that name neither a staged nor a linked record, by field. Fields with a common source are alternatives."""
     result: dict[str, int] = {}
     sources: dict[str, list[str]] = {}
@@ -40,13 +56,25 @@ def unresolved(connection: Connection, staged: StagedObject, references: Mapping
         sources.setdefault(reference.source, []).append(name)
     for names in sources.values():
         objects = list(dict.fromkeys(o for name in names for o in references[name].objects))
-        tables = {others[o].table for o in objects if o in others} if "*" not in objects else {s.table for s in others.values()}
-        staged_too = "".join(f""" AND NOT EXISTS (SELECT FROM {table} x WHERE x.tenant_id = :t AND x.run_id = :r
+        tables = (
+            {others[o].table for o in objects if o in others}
+            if "*" not in objects
+            else {s.table for s in others.values()}
+        )
+        staged_too = "".join(
+            f""" AND NOT EXISTS (SELECT FROM {table} x WHERE x.tenant_id = :t AND x.run_id = :r
             AND (x.object = ANY(CAST(:objects AS text[])) OR '*' = ANY(CAST(:objects AS text[]))) AND x.vendor_id = s.{bulk.quoted(names[0])})"""
-                             for table in sorted(tables))
-        result[names[0]] = int(staged.run(connection, f"""
+            for table in sorted(tables)
+        )
+        result[names[0]] = int(
+            staged.run(
+                connection,
+                f"""
             SELECT count(*) FROM {{s}} s WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.{bulk.quoted(names[0])} IS NOT NULL
             AND s.action IS DISTINCT FROM 'superseded' AND NOT EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                 AND (l.vendor_object = ANY(CAST(:objects AS text[])) OR '*' = ANY(CAST(:objects AS text[])))
-                AND l.vendor_id = s.{bulk.quoted(names[0])}) {staged_too}""", objects=objects).scalar_one())
+                AND l.vendor_id = s.{bulk.quoted(names[0])}) {staged_too}""",
+                objects=objects,
+            ).scalar_one()
+        )
     return result

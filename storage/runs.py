@@ -67,21 +67,49 @@ class Chunk:
     counts: Mapping[str, Any] | None = None
 
 
-def create(connection: Connection, tenant_id: UUID, run_id: UUID, connection_id: UUID, *, kind: str, at: datetime,
-           plan: Mapping[str, Any], plan_checksum: str, options: Mapping[str, Any]) -> None:
+def create(
+    connection: Connection,
+    tenant_id: UUID,
+    run_id: UUID,
+    connection_id: UUID,
+    *,
+    kind: str,
+    at: datetime,
+    plan: Mapping[str, Any],
+    plan_checksum: str,
+    options: Mapping[str, Any],
+) -> None:
     """Store a new run in status ``running``."""
-    connection.execute(insert(migration_run).values(
-        tenant_id=tenant_id, id=run_id, connection_id=connection_id, kind=kind, status="running", at=at, plan=dict(plan),
-        plan_checksum=plan_checksum, options=dict(options)))
+    connection.execute(
+        insert(migration_run).values(
+            tenant_id=tenant_id,
+            id=run_id,
+            connection_id=connection_id,
+            kind=kind,
+            status="running",
+            at=at,
+            plan=dict(plan),
+            plan_checksum=plan_checksum,
+            options=dict(options),
+        )
+    )
 
 
 def get(connection: Connection, tenant_id: UUID, run_id: UUID) -> Run:
     """The run ``run_id``. Raises ConfigurationError when there is none."""
-    row = connection.execute(select(migration_run).where(
-        migration_run.c.tenant_id == tenant_id, migration_run.c.id == run_id)).mappings().one_or_none()
+    row = (
+        connection.execute(
+            select(migration_run).where(migration_run.c.tenant_id == tenant_id, migration_run.c.id == run_id)
+        )
+        .mappings()
+        .one_or_none()
+    )
     if row is None:
-        raise ConfigurationError(f"There is no migration run {run_id}.", remedy="List them with `syncline migrate status`.",
-                                 code="no_such_run")
+        raise ConfigurationError(
+            f"There is no migration run {run_id}.",
+            remedy="List them with `syncline migrate status`.",
+            code="no_such_run",
+        )
     return _run(row)
 
 
@@ -100,8 +128,11 @@ def _run(row: RowMapping) -> Run:
 
 def save(connection: Connection, key: RunKey, **values: Any) -> None:
     """Set columns of the run, e.g. ``status``, ``phase``, ``totals``, ``error``, ``finished_at``, ``certificate``."""
-    connection.execute(update(migration_run).where(
-        migration_run.c.tenant_id == key.tenant_id, migration_run.c.id == key.run_id).values(**values))
+    connection.execute(
+        update(migration_run)
+        .where(migration_run.c.tenant_id == key.tenant_id, migration_run.c.id == key.run_id)
+        .values(**values)
+    )
 
 
 @contextmanager
@@ -114,7 +145,8 @@ def exclusive(database: Database, tenant_id: UUID, connection_id: UUID) -> Itera
         if not held:
             raise RunInProgressError(
                 "Another migration of this connection is running.",
-                remedy="Wait for it, or look at it with `syncline migrate status`; nothing was changed.")
+                remedy="Wait for it, or look at it with `syncline migrate status`; nothing was changed.",
+            )
         yield
 
 
@@ -131,38 +163,63 @@ def _lock_key(tenant_id: UUID, connection_id: UUID) -> int:
 def take(connection: Connection, tenant_id: UUID, run_id: UUID) -> RunKey:
     """Take the run over: from now on commits of earlier owners are refused. Waits for those under way."""
     generation = connection.execute(
-        update(migration_run).where(migration_run.c.tenant_id == tenant_id, migration_run.c.id == run_id)
-        .values(generation=migration_run.c.generation + 1, error=None).returning(migration_run.c.generation)).scalar_one()
+        update(migration_run)
+        .where(migration_run.c.tenant_id == tenant_id, migration_run.c.id == run_id)
+        .values(generation=migration_run.c.generation + 1, error=None)
+        .returning(migration_run.c.generation)
+    ).scalar_one()
     return RunKey(tenant_id, run_id, generation)
 
 
 def fence(connection: Connection, key: RunKey) -> None:
     """Refuse to go on unless ``key`` still owns the run. The row stays locked against a take-over until commit."""
     generation = connection.execute(
-        select(migration_run.c.generation).where(
-            migration_run.c.tenant_id == key.tenant_id, migration_run.c.id == key.run_id).with_for_update(read=True)).scalar_one()
+        select(migration_run.c.generation)
+        .where(migration_run.c.tenant_id == key.tenant_id, migration_run.c.id == key.run_id)
+        .with_for_update(read=True)
+    ).scalar_one()
     if generation != key.generation:
-        raise RunInProgressError("This run was taken over by another process.", remedy="Look at it with `syncline migrate status`.")
+        raise RunInProgressError(
+            "This run was taken over by another process.", remedy="Look at it with `syncline migrate status`."
+        )
 
 
 def add_chunk(connection: Connection, key: RunKey, chunk: Chunk) -> None:
     """Record a finished chunk, in the transaction of its work."""
-    connection.execute(insert(migration_chunk).values(
-        tenant_id=key.tenant_id, run_id=key.run_id, object=chunk.object, phase=chunk.phase, seq=chunk.seq, rows=chunk.rows,
-        first_row=chunk.first_row, cursor=chunk.cursor, last=chunk.last, counts=dict(chunk.counts or {})))
+    connection.execute(
+        insert(migration_chunk).values(
+            tenant_id=key.tenant_id,
+            run_id=key.run_id,
+            object=chunk.object,
+            phase=chunk.phase,
+            seq=chunk.seq,
+            rows=chunk.rows,
+            first_row=chunk.first_row,
+            cursor=chunk.cursor,
+            last=chunk.last,
+            counts=dict(chunk.counts or {}),
+        )
+    )
 
 
 def put_chunk(connection: Connection, key: RunKey, chunk: Chunk) -> None:
     """Record a chunk that may be recorded again, such as the result of a phase that is recomputed as a whole."""
-    values = {"rows": chunk.rows, "first_row": chunk.first_row, "cursor": chunk.cursor, "last": chunk.last,
-              "counts": dict(chunk.counts or {})}
+    values = {
+        "rows": chunk.rows,
+        "first_row": chunk.first_row,
+        "cursor": chunk.cursor,
+        "last": chunk.last,
+        "counts": dict(chunk.counts or {}),
+    }
     statement = pg_insert(migration_chunk).values(
-        tenant_id=key.tenant_id, run_id=key.run_id, object=chunk.object, phase=chunk.phase, seq=chunk.seq, **values)
+        tenant_id=key.tenant_id, run_id=key.run_id, object=chunk.object, phase=chunk.phase, seq=chunk.seq, **values
+    )
     connection.execute(statement.on_conflict_do_update(constraint=migration_chunk.primary_key, set_=values))
 
 
-def chunks(connection: Connection, tenant_id: UUID, run_id: UUID, *, object_name: str | None = None,
-           phase: str | None = None) -> list[Chunk]:
+def chunks(
+    connection: Connection, tenant_id: UUID, run_id: UUID, *, object_name: str | None = None, phase: str | None = None
+) -> list[Chunk]:
     """Finished chunks in order."""
     table = migration_chunk.c
     query = select(migration_chunk).where(table.tenant_id == tenant_id, table.run_id == run_id)
@@ -176,6 +233,9 @@ def chunks(connection: Connection, tenant_id: UUID, run_id: UUID, *, object_name
 
 def drop_chunks_from(connection: Connection, key: RunKey, object_name: str, phase: str, seq: int) -> None:
     """Forget the chunks of a phase from ``seq`` on: they lie behind a gap and will be done again."""
-    connection.execute(text(
-        "DELETE FROM migration_chunk WHERE tenant_id = :t AND run_id = :r AND object = :o AND phase = :p AND seq >= :s"),
-        {"t": key.tenant_id, "r": key.run_id, "o": object_name, "p": phase, "s": seq})
+    connection.execute(
+        text(
+            "DELETE FROM migration_chunk WHERE tenant_id = :t AND run_id = :r AND object = :o AND phase = :p AND seq >= :s"
+        ),
+        {"t": key.tenant_id, "r": key.run_id, "o": object_name, "p": phase, "s": seq},
+    )

@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.records import PendingLink, Reject
 from storage import bulk
-from storage.tenancy import driver_connection as raw
 from storage.runs import RunKey
 from storage.tables import stage_association, stage_link, stage_name, stage_tables
+from storage.tenancy import driver_connection as raw
 
 
 def stage_table(entity: str) -> Table:
@@ -53,10 +53,25 @@ class StagedRows:
 
     def part(self, start: int, end: int) -> StagedRows:
         """The records from ``start`` to before ``end``."""
-        lists = {name: getattr(self, name)[start:end] for name in (
-            "seqs", "vendor_ids", "ids", "fingerprints", "versions", "targets", "warnings", "custom_fields")}
-        return replace(self, columns={name: values[start:end] for name, values in self.columns.items()},
-                       links=[replace(p, row=p.row - start) for p in self.links if start <= p.row < end], **lists)
+        lists = {
+            name: getattr(self, name)[start:end]
+            for name in (
+                "seqs",
+                "vendor_ids",
+                "ids",
+                "fingerprints",
+                "versions",
+                "targets",
+                "warnings",
+                "custom_fields",
+            )
+        }
+        return replace(
+            self,
+            columns={name: values[start:end] for name, values in self.columns.items()},
+            links=[replace(p, row=p.row - start) for p in self.links if start <= p.row < end],
+            **lists,
+        )
 
 
 def add(connection: Connection, key: RunKey, rows: StagedRows) -> None:
@@ -64,16 +79,31 @@ def add(connection: Connection, key: RunKey, rows: StagedRows) -> None:
     table = stage_table(rows.entity)
     constants = {"tenant_id": key.tenant_id, "run_id": key.run_id, "object": rows.object}
     columns: dict[str, Sequence[Any]] = {
-        "seq": rows.seqs, "vendor_id": rows.vendor_ids, "id": rows.ids, "fingerprint": rows.fingerprints,
-        "vendor_version": rows.versions, "target_id": rows.targets,
+        "seq": rows.seqs,
+        "vendor_id": rows.vendor_ids,
+        "id": rows.ids,
+        "fingerprint": rows.fingerprints,
+        "vendor_version": rows.versions,
+        "target_id": rows.targets,
         "action": [None if t is None else "updated" for t in rows.targets],
-        "warnings": rows.warnings, "custom_fields": rows.custom_fields, **rows.columns}
+        "warnings": rows.warnings,
+        "custom_fields": rows.custom_fields,
+        **rows.columns,
+    }
     bulk.insert(raw(connection), table, columns, constants)
     if rows.links:
-        bulk.insert(raw(connection), stage_link, {
-            "seq": [rows.seqs[p.row] for p in rows.links], "label": [p.label for p in rows.links],
-            "vendor_objects": [list(p.vendor_objects) for p in rows.links], "vendor_id": [p.vendor_id for p in rows.links],
-        }, constants, on_conflict="ON CONFLICT DO NOTHING")
+        bulk.insert(
+            raw(connection),
+            stage_link,
+            {
+                "seq": [rows.seqs[p.row] for p in rows.links],
+                "label": [p.label for p in rows.links],
+                "vendor_objects": [list(p.vendor_objects) for p in rows.links],
+                "vendor_id": [p.vendor_id for p in rows.links],
+            },
+            constants,
+            on_conflict="ON CONFLICT DO NOTHING",
+        )
 
 
 def add_isolating(connection: Connection, key: RunKey, rows: StagedRows) -> list[Reject]:
@@ -88,10 +118,18 @@ def add_isolating(connection: Connection, key: RunKey, rows: StagedRows) -> list
         if not concerns_record(error):
             raise
         if len(rows) == 1:
-            return [Reject("not_storable", f"The database cannot store this record ({reason(error)}).",
-                           vendor_id=rows.vendor_ids[0], raw=None)]
+            return [
+                Reject(
+                    "not_storable",
+                    f"The database cannot store this record ({reason(error)}).",
+                    vendor_id=rows.vendor_ids[0],
+                    raw=None,
+                )
+            ]
         middle = len(rows) // 2
-        return add_isolating(connection, key, rows.part(0, middle)) + add_isolating(connection, key, rows.part(middle, len(rows)))
+        return add_isolating(connection, key, rows.part(0, middle)) + add_isolating(
+            connection, key, rows.part(middle, len(rows))
+        )
 
 
 def concerns_record(error: Exception) -> bool:
@@ -110,9 +148,14 @@ def reason(error: Exception) -> str:
 
 
 _REASONS = {
-    "22003": "a number is out of range", "22008": "a date is out of range", "22021": "a character is not valid",
-    "22P05": "a character is not valid", "23502": "a required value is missing", "23503": "it refers to a record that is gone",
-    "23505": "a record with the same identity exists", "54000": "a value is too large to be indexed",
+    "22003": "a number is out of range",
+    "22008": "a date is out of range",
+    "22021": "a character is not valid",
+    "22P05": "a character is not valid",
+    "23502": "a required value is missing",
+    "23503": "it refers to a record that is gone",
+    "23505": "a record with the same identity exists",
+    "54000": "a value is too large to be indexed",
 }
 
 
@@ -129,45 +172,91 @@ class Known:
     done: Mapping[int, str] = field(default_factory=dict)
 
 
-def known(connection: Connection, key: RunKey, connection_id: UUID, object_name: str, vendor_ids: Sequence[str],
-          fingerprints: Sequence[bytes]) -> Known:
-    """Compare a page with what is linked already, by fingerprint of the source record."""
-    rows = raw(connection).execute(
-        b"SELECT p.ord::int - 1, l.fingerprint = p.print AND l.tombstoned_at IS NULL, l.entity_id, "
-        b"CASE WHEN l.run_id = %s THEN l.origin END "
-        b"FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS p(vendor_id, print, ord) "
-        b"JOIN link l ON l.tenant_id = %s AND l.connection_id = %s AND l.vendor_object = %s AND l.vendor_id = p.vendor_id",
-        (key.run_id, list(vendor_ids), list(fingerprints), key.tenant_id, connection_id, object_name)).fetchall()
+_SEPARATOR = "\x1f"
+PRINT_BYTES = 16
+
+_KNOWN = b"""
+SELECT p.ord::int - 1, l.entity_id, l.fingerprint = substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16) AND l.tombstoned_at IS NULL, l.origin
+FROM unnest(string_to_array(%(ids)s, E'\\x1f')) WITH ORDINALITY AS p(vendor_id, ord)
+LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = %(tenant)s AND connection_id = %(connection)s AND vendor_object = %(object)s
+                   AND vendor_id = p.vendor_id LIMIT 1) l ON true
+WHERE l.entity_id IS NULL OR l.tombstoned_at IS NOT NULL OR l.run_id = %(run)s
+   OR l.fingerprint IS DISTINCT FROM substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16)"""
+
+
+def known(
+    connection: Connection,
+    key: RunKey,
+    connection_id: UUID,
+    object_name: str,
+    vendor_ids: Sequence[str],
+    fingerprints: Sequence[bytes],
+) -> Known:
+    """Compare a page with what is linked already, by fingerprint (16 bytes) of the source record.
+
+    Only records that differ from what is known come back over the wire: of an unchanged page, nothing.
+    """
+    joined = _SEPARATOR.join(vendor_ids)
+    if joined.count(_SEPARATOR) != len(vendor_ids) - 1 or "\x00" in joined:
+        return Known()  # an id holds a control character: the mapping decides what becomes of it
+    rows = (
+        raw(connection)
+        .execute(
+            _KNOWN,
+            {
+                "prints": b"".join(fingerprints),
+                "ids": joined,
+                "tenant": key.tenant_id,
+                "connection": connection_id,
+                "object": object_name,
+                "run": key.run_id,
+            },
+        )
+        .fetchall()
+    )
+    told = {i for i, *_ in rows}
     return Known(
-        unchanged=frozenset(i for i, same, _, origin in rows if same and origin is None),
-        changed={i: entity_id for i, same, entity_id, _ in rows if not same},
-        done={i: origin for i, same, _, origin in rows if same and origin is not None})
+        unchanged=frozenset(i for i in range(len(vendor_ids)) if i not in told),
+        changed={i: entity_id for i, entity_id, same, _ in rows if entity_id is not None and not same},
+        done={i: origin for i, entity_id, same, origin in rows if entity_id is not None and same},
+    )
 
 
 def has_links(connection: Connection, tenant_id: UUID, connection_id: UUID, object_name: str) -> bool:
     """Whether anything of this object was ever linked: spares `known` on a first run."""
-    return bool(connection.execute(text(
-        "SELECT EXISTS (SELECT FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o)"),
-        {"t": tenant_id, "c": connection_id, "o": object_name}).scalar_one())
+    return bool(
+        connection.execute(
+            text("SELECT EXISTS (SELECT FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o)"),
+            {"t": tenant_id, "c": connection_id, "o": object_name},
+        ).scalar_one()
+    )
 
 
 def drop_from(connection: Connection, key: RunKey, entity: str, object_name: str, first_row: int) -> None:
     """Forget the staged records of an object from row ``first_row`` on."""
     for name in (stage_name(entity), "stage_link"):
-        connection.execute(text(
-            f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq >= :s"),  # noqa: S608
-            {"t": key.tenant_id, "r": key.run_id, "o": object_name, "s": first_row})
+        connection.execute(
+            text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq >= :s"),  # noqa: S608
+            {"t": key.tenant_id, "r": key.run_id, "o": object_name, "s": first_row},
+        )
 
 
 def drop_run(connection: Connection, key: RunKey, entities: Sequence[str]) -> None:
     """Forget everything that a run staged."""
     for name in {*(stage_name(e) for e in entities), "stage_link"}:
-        connection.execute(text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r"),  # noqa: S608
-                           {"t": key.tenant_id, "r": key.run_id})
+        connection.execute(
+            text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r"),  # noqa: S608
+            {"t": key.tenant_id, "r": key.run_id},
+        )
 
 
 def count(connection: Connection, tenant_id: UUID, run_id: UUID, entity: str, object_name: str) -> int:
     """How many records of an object are staged."""
-    return int(connection.execute(text(
-        f"SELECT count(*) FROM {bulk.quoted(stage_name(entity))} WHERE tenant_id = :t AND run_id = :r AND object = :o"),  # noqa: S608
-        {"t": tenant_id, "r": run_id, "o": object_name}).scalar_one())
+    return int(
+        connection.execute(
+            text(
+                f"SELECT count(*) FROM {bulk.quoted(stage_name(entity))} WHERE tenant_id = :t AND run_id = :r AND object = :o"
+            ),  # noqa: S608
+            {"t": tenant_id, "r": run_id, "o": object_name},
+        ).scalar_one()
+    )

@@ -115,9 +115,15 @@ def _entity_table(entity: Entity) -> Table:
         indexed[(reference.name,)] = None
     for key in (*entity.match_keys, *entity.indexes):
         indexed[key] = None
-    indexed[("updated_at", "id")] = None
-    parts += [Index(None, "tenant_id", *key) for key in indexed]
+    parts += [_index(entity, key) for key in indexed if not any(other[: len(key)] == key for other in indexed if other != key)]
+    parts.append(Index(None, "tenant_id", "updated_at", "id"))
     return Table(name, metadata, *parts)
+
+
+def _index(entity: Entity, key: tuple[str, ...]) -> Index:
+    """An index over records that have the first field of the key: nobody looks for blanks, and half of a CRM is blank."""
+    where = None if entity.field(key[0]).required else text(f"{key[0]} IS NOT NULL")
+    return Index(None, "tenant_id", *key, postgresql_where=where)
 
 
 def _stage_columns() -> list[Any]:

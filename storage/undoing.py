@@ -50,13 +50,17 @@ class Scope:
 
 def later_runs(connection: Connection, tenant_id: UUID, run_id: UUID) -> list[UUID]:
     """Runs that changed records of this run afterwards: they must be undone first."""
-    return list(connection.execute(text("""
+    return list(
+        connection.execute(
+            text("""
         SELECT DISTINCT j.run_id FROM migration_journal j JOIN migration_run later ON later.tenant_id = j.tenant_id AND later.id = j.run_id
         JOIN migration_run mine ON mine.tenant_id = :t AND mine.id = :r
         WHERE j.tenant_id = :t AND j.run_id <> :r AND later.started_at > mine.started_at AND later.status <> 'undone'
           AND (EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.run_id = :r AND l.entity_id = j.entity_id)
                OR EXISTS (SELECT FROM migration_journal m WHERE m.tenant_id = :t AND m.run_id = :r AND m.entity_id = j.entity_id))"""),
-        {"t": tenant_id, "r": run_id}).scalars())
+            {"t": tenant_id, "r": run_id},
+        ).scalars()
+    )
 
 
 def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit: int) -> tuple[int, list[Kept]]:
@@ -67,13 +71,20 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
     columns = _columns(scope.entity)
     row = f"jsonb_populate_record(CAST(NULL AS {scope.table}), j.before)"
     edited = "h.version <> j.version_after"
-    kept = connection.execute(text(f"""
+    kept = (
+        connection.execute(
+            text(f"""
         SELECT j.entity_id, j.vendor_id FROM migration_journal j JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
         WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND j.before IS NOT NULL AND {edited}"""),  # noqa: S608
-        scope.parameters).all() if not force else []
+            scope.parameters,
+        ).all()
+        if not force
+        else []
+    )
     condition = "true" if force else f"(j.before IS NULL OR h.id IS NULL OR NOT ({edited}))"
     assignments = ", ".join(f"{bulk.quoted(c)} = (old.row).{bulk.quoted(c)}" for c in columns)
-    restored = connection.execute(text(f"""
+    restored = connection.execute(
+        text(f"""
         WITH todo AS MATERIALIZED (
             SELECT j.entity_id, j.vendor_id, j.before, j.before_link, {row} AS row
             FROM migration_journal j LEFT JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
@@ -89,13 +100,24 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
                      WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = todo.vendor_id
                        AND todo.before_link IS NOT NULL)
         DELETE FROM migration_journal j USING todo WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity
-          AND j.entity_id = todo.entity_id AND j.vendor_id = todo.vendor_id"""), scope.parameters | {"n": limit}).rowcount  # noqa: S608
+          AND j.entity_id = todo.entity_id AND j.vendor_id = todo.vendor_id"""),
+        scope.parameters | {"n": limit},
+    ).rowcount  # noqa: S608
     return restored, [Kept(scope.entity, i, v, "edited since the run changed it") for i, v in kept]
 
 
 def _columns(entity: str) -> list[str]:
     if entity == "association":
-        names = ["from_entity", "from_id", "to_entity", "to_id", "label", "is_primary", "source_created_at", "source_updated_at"]
+        names = [
+            "from_entity",
+            "from_id",
+            "to_entity",
+            "to_id",
+            "label",
+            "is_primary",
+            "source_created_at",
+            "source_updated_at",
+        ]
     else:
         names = list(ENTITIES[entity].all_fields)
     return [*names, "custom_fields", "created_at", "updated_at", "version"]
@@ -103,18 +125,23 @@ def _columns(entity: str) -> list[str]:
 
 def unlink_merged(connection: Connection, scope: Scope, keep: Sequence[UUID]) -> int:
     """Remove the links of records that the run merged into others (``keep`` apart), and of associations that stood already."""
-    return connection.execute(text("""
+    return connection.execute(
+        text("""
         DELETE FROM link WHERE tenant_id = :t AND run_id = :r AND connection_id = :c AND origin IN ('merged', 'matched')
         AND (vendor_object = :o OR starts_with(vendor_object, :o || '.')) AND NOT (entity_id = ANY(CAST(:keep AS uuid[])))"""),
-        scope.parameters | {"keep": list(keep)}).rowcount
+        scope.parameters | {"keep": list(keep)},
+    ).rowcount
 
 
 def delete_found_associations(connection: Connection, scope: Scope) -> int:
     """Remove the associations that the run found inside records of the object."""
-    return connection.execute(text("""
+    return connection.execute(
+        text("""
         WITH gone AS (DELETE FROM link WHERE tenant_id = :t AND run_id = :r AND connection_id = :c AND origin = 'created'
                       AND entity = 'association' AND starts_with(vendor_object, :o || '.') RETURNING entity_id)
-        DELETE FROM crm_association a USING gone WHERE a.tenant_id = :t AND a.id = gone.entity_id"""), scope.parameters).rowcount
+        DELETE FROM crm_association a USING gone WHERE a.tenant_id = :t AND a.id = gone.entity_id"""),
+        scope.parameters,
+    ).rowcount
 
 
 def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequence[UUID]) -> list[Kept]:
@@ -128,11 +155,17 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
     while True:
         before, staying = len(kept), [*kept_already, *kept]
         for child, field in referring(scope.entity):
-            _note(connection, scope, f"""EXISTS (
+            _note(
+                connection,
+                scope,
+                f"""EXISTS (
                 SELECT FROM {bulk.quoted(table_name(child))} x WHERE x.tenant_id = :t AND x.{bulk.quoted(field)} = h.id
                 AND (x.id = ANY(CAST(:staying AS uuid[])) OR NOT EXISTS (SELECT FROM link xl
                     WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created')))""",  # noqa: S608
-                f"{_article(child)} {child} that stays refers to it", kept, staying)
+                f"{_article(child)} {child} that stays refers to it",
+                kept,
+                staying,
+            )
         if len(kept) == before:
             return list(kept.values())
 
@@ -141,24 +174,34 @@ def _article(noun: str) -> str:
     return "an" if noun[0] in "aeiou" else "a"
 
 
-def _note(connection: Connection, scope: Scope, condition: str, why: str, kept: dict[UUID, Kept], staying: Sequence[UUID]) -> None:
-    rows = connection.execute(text(f"""
+def _note(
+    connection: Connection, scope: Scope, condition: str, why: str, kept: dict[UUID, Kept], staying: Sequence[UUID]
+) -> None:
+    rows = connection.execute(
+        text(f"""
         SELECT h.id, l.vendor_id FROM link l JOIN {scope.table} h ON h.tenant_id = :t AND h.id = l.entity_id
         WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
-          AND {condition}"""), scope.parameters | ({"staying": list(staying)} if ":staying" in condition else {}))  # noqa: S608
+          AND {condition}"""),
+        scope.parameters | ({"staying": list(staying)} if ":staying" in condition else {}),
+    )  # noqa: S608
     for record_id, vendor_id in rows:
         kept.setdefault(record_id, Kept(scope.entity, record_id, vendor_id, why))
 
 
 def referring(entity: str) -> list[tuple[str, str]]:
     """Every (entity, reference field) that may point to ``entity``, authors apart: those are not enforced."""
-    return [(e.name, f.name) for e in ENTITIES.values() for f in e.references
-            if f.refers_to == entity and f.name not in ("created_by_id", "updated_by_id")]
+    return [
+        (e.name, f.name)
+        for e in ENTITIES.values()
+        for f in e.references
+        if f.refers_to == entity and f.name not in ("created_by_id", "updated_by_id")
+    ]
 
 
 def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], limit: int) -> int:
     """Delete up to ``limit`` records that the run created, with links, history and waiting references; ``keep`` apart."""
-    return connection.execute(text(f"""
+    return connection.execute(
+        text(f"""
         WITH todo AS MATERIALIZED (
             SELECT l.vendor_id, l.entity_id FROM link l
             WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
@@ -172,19 +215,35 @@ def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], l
         INSERT INTO change (tenant_id, id, entity, entity_id, kind, connection_id, detail)
         SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, entity_id, 'deleted', CAST(:c AS uuid),
                jsonb_build_object('undo_of_run', CAST(:r AS text)) FROM todo"""),  # noqa: S608
-        scope.parameters | {"keep": list(keep), "n": limit}).rowcount
+        scope.parameters | {"keep": list(keep), "n": limit},
+    ).rowcount
 
 
 def finish(connection: Connection, tenant_id: UUID, run_id: UUID, *, whole: bool) -> None:
     """Clean what a run left beside its records: history of changed ones, definitions, letters, file content nobody uses."""
     parameters = {"t": tenant_id, "r": run_id}
-    connection.execute(text("DELETE FROM field_history WHERE tenant_id = :t AND run_id = :r AND NOT EXISTS (SELECT FROM migration_journal j "
-                            "WHERE j.tenant_id = :t AND j.run_id = :r AND j.entity_id = field_history.entity_id)"), parameters)
-    connection.execute(text("DELETE FROM blob b WHERE b.tenant_id = :t AND NOT EXISTS (SELECT FROM crm_attachment a "
-                            "WHERE a.tenant_id = :t AND a.sha256 = b.sha256)"), parameters)
+    connection.execute(
+        text(
+            "DELETE FROM field_history WHERE tenant_id = :t AND run_id = :r AND NOT EXISTS (SELECT FROM migration_journal j "
+            "WHERE j.tenant_id = :t AND j.run_id = :r AND j.entity_id = field_history.entity_id)"
+        ),
+        parameters,
+    )
+    connection.execute(
+        text(
+            "DELETE FROM blob b WHERE b.tenant_id = :t AND NOT EXISTS (SELECT FROM crm_attachment a "
+            "WHERE a.tenant_id = :t AND a.sha256 = b.sha256)"
+        ),
+        parameters,
+    )
     if not whole:
         return
-    connection.execute(text("UPDATE dead_letter SET status = 'discarded', resolved_at = now(), resolution = 'the run was undone' "
-                            "WHERE tenant_id = :t AND run_id = :r AND status = 'open'"), parameters)
+    connection.execute(
+        text(
+            "UPDATE dead_letter SET status = 'discarded', resolved_at = now(), resolution = 'the run was undone' "
+            "WHERE tenant_id = :t AND run_id = :r AND status = 'open'"
+        ),
+        parameters,
+    )
     connection.execute(text("DELETE FROM custom_field WHERE tenant_id = :t AND run_id = :r"), parameters)
     connection.execute(text("DELETE FROM pending_reference WHERE tenant_id = :t AND run_id = :r"), parameters)

@@ -74,7 +74,14 @@ def _parameters(refs: Mapping[str, Reference]) -> dict[str, Any]:
     return {f"objects_{name}": list(ref.objects) for name, ref in refs.items()}
 
 
-def gather(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], mapped: Sequence[str], after: int, limit: int) -> list[Sides]:
+def gather(
+    connection: Connection,
+    staged: StagedObject,
+    refs: Mapping[str, Reference],
+    mapped: Sequence[str],
+    after: int,
+    limit: int,
+) -> list[Sides]:
     """The next ``limit`` staged rows behind row ``after`` that change or match a hub record.
 
     ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say.
@@ -82,26 +89,41 @@ def gather(connection: Connection, staged: StagedObject, refs: Mapping[str, Refe
     names = [*mapped, "custom_fields"]
     says = _object({name: _value(name, staged, refs) for name in names})
     stands = _object({name: f"h.{bulk.quoted(name)}" for name in names})
-    rows = staged.run(connection, f"""
+    rows = staged.run(
+        connection,
+        f"""
         SELECT s.seq, s.vendor_id, h.id, s.action, l.vendor_id IS NOT NULL,
                CAST(CASE WHEN l.vendor_id IS NULL THEN NULL ELSE coalesce(l.base, {stands}) END AS text),
                CAST({stands} AS text), CAST({says} AS text)
-        FROM {{s}} s JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id
-        LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
+        FROM {{s}} s JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id FOR UPDATE) h ON true
+        LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                           AND vendor_id = s.vendor_id LIMIT 1) l ON true
         {_joins(staged, refs)}
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq > :after AND s.action IN ('updated', 'matched')
-        ORDER BY s.seq LIMIT :limit FOR UPDATE OF h""", after=after, limit=limit, **_parameters(refs)).all()
-    return [Sides(seq, vendor_id, hub_id, action, _loads(base), _loads(hub), _loads(vendor))
-            for seq, vendor_id, hub_id, action, _, base, hub, vendor in rows]
+        ORDER BY s.seq LIMIT :limit""",
+        after=after,
+        limit=limit,
+        **_parameters(refs),
+    ).all()
+    return [
+        Sides(seq, vendor_id, hub_id, action, _loads(base), _loads(hub), _loads(vendor))
+        for seq, vendor_id, hub_id, action, _, base, hub, vendor in rows
+    ]
 
 
 def _object(values: Mapping[str, str]) -> str:
     items = list(values.items())
-    pieces = [items[i:i + 40] for i in range(0, len(items), 40)]
+    pieces = [items[i : i + 40] for i in range(0, len(items), 40)]
     return "(" + " || ".join("jsonb_build_object(" + ", ".join(f"'{k}', {v}" for k, v in p) + ")" for p in pieces) + ")"
 
 
-def apply(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], mapped: Sequence[str], patches: Sequence[Patch]) -> int:
+def apply(
+    connection: Connection,
+    staged: StagedObject,
+    refs: Mapping[str, Reference],
+    mapped: Sequence[str],
+    patches: Sequence[Patch],
+) -> int:
     """Write what was decided, with before-images, field history and links; returns how many hub records changed.
 
     An empty patch only renews the link (the source changed nothing that the hub takes).
@@ -110,15 +132,25 @@ def apply(connection: Connection, staged: StagedObject, refs: Mapping[str, Refer
         return 0
     columns = [c for c in _columns(staged) if c in mapped]
     assignments = ", ".join(
-        f"{bulk.quoted(c)} = CASE WHEN '{c}' = ANY(src.fields) THEN src.{bulk.quoted('new_' + c)} ELSE h.{bulk.quoted(c)} END" for c in columns)
-    assignments += (", " if assignments else "") + """custom_fields = (h.custom_fields || coalesce((
+        f"{bulk.quoted(c)} = CASE WHEN '{c}' = ANY(src.fields) THEN src.{bulk.quoted('new_' + c)} ELSE h.{bulk.quoted(c)} END"
+        for c in columns
+    )
+    assignments += (
+        (", " if assignments else "")
+        + """custom_fields = (h.custom_fields || coalesce((
         SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(src.new_custom) e WHERE e.key = ANY(src.custom)), '{}')) - src.removed"""
+    )
     news = "".join(f", {_value(c, staged, refs)} AS {bulk.quoted('new_' + c)}" for c in columns)
     parameters = {
-        "seqs": [p.seq for p in patches], "rules": [p.rule for p in patches], "entity": staged.entity,
+        "seqs": [p.seq for p in patches],
+        "rules": [p.rule for p in patches],
+        "entity": staged.entity,
         "patches": [json.dumps({"fields": p.fields, "custom": p.custom, "removed": p.custom_removed}) for p in patches],
-        **_parameters(refs)}
-    result = staged.run(connection, f"""
+        **_parameters(refs),
+    }
+    result = staged.run(
+        connection,
+        f"""
         WITH src AS MATERIALIZED (
             SELECT s.vendor_id, s.action, h.id, to_jsonb(h) AS before, to_jsonb(l) AS before_link,
                    u.rule, ARRAY(SELECT jsonb_array_elements_text(u.patch->'fields')) AS fields,
@@ -126,9 +158,10 @@ def apply(connection: Connection, staged: StagedObject, refs: Mapping[str, Refer
                    ARRAY(SELECT jsonb_array_elements_text(u.patch->'removed')) AS removed,
                    s.custom_fields AS new_custom {news}
             FROM unnest(CAST(:seqs AS bigint[]), CAST(:rules AS text[]), CAST(:patches AS jsonb[])) AS u(seq, rule, patch)
-            JOIN {{s}} s ON s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = u.seq
-            JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id
-            LEFT JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
+            JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+            JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
+            LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                               AND vendor_id = s.vendor_id LIMIT 1) l ON true
             {_joins(staged, refs)}),
         changed AS (
             UPDATE {{hub}} h SET {assignments} FROM src
@@ -149,24 +182,35 @@ def apply(connection: Connection, staged: StagedObject, refs: Mapping[str, Refer
             FROM src JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id CROSS JOIN LATERAL (
                 SELECT unnest(src.fields) AS name UNION ALL SELECT 'custom_fields.' || k FROM unnest(src.custom || src.removed) k) f)
         SELECT count(*) FROM changed""",
-        **parameters)
+        **parameters,
+    )
     changed = int(result.scalar_one())
     _renew_links(connection, staged, refs, mapped, parameters)
     return changed
 
 
-def _renew_links(connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], mapped: Sequence[str],
-                 parameters: Mapping[str, Any]) -> None:
+def _renew_links(
+    connection: Connection,
+    staged: StagedObject,
+    refs: Mapping[str, Reference],
+    mapped: Sequence[str],
+    parameters: Mapping[str, Any],
+) -> None:
     """Bind the records anew: their base is now what the source says. A statement of its own, after the version trigger."""
     says = _object({name: _value(name, staged, refs) for name in [*mapped, "custom_fields"]})
-    staged.run(connection, f"""
+    staged.run(
+        connection,
+        f"""
         INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, base_version, vendor_version,
                           fingerprint, origin, run_id)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, h.id, {says}, h.version,
                s.vendor_version, s.fingerprint, s.action, CAST(:r AS uuid)
-        FROM {{s}} s JOIN {{hub}} h ON h.tenant_id = :t AND h.id = s.target_id {_joins(staged, refs)}
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = ANY(CAST(:seqs AS bigint[]))
+        FROM unnest(CAST(:seqs AS bigint[])) AS u(seq)
+        JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+        JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
+        {_joins(staged, refs)}
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
             base = excluded.base, base_version = excluded.base_version, vendor_version = excluded.vendor_version,
             fingerprint = excluded.fingerprint, tombstoned_at = NULL, updated_at = now()""",
-        **{k: v for k, v in parameters.items() if k not in ("rules", "patches")})
+        **{k: v for k, v in parameters.items() if k not in ("rules", "patches")},
+    )

@@ -11,6 +11,7 @@ _NUMERIC = re.compile(
     r"(?:[ T](\d{1,2}):\d{2}(:\d{2})?(?: ?([AaPp][Mm]))?)?\s*\Z",
     re.ASCII,
 )
+_WIDTHS = {(4, 1), (4, 2), (1, 2), (2, 2), (1, 4), (2, 4)}
 _BEARABLE = 0.05
 
 
@@ -37,7 +38,7 @@ class DateProbe:
                 continue
             first, separator, second, third, hour, seconds, half = found.groups()
             year_first = len(first) > 2
-            if year_first == (len(third) == 4) or len(first) == 3 or (not year_first and len(third) == 1):
+            if (len(first), len(third)) not in _WIDTHS:
                 self.misses += 1
                 continue
             self.fits += 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectors.files.csvparse import Dialect, Parsed, parse
 
 DELIMITERS = ",;\t|"
 _SAMPLE_ROWS = 500
+_ESCAPED = re.compile(r"\\\n|(?:^|[,;\t|])\\N(?=[,;\t|\r\n]|\Z)", re.MULTILINE)
 _SEP_LINE = re.compile(r"sep=(.)\s*\Z", re.IGNORECASE)
 _QUOTED_AFTER_SPACE = re.compile(r'[,;|] +"')
 _SINGLE_QUOTED = re.compile(r"(?:^|[,;\t|])'[^'\r\n]*'(?=[,;\t|\r\n]|\Z)", re.MULTILINE)
@@ -42,6 +43,11 @@ def find_layout(
     candidates = _candidates(sample, forced or (declared.group(1) if declared else ""), hint)
     best = max(candidates, key=lambda d: _score(_head(sample, d, whole)))
     parsed = _head(sample, best, whole)
+    if "\\" in sample and (parsed.malformed or _ESCAPED.search(sample)):  # a backslash alone is no sign of escapes
+        escaping = [replace(d, escape="\\") for d in candidates]
+        rivals = [*escaping, best] if "\\N" in sample else [best, *escaping]  # the first wins a tie
+        best = max(rivals, key=lambda d: _score(_head(sample, d, whole)))
+        parsed = _head(sample, best, whole)
     index = _header_index(parsed, skip=1 if declared else 0)
     if index is None:
         return None
@@ -78,12 +84,11 @@ def column_names(header: tuple[str, ...]) -> tuple[tuple[str, ...], list[str]]:
 
 def _candidates(sample: str, declared: str, hint: str | None) -> list[Dialect]:
     delimiters = [declared] if declared else sorted(DELIMITERS, key=lambda d: d != hint)
-    escapes = [None, "\\"] if '\\"' in sample or "\\\n" in sample or "\\N" in sample else [None]
     quotes = ['"']
     if len(_SINGLE_QUOTED.findall(sample)) > sample.count('"'):
         quotes.append("'")
     spaces = [False, True] if _QUOTED_AFTER_SPACE.search(sample) else [False]
-    return [Dialect(d, q, e, s) for s in spaces for e in escapes for q in quotes for d in delimiters]
+    return [Dialect(d, q, skip_space=s) for s in spaces for q in quotes for d in delimiters]
 
 
 def _head(sample: str, dialect: Dialect, whole: bool) -> Parsed:
@@ -100,12 +105,12 @@ def _score(parsed: Parsed) -> float:
     broken = len(parsed.malformed) + (parsed.open_line is not None)
     unread = sum(any(map(_looks_quoted, row)) for row in rows) / len(rows)
     head = 1.0 if len(rows[0]) == width else 0.9
-    return head * times / len(rows) * (width - 1) / width - 0.5 * broken / (len(rows) + broken) - unread
+    return head * times / len(rows) * (width - 1) / width - broken / (len(rows) + broken) - unread
 
 
 def _looks_quoted(cell: str) -> bool:
     cell = cell.strip()
-    return len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "\"'"
+    return len(cell) > 2 and cell[0] == cell[-1] and cell[0] in "\"'" and cell.strip(cell[0]) != ""
 
 
 def _header_index(parsed: Parsed, skip: int) -> int | None:

@@ -49,6 +49,9 @@ _TESTS: dict[str, Callable[[str], object]] = {
 _BEARABLE = {"iso_date": 0.05, "iso_time": 0.05, "email": 0.2, "url": 0.2, "phone": 0.4}
 """Share of distinct values that may fail a test; what is not here must hold for every value."""
 
+_ENOUGH = 50_000
+"""Distinct values after which tests that bear misfits are not repeated; strict ones go on to the last value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hints:
@@ -85,6 +88,10 @@ class ColumnProbe:
     _fails: dict[str, int] = field(default_factory=dict)
     _tested: int = 0
     _settled: bool = False
+
+    def set_aside(self) -> None:
+        """Count its values only: the column is known (an id) and every value of it would have to be looked at."""
+        self.options, self._settled = None, True
 
     def feed(self, values: Sequence[str]) -> None:
         """Texts, '' for blank."""
@@ -129,7 +136,9 @@ class ColumnProbe:
             self.options.update(distinct)
             if len(self.options) > OPTIONS_MAX:
                 self.options = None
-        self._settled = not self.alive and self.options is None and not self.dates.alive
+        enough = self._tested > _ENOUGH
+        strict = not enough or any(test not in _BEARABLE for test in self.alive)
+        self._settled = self.options is None and not (self.alive and strict) and (enough or not self.dates.alive)
 
     def _passes(self, test: str) -> bool:
         return test in self.alive and self._fails.get(test, 0) <= _BEARABLE.get(test, 0) * self._tested

@@ -17,7 +17,6 @@ CODE_FORMULA = "file_formula_without_value"
 CODE_EXCEL_ERROR = "file_excel_error"
 CODE_MERGED = "file_merged_cells"
 CODE_NO_ID = "file_no_id"
-CODE_DATE = "file_bad_date"
 
 
 def reject(code: str, place: Place, problem: str, raw: Any = None, vendor_id: str | None = None) -> Reject:

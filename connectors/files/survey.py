@@ -45,6 +45,8 @@ def survey(
 ) -> Survey:
     """Read every part once (twice where nothing but whole rows can tell records apart)."""
     result = Survey({name: ColumnProbe(name) for name in columns})
+    if id_column:
+        result.columns[id_column].set_aside()
     wanted = [] if id_column else [*id_candidates(columns, stem), *email_candidates(columns)]
     probes = {name: UniqueProbe() for name in wanted}
     by_row = UniqueProbe(alive=not wanted and id_column is None)

@@ -159,7 +159,7 @@ def from_timestamp(value: datetime, settings: Settings) -> Any:
     if pattern:
         return _formatted(value.astimezone(settings.context.zone), pattern)
     if unit:
-        return int((value - _EPOCH) / timedelta(microseconds=1)) * _UNITS[unit] // 1_000_000
+        return (value - _EPOCH) // timedelta(microseconds=1) * _UNITS[unit] // 1_000_000
     moment = value.astimezone(UTC).replace(tzinfo=None)
     return moment.isoformat(timespec="microseconds" if moment.microsecond % 1000 else "milliseconds") + "Z"
 

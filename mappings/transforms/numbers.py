@@ -70,7 +70,7 @@ def _written(text: str, mark: str) -> Decimal:
     if not (digits.isascii() and len(digits) < 4000 and _PLAIN(digits)) or digits[0] in "+-":
         raise UnreadableValueError("not_a_number", "is not a number")
     try:
-        return -Decimal(digits) if negative else Decimal(digits)
+        return Decimal(f"-{digits}" if negative else digits)  # unary minus would round to 28 digits
     except InvalidOperation:
         raise UnreadableValueError("not_a_number", "is not a number") from None
 

@@ -26,8 +26,8 @@ def to_text(value: Any, _settings: Settings) -> str | None:
         return value.strip() or None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
+    if isinstance(value, float) and math.isfinite(value):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, date):
@@ -117,8 +117,9 @@ def _inverse(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
 def to_choices(value: Any, settings: Settings) -> list[str] | None:
     """A set of choices, sorted: multi-select picklists and tags."""
     separator = settings.get("separator", ";")
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(separator)
-    found = {text for part in parts if part is not None and (text := to_choice(part, settings))}
+    items = value if isinstance(value, (list, tuple)) else [value]
+    texts = [text for item in items if item is not None and (text := to_text(item, settings))]
+    found = {choice for text in texts for part in text.split(separator) if (choice := to_choice(part, settings))}
     return sorted(found) or None
 
 

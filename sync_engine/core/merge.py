@@ -52,8 +52,13 @@ def is_blank(value: Any) -> bool:
     return value is None or value is MISSING or value in ("", [], {})
 
 
-def merge(base: Mapping[str, Any] | None, hub: Mapping[str, Any], vendor: Mapping[str, Any],
-          policy: Policy = Policy.HUB_WINS, policies: Mapping[str, Policy] | None = None) -> Merge:
+def merge(
+    base: Mapping[str, Any] | None,
+    hub: Mapping[str, Any],
+    vendor: Mapping[str, Any],
+    policy: Policy = Policy.HUB_WINS,
+    policies: Mapping[str, Policy] | None = None,
+) -> Merge:
     """Merge what ``vendor`` says into ``hub``. Only fields present in ``vendor`` are considered.
 
     ``base`` None means that the two were never compared: a field blank on one side takes the other's value, and where

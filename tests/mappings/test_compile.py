@@ -181,9 +181,9 @@ def test_headers_may_differ_in_capitals_and_the_id_column_in_name() -> None:
 
 
 def test_what_a_column_remembers_is_bounded() -> None:
-    bound = Bound(REGISTRY["date"], Settings())
+    bound = Bound(REGISTRY["picklist"], Settings())
     for start in range(0, 5 * MEMO_LIMIT, MEMO_LIMIT):
-        bound.column([f"no date {i}" for i in range(start, start + MEMO_LIMIT)])
+        bound.column([f"choice {i}" for i in range(start, start + MEMO_LIMIT)])
     assert len(bound.memo) <= 2 * MEMO_LIMIT
 
 

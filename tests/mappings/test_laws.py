@@ -22,7 +22,7 @@ SPECS = [pytest.param(spec, id=f"{spec.vendor}-{spec.object}") for spec in shipp
 CONTEXTS = (MappingContext(), MappingContext("DE", "EUR", "Europe/Berlin"))
 
 quick = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -139,7 +139,7 @@ def test_a_batch_maps_as_its_records_do(spec: MappingSpec, data: st.DataObject) 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_column_is_its_values_one_by_one(name: str, data: st.DataObject) -> None:
     transform = REGISTRY[name]
     kind = sorted(transform.kinds)[0]
@@ -174,7 +174,7 @@ VARIANTS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "options", "form"), VARIANTS, ids=lambda v: str(v))
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_transform_reads_back_what_it_wrote(
     name: str, options: dict[str, Any], form: str, data: st.DataObject
 ) -> None:

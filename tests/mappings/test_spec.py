@@ -104,11 +104,19 @@ def edit(old: str, new: str) -> str:
         (edit('"First"', '{ from = "First", form = "x" }'), 10, "unknown setting 'form'. Did you mean from?"),
         (edit('"First"', '{ via = "text" }'), 10, "does not say which source field"),
         (edit('"First"', "7"), 10, "must be a source field in quotes"),
-        (edit('"First"', '["First", "Second"]'), 10, "has several sources, but text reads one. Use one of: first_of, join."),
+        (
+            edit('"First"', '["First", "Second"]'),
+            10,
+            "has several sources, but text reads one. Use one of: first_of, join.",
+        ),
         (edit('"First"', '{ from = "First", values = { a = "b" } }'), 10, "table of values, which text does not use"),
         (edit('"First"', '{ from = "First", via = "name_part" }'), 10, "needs the option part of name_part."),
         (edit('"First"', '{ from = "First", via = "name_part", part = "middle" }'), 10, "has part = 'middle'"),
-        (edit('"First"', '{ from = "First", direction = "up" }'), 10, "has direction = 'up'. Use one of: both, in, out."),
+        (
+            edit('"First"', '{ from = "First", direction = "up" }'),
+            10,
+            "has direction = 'up'. Use one of: both, in, out.",
+        ),
         (edit(', objects = ["Company"] }', " }"), 13, "is a reference and does not say to which objects"),
         (edit('"First"', '{ from = "First", objects = ["X"] }'), 10, "is no reference, so objects means nothing"),
         (edit('"First"', '"Mail"'), 11, "writes Mail, which first_name writes as well."),
@@ -124,7 +132,7 @@ def edit(old: str, new: str) -> str:
         (edit('["false"]', "false"), 22, "needs Deleted as a list of texts"),
         (edit('label = "partner"\n', ""), 27, "must be a text in quotes"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_names_file_line_and_field(text: str, line: int, words: str) -> None:
     with pytest.raises(MappingSpecError) as caught:
         parse_spec(text, "person.toml")
@@ -213,10 +221,33 @@ def test_shipped_specs_are_found_by_vendor_and_object() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["User", "Group", "Account", "Contact", "Lead", "Opportunity", "OpportunityHistory", "OpportunityContactRole",
-     "OpportunityStage",      "RecordType", "Product2", "Pricebook2", "PricebookEntry", "OpportunityLineItem", "Task", "Event", "Case", "Campaign",
-     "CampaignMember",      "Note", "ContentNote", "ContentVersion", "Attachment", "ContentDocumentLink"],
-)  # fmt: skip
+    [
+        "User",
+        "Group",
+        "Account",
+        "Contact",
+        "Lead",
+        "Opportunity",
+        "OpportunityHistory",
+        "OpportunityContactRole",
+        "OpportunityStage",
+        "RecordType",
+        "Product2",
+        "Pricebook2",
+        "PricebookEntry",
+        "OpportunityLineItem",
+        "Task",
+        "Event",
+        "Case",
+        "Campaign",
+        "CampaignMember",
+        "Note",
+        "ContentNote",
+        "ContentVersion",
+        "Attachment",
+        "ContentDocumentLink",
+    ],
+)
 def test_every_salesforce_object_of_a_migration_has_a_spec(name: str) -> None:
     assert load_shipped("salesforce", name) is not None
 

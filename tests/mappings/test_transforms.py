@@ -132,14 +132,14 @@ _SHAPES = st.one_of(
     "region", ["US", "CA", "DE", "GB", "FR", "IT", "BR", "JP", "AU", "MX", "AG", "RU", "KZ", "VA", "SM", "AR", "IN"]
 )
 @given(text=_SHAPES)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_the_cheap_phone_test_agrees_with_the_library(region: str, text: str) -> None:
     found = cheap_phone(text, region)
     if found is not None:
         assert careful_phone(text, region) == found
 
 
-@given(st.from_regex(r"\(?[2-9]\d\d\)?[ .-]?[2-9]\d\d[ .-]?\d{4}", fullmatch=True).filter(str.isascii))
+@given(st.from_regex(r"\(?[2-9][0-9]{2}\)?[ .-]?[2-9][0-9]{2}[ .-]?[0-9]{4}", fullmatch=True))
 @settings(deadline=None, derandomize=True)
 def test_ordinary_american_numbers_never_need_the_library(text: str) -> None:
     assert cheap_phone(text, "US") is not None
@@ -154,6 +154,7 @@ def test_ordinary_american_numbers_never_need_the_library(text: str) -> None:
         ("$1,234.50", "1234.5"), ("1.234,50 €", "1234.5"), ("(500)", "-500"), ("500-", "-500"), ("−5", "-5"), ("+7", "7"),
         ("1 234,5", "1234.5"), ("1\u202f234,5", "1234.5"), ("CHF 1'000.00", "1000"), ("1.234.567", "1234567"),
         ("1,23,456", "123456"),
+        ("(1249026206928522964,9185319336)", "-1249026206928522964.9185319336"),
         ("12,5", "12.5"), ("1,234", "1234"), ("0,234", "0.234"), ("1.234", "1.234"), ("25 %", "25"), (".5", "0.5"), ("1e3", "1000"),
         ("USD 12", "12"), ("12 EUR", "12"), ("-0.00", "0"), (0.1, "0.1"), (10, "10"), (Decimal("10.00"), "10"),
         ("123456789012345678901234567890.12", "123456789012345678901234567890.12"),
@@ -275,6 +276,12 @@ def test_what_is_no_time_stays_out(raw: Any) -> None:
     assert refused("timestamp", raw) in ("not_a_date", "not_a_timestamp", "date_out_of_range")
 
 
+def test_milliseconds_far_from_now_stay_exact() -> None:
+    bound = Bound(REGISTRY["timestamp"], Settings(US, {"unit": "ms"}))
+    moment = bound.scalar("4254-01-01T00:00:00.001+0000")
+    assert bound.scalar(bound.backward(moment)) == moment == at(4254, 1, 1, 0, 0, 0, 1000)
+
+
 def test_an_hour_that_summer_time_skips_is_still_an_instant() -> None:
     assert read("timestamp", "2024-03-31 02:30", DE) == at(2024, 3, 31, 1, 30)
 
@@ -284,7 +291,15 @@ def test_an_hour_that_summer_time_skips_is_still_an_instant() -> None:
 
 @pytest.mark.parametrize(
     ("raw", "text"),
-    [(" a ", "a"), (94105.0, "94105"), (1.5, "1.5"), (True, "true"), (Decimal("1.10"), "1.10"), ({"a": 1}, '{"a":1}')],
+    [
+        (" a ", "a"),
+        (94105.0, "94105"),
+        (1.5, "1.5"),
+        (9e-05, "0.00009"),
+        (True, "true"),
+        (Decimal("1.10"), "1.10"),
+        ({"a": 1}, '{"a":1}'),
+    ],
 )
 def test_texts(raw: Any, text: str) -> None:
     assert read("text", raw) == text

@@ -20,9 +20,16 @@ from storage.database import Database
 from storage.embedded import ServerUrls
 from tests.migration.source import ListSource
 
-PHASES = {"User": Phase.USERS, "Account": Phase.MASTER_DATA, "Contact": Phase.MASTER_DATA, "Lead": Phase.MASTER_DATA,
-          "Opportunity": Phase.TRANSACTIONS, "Task": Phase.TRANSACTIONS, "OpportunityContactRole": Phase.ASSOCIATIONS,
-          "ContentVersion": Phase.ATTACHMENTS}
+PHASES = {
+    "User": Phase.USERS,
+    "Account": Phase.MASTER_DATA,
+    "Contact": Phase.MASTER_DATA,
+    "Lead": Phase.MASTER_DATA,
+    "Opportunity": Phase.TRANSACTIONS,
+    "Task": Phase.TRANSACTIONS,
+    "OpportunityContactRole": Phase.ASSOCIATIONS,
+    "ContentVersion": Phase.ATTACHMENTS,
+}
 
 
 def plan_of(source: ListSource, **rules: Any) -> Plan:
@@ -32,8 +39,17 @@ def plan_of(source: ListSource, **rules: Any) -> Plan:
     for name in source.objects:
         spec = load_shipped("salesforce", name)
         assert spec is not None
-        objects.append(PlannedObject(name, spec.entity, PHASES[name], spec, expected_count=len(source.objects[name]),
-                                     match_rules=rules.get(name, ()), mapping=f"salesforce/{name}"))
+        objects.append(
+            PlannedObject(
+                name,
+                spec.entity,
+                PHASES[name],
+                spec,
+                expected_count=len(source.objects[name]),
+                match_rules=rules.get(name, ()),
+                mapping=f"salesforce/{name}",
+            )
+        )
     objects.sort(key=lambda p: p.phase)
     plan = Plan("salesforce", source.account, tuple(objects), MappingContext(), catalog.fingerprint())
     return plan.approve()

@@ -9,7 +9,13 @@ from connectors.kit.contract import AuthKind, AuthMethod, Connection, Manifest, 
 from domain.entities import Kind
 from domain.records import MISSING, AccountInfo, Catalog, FieldSchema, ObjectSchema, Page
 
-_KINDS = {"Date": Kind.TIMESTAMP, "Stamp": Kind.TIMESTAMP, "Amount": Kind.DECIMAL, "Phone": Kind.PHONE, "Email": Kind.EMAIL}
+_KINDS = {
+    "Date": Kind.TIMESTAMP,
+    "Stamp": Kind.TIMESTAMP,
+    "Amount": Kind.DECIMAL,
+    "Phone": Kind.PHONE,
+    "Email": Kind.EMAIL,
+}
 
 
 class ListSource:
@@ -52,7 +58,13 @@ class ListSource:
             part = records[start : start + self.page_size]
             start += len(part)
             self.pages_read += 1
-            yield Page(request.object, fields, [[r.get(f, MISSING) for f in fields] for r in part], {"next": start}, last=start >= len(records))
+            yield Page(
+                request.object,
+                fields,
+                [[r.get(f, MISSING) for f in fields] for r in part],
+                {"next": start},
+                last=start >= len(records),
+            )
             if start >= len(records):
                 return
 

@@ -17,8 +17,16 @@ from tests.migration.source import ListSource
 from tests.migration.test_run import contact
 from tests.migration.test_undo import FULL, RULES
 
-CONTACTS = [contact(i, ReportsToId=f"003{(i * 7) % 60:04}", Email=f"p{i % 50}@x.example", LastName=f"L{i % 50}",
-                    AccountId=random.Random(i).choice(["001C", "001P", "001GONE"])) for i in range(60)]
+CONTACTS = [
+    contact(
+        i,
+        ReportsToId=f"003{(i * 7) % 60:04}",
+        Email=f"p{i % 50}@x.example",
+        LastName=f"L{i % 50}",
+        AccountId=random.Random(i).choice(["001C", "001P", "001GONE"]),
+    )
+    for i in range(60)
+]
 OBJECTS: dict[str, list[dict[str, Any]]] = {**FULL, "Contact": [*CONTACTS, contact(1, Title="again")]}
 
 
@@ -29,7 +37,17 @@ class Killed(BaseException):
 def contents(world: World) -> dict[str, list[str]]:
     """Every row of the canonical store, links and letters, without clock, run and tenant."""
     result = {}
-    for table in ("crm_user", "crm_account", "crm_contact", "crm_opportunity", "crm_association", "crm_activity", "link", "pending_reference", "dead_letter"):
+    for table in (
+        "crm_user",
+        "crm_account",
+        "crm_contact",
+        "crm_opportunity",
+        "crm_association",
+        "crm_activity",
+        "link",
+        "pending_reference",
+        "dead_letter",
+    ):
         rows = world.rows(f"""SELECT (to_jsonb(t) - ARRAY['created_at', 'updated_at', 'tenant_id', 'run_id', 'connection_id', 'first_at', 'last_at',
                               'key', 'fingerprint', 'id', 'entity_id'] )::text FROM {table} t""")  # noqa: S608
         result[table] = sorted(row[0] for row in rows)
@@ -71,11 +89,17 @@ def unkilled(make_world: Callable[[], World]) -> dict[str, list[str]]:
 def _without_ids(found: dict[str, list[str]]) -> dict[str, list[str]]:
     """Ids hold the tenant; two tenants' rows are compared without them."""
     import re
-    return {t: sorted(re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", r) for r in rows) for t, rows in found.items()}
+
+    return {
+        t: sorted(re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "ID", r) for r in rows)
+        for t, rows in found.items()
+    }
 
 
 @pytest.mark.parametrize("commits", [0, 1, 3, 5, 8, 12, 15, 18, 21, 24, 27])
-def test_killed_at_any_chunk_and_resumed_equals_unkilled(world: World, unkilled: Any, commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_any_chunk_and_resumed_equals_unkilled(
+    world: World, unkilled: Any, commits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(load, "RANGE_ROWS", 16)
     world.source = ListSource(OBJECTS)
     with monkeypatch.context() as patched, pytest.raises(Killed):
@@ -106,7 +130,9 @@ def test_killed_again_and_again(world: World, unkilled: Any, monkeypatch: pytest
     assert _without_ids(contents(world)) == unkilled
 
 
-def test_staged_rows_lost_in_a_server_crash_are_read_again(world: World, unkilled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_staged_rows_lost_in_a_server_crash_are_read_again(
+    world: World, unkilled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Unlogged tables are empty after a crash of the server: what was loaded stays loaded, the rest is staged anew."""
     monkeypatch.setattr(load, "RANGE_ROWS", 16)
     world.source = ListSource(OBJECTS)
@@ -147,7 +173,9 @@ def test_a_new_run_while_one_is_unfinished_says_how_to_go_on(world: World, monke
         world.migrate(FULL)
 
 
-def test_a_vendor_that_goes_away_ends_the_run_in_words_and_resume_finishes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vendor_that_goes_away_ends_the_run_in_words_and_resume_finishes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.source = ListSource(OBJECTS)
     original = ListSource.read
 
@@ -161,7 +189,9 @@ def test_a_vendor_that_goes_away_ends_the_run_in_words_and_resume_finishes_it(wo
         patched.setattr(ListSource, "read", read)
         world.migrate(OBJECTS, **RULES)
     status = world.migrations.status()[0]
-    assert status.state == "failed" and status.run.error is not None and "does not answer" in status.run.error["message"]
+    assert (
+        status.state == "failed" and status.run.error is not None and "does not answer" in status.run.error["message"]
+    )
     assert world.migrations.resume().ledgers["Contact"].adds_up
     whole = sum(-(-len(records) // world.source.page_size) for records in OBJECTS.values())
     assert world.source.pages_read <= whole + 1  # what was staged is not read again

@@ -10,19 +10,53 @@ import pytest
 from tests.migration.conftest import World
 
 USERS = [
-    {"Id": "005A", "Name": "Ada Jones", "Email": "ada@corp.example", "IsActive": True, "CreatedDate": "2019-01-01T00:00:00.000+0000"},
-    {"Id": "005B", "Name": "Bo Li", "Email": "bo@corp.example", "IsActive": False, "CreatedDate": "2019-01-02T00:00:00.000+0000"},
+    {
+        "Id": "005A",
+        "Name": "Ada Jones",
+        "Email": "ada@corp.example",
+        "IsActive": True,
+        "CreatedDate": "2019-01-01T00:00:00.000+0000",
+    },
+    {
+        "Id": "005B",
+        "Name": "Bo Li",
+        "Email": "bo@corp.example",
+        "IsActive": False,
+        "CreatedDate": "2019-01-02T00:00:00.000+0000",
+    },
 ]
 ACCOUNTS = [
-    {"Id": "001C", "Name": "Child Ltd", "ParentId": "001P", "OwnerId": "005A", "CreatedDate": "2020-01-01T00:00:00.000+0000"},
-    {"Id": "001P", "Name": "Parent Plc", "ParentId": None, "OwnerId": "005B", "CreatedDate": "2020-02-01T00:00:00.000+0000"},
+    {
+        "Id": "001C",
+        "Name": "Child Ltd",
+        "ParentId": "001P",
+        "OwnerId": "005A",
+        "CreatedDate": "2020-01-01T00:00:00.000+0000",
+    },
+    {
+        "Id": "001P",
+        "Name": "Parent Plc",
+        "ParentId": None,
+        "OwnerId": "005B",
+        "CreatedDate": "2020-02-01T00:00:00.000+0000",
+    },
 ]
 
 
 def contact(number: int, **values: Any) -> dict[str, Any]:
-    record = {"Id": f"003{number:04}", "FirstName": "Zoë", "LastName": f"Nr {number}", "Email": f"p{number}@x.example", "Phone": "(415) 555-0143",
-              "AccountId": "001C", "ReportsToId": None, "OwnerId": "005A", "Shoe__c": number, "CreatedDate": f"2021-01-01T00:00:{number % 60:02}.000+0000",
-              "SystemModstamp": "2022-01-01T00:00:00.000+0000"}
+    record = {
+        "Id": f"003{number:04}",
+        "FirstName": "Zoë",
+        "LastName": f"Nr {number}",
+        "Email": f"p{number}@x.example",
+        "Phone": "(415) 555-0143",
+        "AccountId": "001C",
+        "ReportsToId": None,
+        "OwnerId": "005A",
+        "Shoe__c": number,
+        "CreatedDate": f"2021-01-01T00:00:{number % 60:02}.000+0000",
+        "SystemModstamp": "2022-01-01T00:00:00.000+0000",
+    }
     return record | values
 
 
@@ -35,7 +69,9 @@ def test_everything_arrives_with_references_dates_and_custom_fields(world: World
     ledger = result.ledgers["Contact"]
     assert (ledger.source, ledger.created, ledger.adds_up) == (20, 20, True)
     row = world.rows("""SELECT c.first_name, c.phone, c.source_created_at, c.custom_fields, a.name, u.email, c.version FROM crm_contact c
-        JOIN crm_account a ON a.id = c.account_id JOIN crm_user u ON u.id = c.owner_id WHERE c.email = 'p7@x.example'""")[0]
+        JOIN crm_account a ON a.id = c.account_id JOIN crm_user u ON u.id = c.owner_id WHERE c.email = 'p7@x.example'""")[
+        0
+    ]
     assert row[0] == "Zoë" and row[1] == "+14155550143" and row[2].isoformat() == "2021-01-01T00:00:07+00:00"
     assert row[3]["Shoe__c"] in (7, "7") and row[4:] == ("Child Ltd", "ada@corp.example", 1)
 
@@ -48,7 +84,9 @@ def test_a_parent_that_is_listed_after_its_child_is_found(world: World) -> None:
 
 def test_references_in_a_ring_are_set(world: World) -> None:
     world.migrate(org([contact(1, ReportsToId="0030002"), contact(2, ReportsToId="0030001")]))
-    assert world.rows("SELECT count(*) FROM crm_contact a JOIN crm_contact b ON a.reports_to_id = b.id AND b.reports_to_id = a.id") == [(2,)]
+    assert world.rows(
+        "SELECT count(*) FROM crm_contact a JOIN crm_contact b ON a.reports_to_id = b.id AND b.reports_to_id = a.id"
+    ) == [(2,)]
 
 
 def test_an_orphan_reference_waits_and_is_told(world: World) -> None:
@@ -65,21 +103,29 @@ def test_a_late_parent_settles_what_an_earlier_run_left(world: World) -> None:
 
 
 def test_duplicates_merge_into_the_oldest_which_takes_what_it_lacks(world: World) -> None:
-    twins = [contact(1, Email="same@x.example", LastName="Twin", Phone=None, CreatedDate="2020-05-01T00:00:00.000+0000"),
-             contact(2, Email="SAME@x.example", LastName=" twin ", CreatedDate="2021-05-01T00:00:00.000+0000", Title="Boss"),
-             contact(3, Email="same@x.example", LastName="Other")]
+    twins = [
+        contact(1, Email="same@x.example", LastName="Twin", Phone=None, CreatedDate="2020-05-01T00:00:00.000+0000"),
+        contact(2, Email="SAME@x.example", LastName=" twin ", CreatedDate="2021-05-01T00:00:00.000+0000", Title="Boss"),
+        contact(3, Email="same@x.example", LastName="Other"),
+    ]
     result = world.migrate(org(twins), Contact=(("email", "last_name"),))
     ledger = result.ledgers["Contact"]
     assert (ledger.created, ledger.merged, ledger.adds_up) == (2, 1, True)
     assert world.rows("SELECT phone, title FROM crm_contact WHERE last_name = 'Twin'") == [("+14155550143", "Boss")]
-    links = world.rows("""SELECT l.vendor_id, l.origin FROM link l JOIN crm_contact c ON c.id = l.entity_id WHERE c.last_name = 'Twin' ORDER BY 1""")
+    links = world.rows(
+        """SELECT l.vendor_id, l.origin FROM link l JOIN crm_contact c ON c.id = l.entity_id WHERE c.last_name = 'Twin' ORDER BY 1"""
+    )
     assert links == [("0030001", "created"), ("0030002", "merged")]
 
 
 def test_a_reference_to_a_merged_record_reaches_its_survivor(world: World) -> None:
-    accounts = [{"Id": "001X", "Name": "Acme", "Website": "acme.example", "CreatedDate": "2020-01-01T00:00:00Z"},
-                {"Id": "001Y", "Name": "ACME", "Website": "acme.example", "CreatedDate": "2021-01-01T00:00:00Z"}]
-    world.migrate({"User": USERS, "Account": accounts, "Contact": [contact(1, AccountId="001Y")]}, Account=(("name", "website"),))
+    accounts = [
+        {"Id": "001X", "Name": "Acme", "Website": "acme.example", "CreatedDate": "2020-01-01T00:00:00Z"},
+        {"Id": "001Y", "Name": "ACME", "Website": "acme.example", "CreatedDate": "2021-01-01T00:00:00Z"},
+    ]
+    world.migrate(
+        {"User": USERS, "Account": accounts, "Contact": [contact(1, AccountId="001Y")]}, Account=(("name", "website"),)
+    )
     assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Acme",)]
 
 
@@ -111,9 +157,15 @@ def test_what_only_the_canonical_table_refuses_is_found_alone(world: World) -> N
 def test_a_second_run_writes_nothing(world: World) -> None:
     objects = org([contact(i) for i in range(30)])
     world.migrate(objects, Contact=(("email", "last_name"),))
-    before = world.rows("SELECT * FROM crm_contact ORDER BY id"), world.rows("SELECT * FROM link ORDER BY vendor_object, vendor_id")
+    before = (
+        world.rows("SELECT * FROM crm_contact ORDER BY id"),
+        world.rows("SELECT * FROM link ORDER BY vendor_object, vendor_id"),
+    )
     result = world.migrate(objects, Contact=(("email", "last_name"),))
-    assert before == (world.rows("SELECT * FROM crm_contact ORDER BY id"), world.rows("SELECT * FROM link ORDER BY vendor_object, vendor_id"))
+    assert before == (
+        world.rows("SELECT * FROM crm_contact ORDER BY id"),
+        world.rows("SELECT * FROM link ORDER BY vendor_object, vendor_id"),
+    )
     assert [(x.unchanged, x.created, x.updated) for x in result.ledgers.values()] == [(2, 0, 0), (2, 0, 0), (30, 0, 0)]
 
 
@@ -122,7 +174,9 @@ def test_a_changed_source_updates_and_a_hub_edit_survives(world: World) -> None:
     world.execute("UPDATE crm_contact SET title = 'Edited here' WHERE email = 'p1@x.example'")
     result = world.migrate(org([contact(1, Department="Sales", Shoe__c=None), contact(2, Title="Edited there")]))
     assert (result.ledgers["Contact"].updated, result.ledgers["Contact"].adds_up) == (2, True)
-    assert world.rows("SELECT title, department, custom_fields FROM crm_contact WHERE email = 'p1@x.example'") == [("Edited here", "Sales", {})]
+    assert world.rows("SELECT title, department, custom_fields FROM crm_contact WHERE email = 'p1@x.example'") == [
+        ("Edited here", "Sales", {})
+    ]
     assert world.rows("SELECT title FROM crm_contact WHERE email = 'p2@x.example'") == [("Edited there",)]
     history = world.rows("SELECT field, old, new FROM field_history ORDER BY field")
     assert ("department", None, "Sales") in history
@@ -137,8 +191,10 @@ def test_both_sides_changed_the_same_field_the_hub_stands_and_the_conflict_count
 
 
 def test_a_hub_record_that_stood_before_is_matched_and_only_its_blanks_are_filled(world: World) -> None:
-    world.execute("INSERT INTO crm_contact (tenant_id, id, email, last_name, title) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
-                  t=world.tenant_id)
+    world.execute(
+        "INSERT INTO crm_contact (tenant_id, id, email, last_name, title) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
+        t=world.tenant_id,
+    )
     result = world.migrate(org([contact(1, Title="New")]), Contact=(("email", "last_name"),))
     assert (result.ledgers["Contact"].merged, result.ledgers["Contact"].created) == (1, 0)
     assert world.rows("SELECT title, phone FROM crm_contact") == [("Old", "+14155550143")]
@@ -146,27 +202,47 @@ def test_a_hub_record_that_stood_before_is_matched_and_only_its_blanks_are_fille
 
 def test_an_ambiguous_match_creates_apart_and_warns(world: World) -> None:
     for _ in range(2):
-        world.execute("INSERT INTO crm_contact (tenant_id, id, email, last_name) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1')", t=world.tenant_id)
+        world.execute(
+            "INSERT INTO crm_contact (tenant_id, id, email, last_name) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1')",
+            t=world.tenant_id,
+        )
     result = world.migrate(org([contact(1)]), Contact=(("email", "last_name"),))
     assert (result.ledgers["Contact"].created, world.count("crm_contact")) == (1, 3)
 
 
 def test_roles_become_associations_and_one_without_an_end_is_refused(world: World) -> None:
     objects = org([contact(1), contact(2)]) | {
-        "Opportunity": [{"Id": "006A", "Name": "Deal", "AccountId": "001C", "StageName": "New", "CloseDate": "2024-01-01", "Amount": "10.50"}],
-        "OpportunityContactRole": [{"Id": "00KA", "OpportunityId": "006A", "ContactId": "0030001", "Role": "Buyer", "IsPrimary": True},
-                                   {"Id": "00KB", "OpportunityId": "006A", "ContactId": "003GONE", "Role": "Ghost", "IsPrimary": False}]}
+        "Opportunity": [
+            {
+                "Id": "006A",
+                "Name": "Deal",
+                "AccountId": "001C",
+                "StageName": "New",
+                "CloseDate": "2024-01-01",
+                "Amount": "10.50",
+            }
+        ],
+        "OpportunityContactRole": [
+            {"Id": "00KA", "OpportunityId": "006A", "ContactId": "0030001", "Role": "Buyer", "IsPrimary": True},
+            {"Id": "00KB", "OpportunityId": "006A", "ContactId": "003GONE", "Role": "Ghost", "IsPrimary": False},
+        ],
+    }
     result = world.migrate(objects)
     ledger = result.ledgers["OpportunityContactRole"]
     assert (ledger.created, ledger.rejected, ledger.adds_up) == (1, 1, True)
-    assert world.rows("SELECT from_entity, to_entity, label, is_primary FROM crm_association WHERE label = 'Buyer'") == [
-        ("opportunity", "contact", "Buyer", True)]
+    assert world.rows(
+        "SELECT from_entity, to_entity, label, is_primary FROM crm_association WHERE label = 'Buyer'"
+    ) == [("opportunity", "contact", "Buyer", True)]
 
 
 def test_file_content_is_stored_by_its_digest(world: World) -> None:
-    objects = {"User": USERS, "ContentVersion": [
-        {"Id": "068A", "Title": "a", "PathOnClient": "a.txt", "ContentSize": 5, "ContentDocumentId": "069A"},
-        {"Id": "068B", "Title": "b", "PathOnClient": "b.txt", "ContentSize": 5, "ContentDocumentId": "069B"}]}
+    objects = {
+        "User": USERS,
+        "ContentVersion": [
+            {"Id": "068A", "Title": "a", "PathOnClient": "a.txt", "ContentSize": 5, "ContentDocumentId": "069A"},
+            {"Id": "068B", "Title": "b", "PathOnClient": "b.txt", "ContentSize": 5, "ContentDocumentId": "069B"},
+        ],
+    }
     world.source = __import__("tests.migration.source", fromlist=["ListSource"]).ListSource(objects)
     world.source.files = {"068A": b"hello", "068B": b"hello"}
     result = world.migrate()

@@ -8,19 +8,49 @@ from domain.errors import ConfigurationError
 from tests.migration.conftest import World
 from tests.migration.test_run import ACCOUNTS, USERS, contact, org
 
-TABLES = ("crm_user", "crm_account", "crm_contact", "crm_opportunity", "crm_association", "crm_activity", "link", "field_history",
-          "pending_reference", "migration_journal", "blob", "custom_field")
+TABLES = (
+    "crm_user",
+    "crm_account",
+    "crm_contact",
+    "crm_opportunity",
+    "crm_association",
+    "crm_activity",
+    "link",
+    "field_history",
+    "pending_reference",
+    "migration_journal",
+    "blob",
+    "custom_field",
+)
 
 
 def snapshot(world: World) -> dict[str, list[object]]:
     return {table: sorted(map(repr, world.rows(f"SELECT t::text FROM {table} t"))) for table in TABLES}  # noqa: S608
 
 
-FULL = org([contact(1, Email="same@x.example", LastName="Twin"), contact(2, Email="same@x.example", LastName="Twin"), contact(3, AccountId="001GONE"),
-            contact(4, ReportsToId="0030003")]) | {
-    "Opportunity": [{"Id": "006A", "Name": "Deal", "AccountId": "001P", "StageName": "New", "CloseDate": "2024-01-01", "Amount": "10.50"}],
-    "OpportunityContactRole": [{"Id": "00KA", "OpportunityId": "006A", "ContactId": "0030002", "Role": "Buyer", "IsPrimary": True}],
-    "Task": [{"Id": "00T1", "Subject": "Call", "WhoId": "0030001", "WhatId": "006A", "Status": "Open"}]}
+FULL = org(
+    [
+        contact(1, Email="same@x.example", LastName="Twin"),
+        contact(2, Email="same@x.example", LastName="Twin"),
+        contact(3, AccountId="001GONE"),
+        contact(4, ReportsToId="0030003"),
+    ]
+) | {
+    "Opportunity": [
+        {
+            "Id": "006A",
+            "Name": "Deal",
+            "AccountId": "001P",
+            "StageName": "New",
+            "CloseDate": "2024-01-01",
+            "Amount": "10.50",
+        }
+    ],
+    "OpportunityContactRole": [
+        {"Id": "00KA", "OpportunityId": "006A", "ContactId": "0030002", "Role": "Buyer", "IsPrimary": True}
+    ],
+    "Task": [{"Id": "00T1", "Subject": "Call", "WhoId": "0030001", "WhatId": "006A", "Status": "Open"}],
+}
 RULES = {"Contact": (("email", "last_name"),)}
 
 
@@ -37,17 +67,26 @@ def test_undo_of_a_first_run_leaves_the_tables_as_they_were(world: World) -> Non
 def test_undo_of_a_second_run_restores_what_it_changed_exactly(world: World) -> None:
     world.migrate(FULL, **RULES)
     before = snapshot(world)
-    changed = {**FULL, "Contact": [contact(1, Email="same@x.example", LastName="Twin", Title="New"), *FULL["Contact"][1:], contact(9)],
-               "Account": [ACCOUNTS[0], ACCOUNTS[1] | {"Name": "Renamed"}]}
+    changed = {
+        **FULL,
+        "Contact": [contact(1, Email="same@x.example", LastName="Twin", Title="New"), *FULL["Contact"][1:], contact(9)],
+        "Account": [ACCOUNTS[0], ACCOUNTS[1] | {"Name": "Renamed"}],
+    }
     result = world.migrate(changed, **RULES)
-    assert (result.ledgers["Contact"].updated, result.ledgers["Contact"].created, result.ledgers["Account"].updated) == (1, 1, 1)
+    assert (
+        result.ledgers["Contact"].updated,
+        result.ledgers["Contact"].created,
+        result.ledgers["Account"].updated,
+    ) == (1, 1, 1)
     world.migrations.undo(result.run_id)
     assert snapshot(world) == before
 
 
 def test_a_matched_record_that_stood_before_is_restored_and_stays(world: World) -> None:
-    world.execute("INSERT INTO crm_contact (tenant_id, id, email, last_name, title) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
-                  t=world.tenant_id)
+    world.execute(
+        "INSERT INTO crm_contact (tenant_id, id, email, last_name, title) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
+        t=world.tenant_id,
+    )
     before = snapshot(world)
     result = world.migrate(org([contact(1, Title="New")]), **RULES)
     world.migrations.undo(result.run_id)
@@ -58,10 +97,14 @@ def test_a_record_edited_since_is_kept_and_told_unless_forced(world: World) -> N
     result = world.migrate(org([contact(1), contact(2)]))
     world.execute("UPDATE crm_contact SET title = 'Mine' WHERE email = 'p1@x.example'")
     undone = world.migrations.undo(result.run_id)
-    assert [(k.vendor_id, k.why) for k in undone.kept if k.entity == "contact"] == [("0030001", "edited since it was created")]
+    assert [(k.vendor_id, k.why) for k in undone.kept if k.entity == "contact"] == [
+        ("0030001", "edited since it was created")
+    ]
     assert world.rows("SELECT title FROM crm_contact") == [("Mine",)]
     assert {(k.vendor_id, k.why) for k in undone.kept if k.entity == "account"} == {
-        ("001C", "a contact that stays refers to it"), ("001P", "an account that stays refers to it")}
+        ("001C", "a contact that stays refers to it"),
+        ("001P", "an account that stays refers to it"),
+    }
     assert {k.vendor_id for k in undone.kept if k.entity == "user"} == {"005A", "005B"}
     forced = world.migrations.undo(result.run_id, force=True)
     assert forced.kept_total == 0 and world.count("crm_contact") == 0
@@ -78,8 +121,10 @@ def test_a_changed_record_edited_since_is_kept(world: World) -> None:
 
 def test_a_record_that_a_persons_record_refers_to_is_kept(world: World) -> None:
     result = world.migrate({"User": USERS, "Account": ACCOUNTS})
-    world.execute("INSERT INTO crm_contact (tenant_id, id, last_name, account_id) SELECT :t, gen_random_uuid(), 'Mine', id FROM crm_account WHERE name = 'Child Ltd'",
-                  t=world.tenant_id)
+    world.execute(
+        "INSERT INTO crm_contact (tenant_id, id, last_name, account_id) SELECT :t, gen_random_uuid(), 'Mine', id FROM crm_account WHERE name = 'Child Ltd'",
+        t=world.tenant_id,
+    )
     undone = world.migrations.undo(result.run_id)
     kept = {k.vendor_id: k.why for k in undone.kept}
     assert kept["001C"] == "a contact that stays refers to it"

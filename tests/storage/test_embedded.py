@@ -329,14 +329,13 @@ def test_another_server_on_our_port_is_not_taken_for_ours(make_home: Callable[[s
 def test_a_server_that_neither_lives_nor_dies_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded = EmbeddedPostgres(home)
     _state_after_stop(embedded)
-    monkeypatch.setattr(server_module, "_START_TIMEOUT_S", 0.2)
     lock = try_lock(home / "postgres.running")
     assert lock is not None
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr(server_module, "_START_TIMEOUT_S", 0.2)
         with pytest.raises(TransientError, match="did not answer"):
             embedded.start()
-    finally:
-        os.close(lock)
+    os.close(lock)
     assert _one(embedded.start().app, "SELECT 1") == 1
 
 

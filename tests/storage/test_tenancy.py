@@ -25,10 +25,11 @@ from tests.support.rows import sample
 
 TABLES = metadata.sorted_tables
 NAMES = [t.name for t in TABLES]
+# Constraints of a table come in no set order, and parallel workers must collect the same tests.
 FOREIGN_KEYS = [
     pytest.param(table, key, id=str(key.name))
     for table in TABLES
-    for key in table.constraints
+    for key in sorted(table.constraints, key=lambda constraint: str(constraint.name))
     if isinstance(key, ForeignKeyConstraint)
 ]
 

@@ -25,11 +25,11 @@ CREATE TABLE crm_user (
     CONSTRAINT crm_user_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_user_tenant_id_email_idx ON crm_user (tenant_id, email);
+CREATE INDEX crm_user_tenant_id_email_idx ON crm_user (tenant_id, email) WHERE email IS NOT NULL;
 
-CREATE INDEX crm_user_tenant_id_manager_id_idx ON crm_user (tenant_id, manager_id);
+CREATE INDEX crm_user_tenant_id_manager_id_idx ON crm_user (tenant_id, manager_id) WHERE manager_id IS NOT NULL;
 
-CREATE INDEX crm_user_tenant_id_owner_id_idx ON crm_user (tenant_id, owner_id);
+CREATE INDEX crm_user_tenant_id_owner_id_idx ON crm_user (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_user_tenant_id_updated_at_id_idx ON crm_user (tenant_id, updated_at, id);
 
@@ -75,15 +75,13 @@ CREATE TABLE crm_account (
     CONSTRAINT crm_account_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_account_tenant_id_domain_idx ON crm_account (tenant_id, domain);
+CREATE INDEX crm_account_tenant_id_domain_idx ON crm_account (tenant_id, domain) WHERE domain IS NOT NULL;
 
 CREATE INDEX crm_account_tenant_id_name_domain_idx ON crm_account (tenant_id, name, domain);
 
-CREATE INDEX crm_account_tenant_id_name_idx ON crm_account (tenant_id, name);
+CREATE INDEX crm_account_tenant_id_owner_id_idx ON crm_account (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_account_tenant_id_owner_id_idx ON crm_account (tenant_id, owner_id);
-
-CREATE INDEX crm_account_tenant_id_parent_id_idx ON crm_account (tenant_id, parent_id);
+CREATE INDEX crm_account_tenant_id_parent_id_idx ON crm_account (tenant_id, parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE INDEX crm_account_tenant_id_updated_at_id_idx ON crm_account (tenant_id, updated_at, id);
 
@@ -134,19 +132,17 @@ CREATE TABLE crm_contact (
     CONSTRAINT crm_contact_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_contact_tenant_id_account_id_idx ON crm_contact (tenant_id, account_id);
+CREATE INDEX crm_contact_tenant_id_account_id_idx ON crm_contact (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_contact_tenant_id_email_idx ON crm_contact (tenant_id, email);
+CREATE INDEX crm_contact_tenant_id_email_last_name_idx ON crm_contact (tenant_id, email, last_name) WHERE email IS NOT NULL;
 
-CREATE INDEX crm_contact_tenant_id_email_last_name_idx ON crm_contact (tenant_id, email, last_name);
+CREATE INDEX crm_contact_tenant_id_last_name_idx ON crm_contact (tenant_id, last_name) WHERE last_name IS NOT NULL;
 
-CREATE INDEX crm_contact_tenant_id_last_name_idx ON crm_contact (tenant_id, last_name);
+CREATE INDEX crm_contact_tenant_id_owner_id_idx ON crm_contact (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_contact_tenant_id_owner_id_idx ON crm_contact (tenant_id, owner_id);
+CREATE INDEX crm_contact_tenant_id_phone_idx ON crm_contact (tenant_id, phone) WHERE phone IS NOT NULL;
 
-CREATE INDEX crm_contact_tenant_id_phone_idx ON crm_contact (tenant_id, phone);
-
-CREATE INDEX crm_contact_tenant_id_reports_to_id_idx ON crm_contact (tenant_id, reports_to_id);
+CREATE INDEX crm_contact_tenant_id_reports_to_id_idx ON crm_contact (tenant_id, reports_to_id) WHERE reports_to_id IS NOT NULL;
 
 CREATE INDEX crm_contact_tenant_id_updated_at_id_idx ON crm_contact (tenant_id, updated_at, id);
 
@@ -197,19 +193,17 @@ CREATE TABLE crm_lead (
     CONSTRAINT crm_lead_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_lead_tenant_id_company_idx ON crm_lead (tenant_id, company);
+CREATE INDEX crm_lead_tenant_id_company_idx ON crm_lead (tenant_id, company) WHERE company IS NOT NULL;
 
-CREATE INDEX crm_lead_tenant_id_converted_account_id_idx ON crm_lead (tenant_id, converted_account_id);
+CREATE INDEX crm_lead_tenant_id_converted_account_id_idx ON crm_lead (tenant_id, converted_account_id) WHERE converted_account_id IS NOT NULL;
 
-CREATE INDEX crm_lead_tenant_id_converted_contact_id_idx ON crm_lead (tenant_id, converted_contact_id);
+CREATE INDEX crm_lead_tenant_id_converted_contact_id_idx ON crm_lead (tenant_id, converted_contact_id) WHERE converted_contact_id IS NOT NULL;
 
-CREATE INDEX crm_lead_tenant_id_converted_opportunity_id_idx ON crm_lead (tenant_id, converted_opportunity_id);
+CREATE INDEX crm_lead_tenant_id_converted_opportunity_id_idx ON crm_lead (tenant_id, converted_opportunity_id) WHERE converted_opportunity_id IS NOT NULL;
 
-CREATE INDEX crm_lead_tenant_id_email_idx ON crm_lead (tenant_id, email);
+CREATE INDEX crm_lead_tenant_id_email_last_name_idx ON crm_lead (tenant_id, email, last_name) WHERE email IS NOT NULL;
 
-CREATE INDEX crm_lead_tenant_id_email_last_name_idx ON crm_lead (tenant_id, email, last_name);
-
-CREATE INDEX crm_lead_tenant_id_owner_id_idx ON crm_lead (tenant_id, owner_id);
+CREATE INDEX crm_lead_tenant_id_owner_id_idx ON crm_lead (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_lead_tenant_id_updated_at_id_idx ON crm_lead (tenant_id, updated_at, id);
 
@@ -231,7 +225,7 @@ CREATE TABLE crm_pipeline (
     CONSTRAINT crm_pipeline_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_pipeline_tenant_id_owner_id_idx ON crm_pipeline (tenant_id, owner_id);
+CREATE INDEX crm_pipeline_tenant_id_owner_id_idx ON crm_pipeline (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_pipeline_tenant_id_updated_at_id_idx ON crm_pipeline (tenant_id, updated_at, id);
 
@@ -257,9 +251,9 @@ CREATE TABLE crm_stage (
     CONSTRAINT crm_stage_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_stage_tenant_id_owner_id_idx ON crm_stage (tenant_id, owner_id);
+CREATE INDEX crm_stage_tenant_id_owner_id_idx ON crm_stage (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_stage_tenant_id_pipeline_id_idx ON crm_stage (tenant_id, pipeline_id);
+CREATE INDEX crm_stage_tenant_id_pipeline_id_idx ON crm_stage (tenant_id, pipeline_id) WHERE pipeline_id IS NOT NULL;
 
 CREATE INDEX crm_stage_tenant_id_updated_at_id_idx ON crm_stage (tenant_id, updated_at, id);
 
@@ -290,9 +284,9 @@ CREATE TABLE crm_campaign (
     CONSTRAINT crm_campaign_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_campaign_tenant_id_owner_id_idx ON crm_campaign (tenant_id, owner_id);
+CREATE INDEX crm_campaign_tenant_id_owner_id_idx ON crm_campaign (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_campaign_tenant_id_parent_id_idx ON crm_campaign (tenant_id, parent_id);
+CREATE INDEX crm_campaign_tenant_id_parent_id_idx ON crm_campaign (tenant_id, parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE INDEX crm_campaign_tenant_id_updated_at_id_idx ON crm_campaign (tenant_id, updated_at, id);
 
@@ -331,19 +325,19 @@ CREATE TABLE crm_opportunity (
     CONSTRAINT crm_opportunity_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_opportunity_tenant_id_account_id_idx ON crm_opportunity (tenant_id, account_id);
+CREATE INDEX crm_opportunity_tenant_id_account_id_idx ON crm_opportunity (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_opportunity_tenant_id_campaign_id_idx ON crm_opportunity (tenant_id, campaign_id);
+CREATE INDEX crm_opportunity_tenant_id_campaign_id_idx ON crm_opportunity (tenant_id, campaign_id) WHERE campaign_id IS NOT NULL;
 
-CREATE INDEX crm_opportunity_tenant_id_close_date_idx ON crm_opportunity (tenant_id, close_date);
+CREATE INDEX crm_opportunity_tenant_id_close_date_idx ON crm_opportunity (tenant_id, close_date) WHERE close_date IS NOT NULL;
 
-CREATE INDEX crm_opportunity_tenant_id_contact_id_idx ON crm_opportunity (tenant_id, contact_id);
+CREATE INDEX crm_opportunity_tenant_id_contact_id_idx ON crm_opportunity (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
 
-CREATE INDEX crm_opportunity_tenant_id_owner_id_idx ON crm_opportunity (tenant_id, owner_id);
+CREATE INDEX crm_opportunity_tenant_id_owner_id_idx ON crm_opportunity (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_opportunity_tenant_id_pipeline_id_idx ON crm_opportunity (tenant_id, pipeline_id);
+CREATE INDEX crm_opportunity_tenant_id_pipeline_id_idx ON crm_opportunity (tenant_id, pipeline_id) WHERE pipeline_id IS NOT NULL;
 
-CREATE INDEX crm_opportunity_tenant_id_stage_id_idx ON crm_opportunity (tenant_id, stage_id);
+CREATE INDEX crm_opportunity_tenant_id_stage_id_idx ON crm_opportunity (tenant_id, stage_id) WHERE stage_id IS NOT NULL;
 
 CREATE INDEX crm_opportunity_tenant_id_updated_at_id_idx ON crm_opportunity (tenant_id, updated_at, id);
 
@@ -374,9 +368,9 @@ CREATE TABLE crm_stage_change (
 
 CREATE INDEX crm_stage_change_tenant_id_opportunity_id_idx ON crm_stage_change (tenant_id, opportunity_id);
 
-CREATE INDEX crm_stage_change_tenant_id_owner_id_idx ON crm_stage_change (tenant_id, owner_id);
+CREATE INDEX crm_stage_change_tenant_id_owner_id_idx ON crm_stage_change (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_stage_change_tenant_id_stage_id_idx ON crm_stage_change (tenant_id, stage_id);
+CREATE INDEX crm_stage_change_tenant_id_stage_id_idx ON crm_stage_change (tenant_id, stage_id) WHERE stage_id IS NOT NULL;
 
 CREATE INDEX crm_stage_change_tenant_id_updated_at_id_idx ON crm_stage_change (tenant_id, updated_at, id);
 
@@ -404,9 +398,9 @@ CREATE TABLE crm_product (
     CONSTRAINT crm_product_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_product_tenant_id_code_idx ON crm_product (tenant_id, code);
+CREATE INDEX crm_product_tenant_id_code_idx ON crm_product (tenant_id, code) WHERE code IS NOT NULL;
 
-CREATE INDEX crm_product_tenant_id_owner_id_idx ON crm_product (tenant_id, owner_id);
+CREATE INDEX crm_product_tenant_id_owner_id_idx ON crm_product (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_product_tenant_id_updated_at_id_idx ON crm_product (tenant_id, updated_at, id);
 
@@ -431,7 +425,7 @@ CREATE TABLE crm_price (
     CONSTRAINT crm_price_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_price_tenant_id_owner_id_idx ON crm_price (tenant_id, owner_id);
+CREATE INDEX crm_price_tenant_id_owner_id_idx ON crm_price (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_price_tenant_id_product_id_idx ON crm_price (tenant_id, product_id);
 
@@ -465,13 +459,13 @@ CREATE TABLE crm_line_item (
     CONSTRAINT crm_line_item_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_line_item_tenant_id_opportunity_id_idx ON crm_line_item (tenant_id, opportunity_id);
+CREATE INDEX crm_line_item_tenant_id_opportunity_id_idx ON crm_line_item (tenant_id, opportunity_id) WHERE opportunity_id IS NOT NULL;
 
-CREATE INDEX crm_line_item_tenant_id_owner_id_idx ON crm_line_item (tenant_id, owner_id);
+CREATE INDEX crm_line_item_tenant_id_owner_id_idx ON crm_line_item (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_line_item_tenant_id_price_id_idx ON crm_line_item (tenant_id, price_id);
+CREATE INDEX crm_line_item_tenant_id_price_id_idx ON crm_line_item (tenant_id, price_id) WHERE price_id IS NOT NULL;
 
-CREATE INDEX crm_line_item_tenant_id_product_id_idx ON crm_line_item (tenant_id, product_id);
+CREATE INDEX crm_line_item_tenant_id_product_id_idx ON crm_line_item (tenant_id, product_id) WHERE product_id IS NOT NULL;
 
 CREATE INDEX crm_line_item_tenant_id_updated_at_id_idx ON crm_line_item (tenant_id, updated_at, id);
 
@@ -506,17 +500,17 @@ CREATE TABLE crm_ticket (
     CONSTRAINT crm_ticket_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_ticket_tenant_id_account_id_idx ON crm_ticket (tenant_id, account_id);
+CREATE INDEX crm_ticket_tenant_id_account_id_idx ON crm_ticket (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_ticket_tenant_id_contact_id_idx ON crm_ticket (tenant_id, contact_id);
+CREATE INDEX crm_ticket_tenant_id_contact_id_idx ON crm_ticket (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
 
-CREATE INDEX crm_ticket_tenant_id_owner_id_idx ON crm_ticket (tenant_id, owner_id);
+CREATE INDEX crm_ticket_tenant_id_owner_id_idx ON crm_ticket (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_ticket_tenant_id_parent_id_idx ON crm_ticket (tenant_id, parent_id);
+CREATE INDEX crm_ticket_tenant_id_parent_id_idx ON crm_ticket (tenant_id, parent_id) WHERE parent_id IS NOT NULL;
 
-CREATE INDEX crm_ticket_tenant_id_pipeline_id_idx ON crm_ticket (tenant_id, pipeline_id);
+CREATE INDEX crm_ticket_tenant_id_pipeline_id_idx ON crm_ticket (tenant_id, pipeline_id) WHERE pipeline_id IS NOT NULL;
 
-CREATE INDEX crm_ticket_tenant_id_stage_id_idx ON crm_ticket (tenant_id, stage_id);
+CREATE INDEX crm_ticket_tenant_id_stage_id_idx ON crm_ticket (tenant_id, stage_id) WHERE stage_id IS NOT NULL;
 
 CREATE INDEX crm_ticket_tenant_id_updated_at_id_idx ON crm_ticket (tenant_id, updated_at, id);
 
@@ -558,19 +552,19 @@ CREATE TABLE crm_activity (
     CONSTRAINT crm_activity_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_activity_tenant_id_account_id_idx ON crm_activity (tenant_id, account_id);
+CREATE INDEX crm_activity_tenant_id_account_id_idx ON crm_activity (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_activity_tenant_id_contact_id_idx ON crm_activity (tenant_id, contact_id);
+CREATE INDEX crm_activity_tenant_id_contact_id_idx ON crm_activity (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
 
 CREATE INDEX crm_activity_tenant_id_kind_starts_at_idx ON crm_activity (tenant_id, kind, starts_at);
 
-CREATE INDEX crm_activity_tenant_id_lead_id_idx ON crm_activity (tenant_id, lead_id);
+CREATE INDEX crm_activity_tenant_id_lead_id_idx ON crm_activity (tenant_id, lead_id) WHERE lead_id IS NOT NULL;
 
-CREATE INDEX crm_activity_tenant_id_opportunity_id_idx ON crm_activity (tenant_id, opportunity_id);
+CREATE INDEX crm_activity_tenant_id_opportunity_id_idx ON crm_activity (tenant_id, opportunity_id) WHERE opportunity_id IS NOT NULL;
 
-CREATE INDEX crm_activity_tenant_id_owner_id_idx ON crm_activity (tenant_id, owner_id);
+CREATE INDEX crm_activity_tenant_id_owner_id_idx ON crm_activity (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_activity_tenant_id_ticket_id_idx ON crm_activity (tenant_id, ticket_id);
+CREATE INDEX crm_activity_tenant_id_ticket_id_idx ON crm_activity (tenant_id, ticket_id) WHERE ticket_id IS NOT NULL;
 
 CREATE INDEX crm_activity_tenant_id_updated_at_id_idx ON crm_activity (tenant_id, updated_at, id);
 
@@ -606,19 +600,19 @@ CREATE TABLE crm_communication (
     CONSTRAINT crm_communication_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_communication_tenant_id_account_id_idx ON crm_communication (tenant_id, account_id);
+CREATE INDEX crm_communication_tenant_id_account_id_idx ON crm_communication (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_communication_tenant_id_contact_id_idx ON crm_communication (tenant_id, contact_id);
+CREATE INDEX crm_communication_tenant_id_contact_id_idx ON crm_communication (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
 
-CREATE INDEX crm_communication_tenant_id_lead_id_idx ON crm_communication (tenant_id, lead_id);
+CREATE INDEX crm_communication_tenant_id_lead_id_idx ON crm_communication (tenant_id, lead_id) WHERE lead_id IS NOT NULL;
 
-CREATE INDEX crm_communication_tenant_id_message_key_idx ON crm_communication (tenant_id, message_key);
+CREATE INDEX crm_communication_tenant_id_message_key_idx ON crm_communication (tenant_id, message_key) WHERE message_key IS NOT NULL;
 
-CREATE INDEX crm_communication_tenant_id_opportunity_id_idx ON crm_communication (tenant_id, opportunity_id);
+CREATE INDEX crm_communication_tenant_id_opportunity_id_idx ON crm_communication (tenant_id, opportunity_id) WHERE opportunity_id IS NOT NULL;
 
-CREATE INDEX crm_communication_tenant_id_owner_id_idx ON crm_communication (tenant_id, owner_id);
+CREATE INDEX crm_communication_tenant_id_owner_id_idx ON crm_communication (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_communication_tenant_id_thread_key_idx ON crm_communication (tenant_id, thread_key);
+CREATE INDEX crm_communication_tenant_id_thread_key_idx ON crm_communication (tenant_id, thread_key) WHERE thread_key IS NOT NULL;
 
 CREATE INDEX crm_communication_tenant_id_updated_at_id_idx ON crm_communication (tenant_id, updated_at, id);
 
@@ -654,13 +648,13 @@ CREATE TABLE crm_calendar_event (
     CONSTRAINT crm_calendar_event_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_calendar_event_tenant_id_ical_uid_idx ON crm_calendar_event (tenant_id, ical_uid);
+CREATE INDEX crm_calendar_event_tenant_id_ical_uid_idx ON crm_calendar_event (tenant_id, ical_uid) WHERE ical_uid IS NOT NULL;
 
-CREATE INDEX crm_calendar_event_tenant_id_owner_id_idx ON crm_calendar_event (tenant_id, owner_id);
+CREATE INDEX crm_calendar_event_tenant_id_owner_id_idx ON crm_calendar_event (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_calendar_event_tenant_id_series_id_idx ON crm_calendar_event (tenant_id, series_id);
+CREATE INDEX crm_calendar_event_tenant_id_series_id_idx ON crm_calendar_event (tenant_id, series_id) WHERE series_id IS NOT NULL;
 
-CREATE INDEX crm_calendar_event_tenant_id_starts_at_idx ON crm_calendar_event (tenant_id, starts_at);
+CREATE INDEX crm_calendar_event_tenant_id_starts_at_idx ON crm_calendar_event (tenant_id, starts_at) WHERE starts_at IS NOT NULL;
 
 CREATE INDEX crm_calendar_event_tenant_id_updated_at_id_idx ON crm_calendar_event (tenant_id, updated_at, id);
 
@@ -691,13 +685,13 @@ CREATE TABLE crm_invoice (
     CONSTRAINT crm_invoice_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_invoice_tenant_id_account_id_idx ON crm_invoice (tenant_id, account_id);
+CREATE INDEX crm_invoice_tenant_id_account_id_idx ON crm_invoice (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_invoice_tenant_id_contact_id_idx ON crm_invoice (tenant_id, contact_id);
+CREATE INDEX crm_invoice_tenant_id_contact_id_idx ON crm_invoice (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
 
-CREATE INDEX crm_invoice_tenant_id_number_idx ON crm_invoice (tenant_id, number);
+CREATE INDEX crm_invoice_tenant_id_number_idx ON crm_invoice (tenant_id, number) WHERE number IS NOT NULL;
 
-CREATE INDEX crm_invoice_tenant_id_owner_id_idx ON crm_invoice (tenant_id, owner_id);
+CREATE INDEX crm_invoice_tenant_id_owner_id_idx ON crm_invoice (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_invoice_tenant_id_updated_at_id_idx ON crm_invoice (tenant_id, updated_at, id);
 
@@ -729,15 +723,15 @@ CREATE TABLE crm_order (
     CONSTRAINT crm_order_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_order_tenant_id_account_id_idx ON crm_order (tenant_id, account_id);
+CREATE INDEX crm_order_tenant_id_account_id_idx ON crm_order (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_order_tenant_id_contact_id_idx ON crm_order (tenant_id, contact_id);
+CREATE INDEX crm_order_tenant_id_contact_id_idx ON crm_order (tenant_id, contact_id) WHERE contact_id IS NOT NULL;
 
-CREATE INDEX crm_order_tenant_id_number_idx ON crm_order (tenant_id, number);
+CREATE INDEX crm_order_tenant_id_number_idx ON crm_order (tenant_id, number) WHERE number IS NOT NULL;
 
-CREATE INDEX crm_order_tenant_id_opportunity_id_idx ON crm_order (tenant_id, opportunity_id);
+CREATE INDEX crm_order_tenant_id_opportunity_id_idx ON crm_order (tenant_id, opportunity_id) WHERE opportunity_id IS NOT NULL;
 
-CREATE INDEX crm_order_tenant_id_owner_id_idx ON crm_order (tenant_id, owner_id);
+CREATE INDEX crm_order_tenant_id_owner_id_idx ON crm_order (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_order_tenant_id_updated_at_id_idx ON crm_order (tenant_id, updated_at, id);
 
@@ -766,13 +760,13 @@ CREATE TABLE crm_payment (
     CONSTRAINT crm_payment_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_payment_tenant_id_account_id_idx ON crm_payment (tenant_id, account_id);
+CREATE INDEX crm_payment_tenant_id_account_id_idx ON crm_payment (tenant_id, account_id) WHERE account_id IS NOT NULL;
 
-CREATE INDEX crm_payment_tenant_id_invoice_id_idx ON crm_payment (tenant_id, invoice_id);
+CREATE INDEX crm_payment_tenant_id_invoice_id_idx ON crm_payment (tenant_id, invoice_id) WHERE invoice_id IS NOT NULL;
 
-CREATE INDEX crm_payment_tenant_id_order_id_idx ON crm_payment (tenant_id, order_id);
+CREATE INDEX crm_payment_tenant_id_order_id_idx ON crm_payment (tenant_id, order_id) WHERE order_id IS NOT NULL;
 
-CREATE INDEX crm_payment_tenant_id_owner_id_idx ON crm_payment (tenant_id, owner_id);
+CREATE INDEX crm_payment_tenant_id_owner_id_idx ON crm_payment (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_payment_tenant_id_updated_at_id_idx ON crm_payment (tenant_id, updated_at, id);
 
@@ -800,9 +794,9 @@ CREATE TABLE crm_attachment (
     CONSTRAINT crm_attachment_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX crm_attachment_tenant_id_owner_id_idx ON crm_attachment (tenant_id, owner_id);
+CREATE INDEX crm_attachment_tenant_id_owner_id_idx ON crm_attachment (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
-CREATE INDEX crm_attachment_tenant_id_sha256_idx ON crm_attachment (tenant_id, sha256);
+CREATE INDEX crm_attachment_tenant_id_sha256_idx ON crm_attachment (tenant_id, sha256) WHERE sha256 IS NOT NULL;
 
 CREATE INDEX crm_attachment_tenant_id_updated_at_id_idx ON crm_attachment (tenant_id, updated_at, id);
 
@@ -825,7 +819,7 @@ CREATE TABLE crm_custom_record (
 
 CREATE INDEX crm_custom_record_tenant_id_object_name_name_idx ON crm_custom_record (tenant_id, object_name, name);
 
-CREATE INDEX crm_custom_record_tenant_id_owner_id_idx ON crm_custom_record (tenant_id, owner_id);
+CREATE INDEX crm_custom_record_tenant_id_owner_id_idx ON crm_custom_record (tenant_id, owner_id) WHERE owner_id IS NOT NULL;
 
 CREATE INDEX crm_custom_record_tenant_id_updated_at_id_idx ON crm_custom_record (tenant_id, updated_at, id);
 
@@ -2123,6 +2117,21 @@ BEGIN
     RETURN NEW;
 END
 $body$;
+
+-- The application may not own tables, so it may not ANALYZE them (before PostgreSQL 17 nobody else may). After a bulk load it must:
+-- without statistics the planner takes a million new rows for a handful and joins them one by one.
+CREATE FUNCTION syncline_analyze(target text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET default_statistics_target = 25 AS $body$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE c.relname = target AND n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version') THEN
+        RAISE EXCEPTION 'no such table: %', target USING ERRCODE = '42P01';
+    END IF;
+    EXECUTE format('ANALYZE public.%I', target);
+END
+$body$;
+REVOKE ALL ON FUNCTION syncline_analyze(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION syncline_analyze(text) TO syncline_app;
 
 CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_user
     FOR EACH ROW EXECUTE FUNCTION syncline_touch('user');

@@ -13,7 +13,6 @@ from connectors.kit.contract import Connection, ReadRequest
 from connectors.kit.tokens import MemoryTokens
 from domain.records import Page, Reject
 
-
 OPENED: list[FilesConnector] = []
 """Closed after each test."""
 
@@ -45,9 +44,7 @@ class Listing:
         return [row[page.fields.index(name)] for page in self.pages for row in page.rows]
 
 
-def listing(
-    path: Path, name: str | None = None, cursor: Mapping[str, Any] | None = None, **settings: str
-) -> Listing:
+def listing(path: Path, name: str | None = None, cursor: Mapping[str, Any] | None = None, **settings: str) -> Listing:
     """Everything of one object: the only one, unless named."""
     files = connector(path, **settings)
     if name is None:

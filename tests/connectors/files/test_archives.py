@@ -114,7 +114,10 @@ def test_zip_slip_paths_are_not_read(tmp_path: Path, name: str) -> None:
 
 
 def test_a_zip_bomb_is_refused_from_its_directory(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("b.csv", "w") as out:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("b.csv", "w") as out,
+    ):
         for _ in range(100):
             out.write(bytes(1 << 20))
     write(tmp_path, "good.csv", CONTACTS)

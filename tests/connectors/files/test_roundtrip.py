@@ -24,13 +24,17 @@ ALPHABETS = {
     "utf-16-be": st.characters(exclude_categories=("Cs",), exclude_characters="\0"),
     "utf-32-le": st.characters(exclude_categories=("Cs",), exclude_characters="\0"),
     "cp1252": st.sampled_from([chr(c) for c in (*range(32, 127), 9, 10, 13)] + list("äöüßéèñçÅØ€–“”’")),
-    "cp932": st.sampled_from([chr(c) for c in (*range(32, 127), 9, 10, 13)] + list("山田太郎東京都株式会社カタカナｱｲｳ表ソ")),
+    "cp932": st.sampled_from(
+        [chr(c) for c in (*range(32, 127), 9, 10, 13)] + list("山田太郎東京都株式会社カタカナｱｲｳ表ソ")
+    ),
 }
 QUOTINGS = {"minimal": csv.QUOTE_MINIMAL, "all": csv.QUOTE_ALL, "strings": csv.QUOTE_NONNUMERIC}
 
 
 def tables(encoding: str) -> st.SearchStrategy[list[list[str]]]:
-    cell = st.text(ALPHABETS[encoding], max_size=12) | st.sampled_from(['"', '""', ",", ";", "\r", "\n", "\r\n", " ", '",'])
+    cell = st.text(ALPHABETS[encoding], max_size=12) | st.sampled_from(
+        ['"', '""', ",", ";", "\r", "\n", "\r\n", " ", '",']
+    )
     return st.integers(2, 5).flatmap(
         lambda width: st.lists(
             st.lists(cell, min_size=width, max_size=width).filter(any), min_size=1, max_size=12

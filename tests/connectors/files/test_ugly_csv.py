@@ -24,6 +24,8 @@ READS_RIGHT = {
     "doubled quotes": ('id,name,note\n1,"Ann ""A"" X",x\n', [["1", 'Ann "A" X', "x"]]),
     "quote inside a bare cell": ('id,name,note\n1,Ann,5" pipe\n', [["1", "Ann", '5" pipe']]),
     "backslash escapes": ('id,name,note\n1,"Ann \\"A\\", X",x\n2,"B",\\N\n', [["1", 'Ann "A", X', "x"], ["2", "B", ""]]),
+    "a database's NULL": ("id,name,note\n1,\\N,x\n2,Bob,\\N\n", [["1", "", "x"], ["2", "Bob", ""]]),
+    "a backslash that escapes nothing": ('"id","name","note"\n"1","C:\\",""""""\n', [["1", "C:\\", '""']]),
     "single quotes": ("'id','name','note'\n'1','Ann, A','x'\n", [["1", "Ann, A", "x"]]),
     "space after delimiter": ('id, name, note\n1, "Ann, A", "x"\n', [["1", "Ann, A", "x"]]),
     "semicolons": ("id;name;note\n1;Ann;1,5\n2;Bob;2,5\n", [["1", "Ann", "1,5"], ["2", "Bob", "2,5"]]),
@@ -85,10 +87,17 @@ def test_an_unclosed_quote_far_from_the_end_costs_one_row(tmp_path: Path) -> Non
     found = listing(write(tmp_path, "contacts.csv", HEADER + "".join(rows)), max_cell_mb="1")
     assert [r.place.row for r in found.rejects] == [102]
     assert found.column("id") == [str(n) for n in range(60_000) if n != 100]
+    stepped_over = next(page for page in found.pages if page.rejects)
+    rest = listing(tmp_path, "contacts", stepped_over.cursor, max_cell_mb="1")
+    later = found.pages[found.pages.index(stepped_over) + 1 :]
+    assert [page.cursor for page in rest.pages] == [page.cursor for page in later], "the same pages, whoever reads them"
 
 
 def test_no_value_appears_in_a_message(tmp_path: Path) -> None:
-    content = HEADER.encode() + b'1,SECRETNAME\n2,"SECRETNAME"x,y\n3,SECRETNAME\0,y\n\xc3\xa9,\xc3\xa9,SECRETNAME\xe9\n5,E,y\n'
+    content = (
+        HEADER.encode()
+        + b'1,SECRETNAME\n2,"SECRETNAME"x,y\n3,SECRETNAME\0,y\n\xc3\xa9,\xc3\xa9,SECRETNAME\xe9\n5,E,y\n'
+    )
     found = listing(write(tmp_path, "contacts.csv", content), id_column="id")
     assert len(found.rejects) == 4
     assert not any("SECRETNAME" in reject.message for reject in found.rejects)

@@ -14,7 +14,7 @@ from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema, Opti
 from migration.audit_model import Audit, FieldAudit, ObjectAudit, SourceUser, UnreadObject
 from migration.plan import HubUser, PlanOptions, build_plan, match_owners
 from migration.plan_model import FieldUse, Phase, Plan, SkipReason, Survivor
-from migration.plan_document import approved_text
+from migration.plan_reading import approved_text
 
 HUB_USER = UUID("018f0000-0000-7000-8000-000000000001")
 
@@ -140,6 +140,15 @@ class TestProposal:
         assert plan.object("people 2024").mapping == "salesforce/Contact"
         assert plan.object("people 2024").spec.fields["account_id"].objects == ("firms",)
         assert Plan.from_toml(plan.to_toml(), "p.toml").object("people 2024") == plan.object("people 2024")
+
+    def test_custom_objects_are_proposed_and_the_vendors_own_left_behind(self) -> None:
+        custom = _object("Widget__c", "Name", FieldSchema("Colour__c", custom=True), custom=True)
+        objects = Catalog({"Widget__c": custom, "AsyncApexJob": _object("AsyncApexJob", "Status")})
+        found = tuple(ObjectAudit(name, count=3) for name in objects.objects)
+        plan = build_plan(replace(audit(), objects=found, unread=()), objects, AccountInfo("00D1"))
+        assert [(o.object, o.entity, o.mapping) for o in plan.objects] == [("Widget__c", "custom_record", "inline")]
+        assert [(s.object, s.reason) for s in plan.skipped] == [("AsyncApexJob", SkipReason.SYSTEM)]
+        assert Plan.from_toml(plan.to_toml(), "p.toml") == plan
 
 
 class TestRoundTrip:

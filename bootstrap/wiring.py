@@ -1,0 +1,152 @@
+"""The hub, wired: the only place where real objects are built. Everything is made when it is first asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from threading import Timer
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from bootstrap.redact import remember_credentials
+from bootstrap.settings import Settings
+from connectors.kit import registry
+from connectors.kit.contract import CallRecord, Connection, Connector
+from domain.errors import ConfigurationError
+from storage import connections, credentials, schema, tenants
+from storage.credentials import StoredTokens
+from storage.database import Database
+from storage.embedded import EmbeddedPostgres, ServerUrls
+from storage.vault import MasterKeys, Vault
+
+if TYPE_CHECKING:
+    from migration.service import Migrations
+
+_AT_ONCE_S = 0.25
+_calls = logging.getLogger("syncline.calls")
+
+
+def _silent(_text: str) -> None:
+    """Say nothing."""
+
+
+class Hub:
+    """Settings turned into a database, a vault, connectors and services. ``say`` hears what takes a moment (a sentence each)."""
+
+    def __init__(self, settings: Settings, *, say: Callable[[str], None] = _silent) -> None:
+        self.settings = settings
+        self._say = say
+        self._opened: list[Database] = []
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.settings.tenant
+
+    @cached_property
+    def server(self) -> EmbeddedPostgres:
+        """The embedded server (not started by asking). Raises ConfigurationError when DATABASE_URL names another one."""
+        if not self.settings.embedded:
+            raise ConfigurationError(
+                "DATABASE_URL is set, so there is no embedded server.",
+                remedy="Unset it, or use your server's own tools.",
+            )
+        return EmbeddedPostgres(self.settings.home)
+
+    @cached_property
+    def urls(self) -> ServerUrls:
+        """Addresses of the database for its owner and for the application. Starts the embedded server."""
+        given = self.settings.database_url
+        if given is None:
+            with self._if_it_takes_long("Starting the embedded PostgreSQL …"):
+                return self.server.start()
+        admin = self.settings.database_admin_url or given
+        return ServerUrls(admin=admin.get_secret_value(), app=given.get_secret_value())
+
+    def revision(self) -> str | None:
+        """The schema's revision in the database; None before the first upgrade."""
+        return schema.current_revision(self.urls.app)
+
+    def head_revision(self) -> str:
+        """The revision that this version of Syncline works with."""
+        return schema.head_revision()
+
+    def address(self) -> str:
+        """Host, port and name of the database, without user and password."""
+        parts = urlsplit(self.urls.app)
+        return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
+
+    def upgrade(self) -> None:
+        """Bring the schema up to date. Concurrent upgrades wait for each other."""
+        schema.upgrade(self.urls.admin)
+
+    @cached_property
+    def db(self) -> Database:
+        """The database as the application's role, its schema current and its isolation proven.
+
+        The embedded database is upgraded by itself; a server of yours is upgraded by `syncline db upgrade` alone.
+        """
+        if not self.settings.embedded:
+            schema.assert_current(self.urls.app)
+        elif self.revision() != self.head_revision():
+            self._say("Preparing the database …")
+            self.upgrade()
+        database = Database.connect(self.urls.app)
+        self._opened.append(database)
+        with database.tenant(self.tenant_id) as conn:
+            tenants.ensure(conn, self.tenant_id)
+        return database
+
+    @cached_property
+    def vault(self) -> Vault:
+        return Vault(MasterKeys.load(self.settings.home))
+
+    def rotate_keys(self) -> int:
+        """Put every credential of the tenant under the current master key; where keys are a file, under a fresh one.
+
+        Returns how many were encrypted anew.
+        """
+        if self.settings.master_keys is None:
+            self.__dict__["vault"] = Vault(MasterKeys.renew(self.settings.home))
+        return credentials.rotate(self.db, self.vault, self.tenant_id)
+
+    def open_connector(self, connection_id: UUID) -> Connector:
+        """The connector of a stored connection. The caller closes it. Raises ConfigurationError."""
+        with self.db.tenant(self.tenant_id) as conn:
+            stored = connections.get(conn, connection_id)
+        tokens = StoredTokens(self.db, self.vault, self.tenant_id, connection_id)
+        remember_credentials(tokens.load())
+        connection = Connection(
+            id=str(connection_id), vendor=stored.vendor, settings=stored.settings, tokens=tokens,
+            base_url=stored.base_url, on_call=_log_call,
+        )  # fmt: skip
+        return registry.load(stored.vendor)(connection)
+
+    @cached_property
+    def migrations(self) -> Migrations:
+        from migration.service import Migrations
+
+        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
+
+    @contextmanager
+    def _if_it_takes_long(self, text: str) -> Iterator[None]:
+        """Say ``text`` unless the block is done at once, as it is when the server is warm."""
+        timer = Timer(_AT_ONCE_S, self._say, (text,))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Close database connections. The embedded server stays up, so that the next command finds it warm."""
+        while self._opened:
+            self._opened.pop().close()
+
+
+def _log_call(call: CallRecord) -> None:
+    _calls.info(
+        "%s %s %s", call.method, call.path, call.status, extra={"duration_s": call.duration_s, "attempt": call.attempt}
+    )

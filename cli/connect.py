@@ -1,0 +1,244 @@
+"""`syncline connect`: everything that a vendor's manifest asks for, tried before it is stored."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bootstrap.redact import remember_credentials
+from cli.output import table, to_plain
+from cli.session import Session
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from connectors.kit.contract import AuthMethod, Manifest, Setting
+
+ENVIRONMENT_PREFIX = "SYNCLINE_CONNECT_"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was filled in: ``settings`` are stored in the clear, ``credentials`` encrypted. Never printed."""
+
+    settings: Mapping[str, str]
+    credentials: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Answers({', '.join([*self.settings, *self.credentials])})"
+
+
+Given = Mapping[str, str]
+
+
+Vendor = Annotated[str, typer.Argument(metavar="VENDOR", help="`salesforce`, `files`, or another connector's name.")]
+Place = Annotated[
+    str | None, typer.Argument(metavar="[PATH]", help="For `files`: the file, folder or archive to read.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", metavar="NAME", help="What to call the connection. Default: the vendor's name, or the file's."
+    ),
+]
+Method = Annotated[
+    str | None, typer.Option("--auth", metavar="KIND", help="The way to sign in, where the vendor has several.")
+]
+Pairs = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting; may be given several times.")
+]
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=WHERE",
+        help="Where a secret is: @FILE, env:VARIABLE, or - for stdin. Values themselves are refused: others could see them "
+        "in the list of processes.",
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="Talk to a sandbox at this address instead.")
+]
+
+
+def connect(
+    session: Session,
+    vendor: Vendor,
+    path: Place = None,
+    name: Name = None,
+    auth: Method = None,
+    settings: Pairs = None,
+    secrets: Secrets = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Connect a vendor or a folder of files. What is missing is asked for; nothing is stored unless signing in works.
+
+    A connection of the same name and account is connected anew: same id, new credentials.
+    """
+    from bootstrap.connecting import sign_in, store_connection
+    from cli.sources import free_name
+    from connectors.kit import registry
+
+    kind = registry.load(vendor)
+    given = {**_from_environment(kind.manifest), **parse_settings(settings or []), **read_secrets(secrets or [])}
+    if path is not None:
+        given["path"] = path
+    if "path" in given:
+        given["path"] = str(Path(given["path"]).expanduser().resolve())
+    answers = fill_in(kind.manifest, given, auth=auth, ask=_asker())
+    remember_credentials(answers.credentials)
+    session.out.say(f"Signing in to {kind.manifest.label} …")
+    account, credentials = sign_in(vendor, answers.settings, answers.credentials, base_url)
+    default_name = free_name(Path(path).resolve().name, set()) if path else vendor
+    stored = store_connection(
+        session.hub,
+        vendor=vendor,
+        name=name or default_name,
+        settings=answers.settings,
+        secrets=credentials,
+        account=account,
+        base_url=base_url,
+    )
+    session.out.result(
+        {**to_plain(stored), "display_name": account.display_name},
+        table(("connection", "account"), [(stored.name, account.display_name or account.remote_account)]),
+    )
+    session.out.say(f"Next: [bold]syncline migrate audit {stored.name}[/bold]")
+
+
+# ---------------------------------------------------------------- what was given
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` pairs as a dictionary. Raises a usage error without repeating the value."""
+    result = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or not name:
+            raise typer.BadParameter("write it as NAME=VALUE", param_hint="--set")
+        result[name] = value
+    return result
+
+
+def read_secrets(pairs: Sequence[str]) -> dict[str, str]:
+    """Secrets by name, read from where each pair says they are. Raises a usage error for a literal value."""
+    result = {}
+    for pair in pairs:
+        name, found, where = pair.partition("=")
+        if not found or not name:
+            raise typer.BadParameter("write it as NAME=@FILE, NAME=env:VARIABLE or NAME=-", param_hint="--secret")
+        result[name] = _read_secret(name, where)
+    return result
+
+
+def _read_secret(name: str, where: str) -> str:
+    if where == "-":
+        return sys.stdin.readline().rstrip("\r\n")
+    if where.startswith("env:"):
+        variable = where.removeprefix("env:")
+        if variable not in os.environ:
+            raise ConfigurationError(f"The variable {variable} for {name} is not set.", remedy="Export it first.")
+        return os.environ[variable]
+    if where.startswith("@"):
+        try:
+            return Path(where[1:]).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError(
+                f"The file for {name} cannot be read.", remedy="Check its path and permissions."
+            ) from None
+    raise typer.BadParameter(
+        f"{name}: say where the secret is (@FILE, env:VARIABLE or -), not what it is; others can see command lines",
+        param_hint="--secret",
+    )
+
+
+def _from_environment(manifest: Manifest) -> dict[str, str]:
+    names = {s.name for s in all_settings(manifest)}
+    return {n: os.environ[v] for n in names if os.environ.get(v := ENVIRONMENT_PREFIX + n.upper())}
+
+
+# ---------------------------------------------------------------- what the manifest asks for
+
+
+def all_settings(manifest: Manifest) -> list[Setting]:
+    """Settings of the connector and of every way to sign in, without repetition."""
+    everything = [*manifest.settings, *(s for method in manifest.auth for s in method.settings)]
+    return list({s.name: s for s in everything}.values())
+
+
+def choose_method(manifest: Manifest, given: Given, auth: str | None) -> AuthMethod:
+    """The way to sign in: the one asked for, else the first one that ``given`` fills, else the first that it fits best."""
+    if auth is not None:
+        for method in manifest.auth:
+            if method.kind.value == auth:
+                return method
+        kinds = ", ".join(m.kind.value for m in manifest.auth)
+        raise ConfigurationError(
+            f"{manifest.label} has no way to sign in called {auth}.", remedy=f"There are: {kinds}."
+        )
+    complete = [
+        m for m in manifest.auth if all(s.name in given or s.default is not None for s in m.settings if s.required)
+    ]
+    return max(complete or manifest.auth, key=lambda m: sum(s.name in given for s in m.settings))
+
+
+def fill_in(manifest: Manifest, given: Given, *, auth: str | None, ask: Any) -> Answers:
+    """Every setting from ``given``, by asking, or by default. Raises ConfigurationError naming what is missing or unknown."""
+    method = choose_method(manifest, given, auth)
+    _refuse_unknown(manifest, given)
+    settings = {s.name: _value(s, given, ask) for s in manifest.settings}
+    credentials = {s.name: _value(s, given, ask) for s in method.settings if s.name not in settings}
+    secret = {s.name for s in manifest.settings if s.secret}
+    return Answers(
+        {n: v for n, v in settings.items() if v is not None and n not in secret},
+        {
+            "auth": method.kind.value,
+            **{n: v for n, v in settings.items() if v is not None and n in secret},
+            **{n: v for n, v in credentials.items() if v is not None},
+        },
+    )
+
+
+def _refuse_unknown(manifest: Manifest, given: Given) -> None:
+    known = [s.name for s in all_settings(manifest)]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ConfigurationError(
+            f"{manifest.label} has no setting called {', '.join(unknown)}.",
+            remedy=f"There are: {', '.join(known) or 'none'}.",
+        )
+
+
+def _value(setting: Setting, given: Given, ask: Any) -> str | None:
+    value = given.get(setting.name)
+    if value is None and setting.required and setting.default is None and ask is not None:
+        value = ask(setting)
+    if value is None:
+        value = setting.default
+    if value is None and setting.required:
+        option = "--secret" if setting.secret else "--set"
+        raise ConfigurationError(
+            f"{setting.label} is missing.",
+            remedy=f"Give {option} {setting.name}=…, or the variable {ENVIRONMENT_PREFIX}{setting.name.upper()}.",
+            code="missing_setting",
+        )
+    if value is not None and setting.choices and value not in setting.choices:
+        raise ConfigurationError(f"{setting.label} must be one of {', '.join(setting.choices)}.")
+    return value
+
+
+def _asker() -> Any:
+    """A function that asks on the terminal, or None where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(setting: Setting) -> str:
+        text = f"{setting.label} ({setting.help})" if setting.help else setting.label
+        return str(typer.prompt(text, hide_input=setting.secret, err=True))
+
+    return ask

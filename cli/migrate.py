@@ -1,0 +1,276 @@
+"""`syncline migrate`: audit, plan, approve, dry-run, run, status, resume, report, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from cli import show
+from cli.exits import DIFFERENCES
+from cli.progress import ProgressView
+from cli.session import Session, command
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from migration.plan_model import Plan
+    from migration.service import RunResult
+    from migration.undo import UndoResult
+    from storage.connections import StoredConnection
+
+_RUNS_SEARCHED = 1_000
+
+app = typer.Typer(
+    help="Move a CRM, or a folder of exported files, into the canonical store.",
+    no_args_is_help=True,
+)
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A connection's name or id, or the path of a file, folder or archive.")
+]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", metavar="FILE", help="The plan file. Default: SOURCE-plan.toml in the current folder."),
+]
+RunId = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="A run's id, or its first characters. Default: the latest run.")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records of each object.")
+]
+Sample = Annotated[
+    str | None,
+    typer.Option("--sample", metavar="PERCENT", help="Only a share of the records, connected ones, such as 10%."),
+]
+WithCertificate = Annotated[
+    bool, typer.Option("--certificate/--no-certificate", help="Compare everything afterwards, field by field.")
+]
+Objects = Annotated[
+    list[str] | None, typer.Option("--object", metavar="NAME", help="Only this object; may be given several times.")
+]
+
+
+@command(app)
+def audit(session: Session, source: Source, objects: Objects = None) -> None:
+    """Look at everything in the source: objects, counts, fill rates, duplicates, orphans, time to migrate. Writes nothing."""
+    from bootstrap.planning import audit_source
+
+    connection = _open(session, source)
+    with _watched(session) as on_progress:
+        found = audit_source(session.hub, connection.id, objects or None, on_progress)
+    session.out.result(found, *show.audit(found))
+    session.out.say(f"Next: [bold]syncline migrate plan {source}[/bold]")
+
+
+@command(app)
+def plan(
+    session: Session,
+    source: Source,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it. Default: SOURCE-plan.toml here.")
+    ] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Approve the proposal as it stands.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing plan file.")] = False,
+    objects: Objects = None,
+) -> None:
+    """Propose how everything maps, as a file that a person edits and approves."""
+    from bootstrap.planning import plan_source
+    from cli import plans
+
+    connection = _open(session, source)
+    path = out or plans.default_path(connection.name)
+    if not overwrite:
+        plans.refuse_overwriting(path)
+    with _watched(session) as on_progress:
+        proposal = plan_source(session.hub, connection.id, objects or None, on_progress)
+    if approve:
+        proposal = proposal.approve()
+    plans.write_plan(proposal, path, overwrite=overwrite)
+    session.out.result(show.plan_json(proposal, path), *show.plan(proposal))
+    session.out.say(f"Written to [bold]{path}[/bold].")
+    if not approve:
+        session.out.say(f"Read it, edit it, then: [bold]syncline migrate approve {path}[/bold]")
+
+
+@command(app, "approve")
+def approve_plan(
+    session: Session, file: Annotated[Path, typer.Argument(metavar="FILE", help="The plan file.")]
+) -> None:
+    """Approve a plan file as it stands now. A later edit takes the approval back."""
+    from cli import plans
+
+    approved = plans.read_plan(file).approve()
+    plans.write_plan(approved, file, overwrite=True)
+    session.out.result(
+        {"plan": file, "approved": approved.checksum}, f"Approved {file} (checksum {approved.checksum[:12]})."
+    )
+
+
+@command(app, "dry-run")
+def dry_run(
+    session: Session,
+    source: Source,
+    plan_file: PlanFile = None,
+    limit: Limit = None,
+    sample: Sample = None,
+) -> None:
+    """Plan every record as a run would, and write none: what would be created, updated, merged, rejected, and why."""
+    share = percent(sample)
+    connection = _open(session, source)
+    chosen = _plan_of(connection, plan_file)
+    with _watched(session) as on_progress:
+        outcome = session.hub.migrations.dry_run(connection.id, chosen, on_progress, limit=limit, percent=share)
+    session.out.result(outcome, *show.dry_run(outcome))
+
+
+@command(app)
+def run(
+    session: Session,
+    source: Source,
+    plan_file: PlanFile = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    certificate: WithCertificate = True,
+) -> None:
+    """Migrate by an approved plan. Can be stopped and resumed at any moment; running again changes nothing."""
+    share = percent(sample)
+    connection = _open(session, source)
+    chosen = _plan_of(connection, plan_file)
+    with _watched(session, go_on="syncline migrate resume") as on_progress:
+        outcome = session.hub.migrations.run(
+            connection.id, chosen, on_progress, limit=limit, percent=share, certificate=certificate
+        )
+    _finish(session, outcome)
+
+
+@command(app)
+def resume(session: Session, run_id: RunId = None, certificate: WithCertificate = True) -> None:
+    """Go on with a run, or an undo, that was interrupted. It ends as if it had never stopped."""
+    chosen = _run_id(session, run_id) if run_id else None
+    with _watched(session, go_on="syncline migrate resume") as on_progress:
+        outcome = session.hub.migrations.resume(chosen, on_progress, certificate=certificate)
+    _finish(session, outcome)
+
+
+@command(app)
+def status(session: Session, run_id: RunId = None) -> None:
+    """Show runs and how far each has come."""
+    found = session.hub.migrations.status(_run_id(session, run_id) if run_id else None)
+    session.out.result(found, *show.runs(found))
+
+
+@command(app)
+def report(
+    session: Session,
+    run_id: RunId = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write the certificate as an HTML page.")
+    ] = None,
+) -> None:
+    """The reconciliation certificate: is everything of the source accounted for, record by record, field by field?"""
+    found = session.hub.migrations.report(_run_id(session, run_id) if run_id else None)
+    if html is not None:
+        from migration.certificate_html import render
+
+        show.write_text(render(found), html)
+        session.out.say(f"Written to [bold]{html}[/bold].")
+    session.out.result(found, *show.certificate(found))
+    if not found.ok:
+        raise typer.Exit(DIFFERENCES)
+
+
+@command(app)
+def undo(
+    session: Session,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or its first characters.")],
+    stages: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stage", metavar="STAGE", help="Only this stage or object, such as `transactions` or `Contact`."
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also undo records that somebody edited since the run.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take a run back: remove what it created, restore what it changed. Records edited since are kept, and listed."""
+    chosen = _run_id(session, run_id)
+    if not yes:
+        typer.confirm(f"Undo {', '.join(stages) if stages else 'the whole run'} {chosen}?", abort=True, err=True)
+    with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
+        outcome = session.hub.migrations.undo(chosen, objects=stages or None, force=force, on_progress=on_progress)
+    _finish(session, outcome)
+
+
+# ---------------------------------------------------------------- helpers
+
+
+def _open(session: Session, source: str) -> StoredConnection:
+    from cli.sources import resolve_source
+
+    session.out.say("Opening the database …")
+    return resolve_source(session, source)
+
+
+def _plan_of(connection: StoredConnection, file: Path | None) -> Plan:
+    from cli import plans
+
+    return plans.read_plan(file or plans.default_path(connection.name))
+
+
+def percent(text: str | None) -> float | None:
+    """``10%`` or ``10`` as 10.0. Raises a usage error outside 0–100."""
+    if text is None:
+        return None
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 100:
+        raise typer.BadParameter("give a share above 0 and up to 100, such as 10%", param_hint="--sample")
+    return value
+
+
+def _run_id(session: Session, text: str) -> UUID:
+    """The run whose id begins with ``text``. Raises ConfigurationError for none or several."""
+    known = [s.run.id for s in session.hub.migrations.status(limit=_RUNS_SEARCHED)]
+    matching = [i for i in known if str(i).startswith(text.lower())]
+    if not matching:
+        raise ConfigurationError(
+            f"There is no run {text}.", remedy="`syncline migrate status` lists them.", code="no_such_run"
+        )
+    if len(matching) > 1:
+        raise ConfigurationError(
+            f"{text} begins the ids of {len(matching)} runs.", remedy="Give more characters.", code="no_such_run"
+        )
+    return matching[0]
+
+
+@contextmanager
+def _watched(session: Session, *, go_on: str = "") -> Iterator[Callable[[Any], None]]:
+    """Progress on stderr; after Ctrl-C, a sentence on how to go on."""
+    try:
+        with ProgressView(session.out.status) as view:
+            yield view
+    except KeyboardInterrupt:
+        session.out.say("Stopped." + (f" What is done is kept. Go on with: [bold]{go_on}[/bold]" if go_on else ""))
+        raise
+
+
+def _finish(session: Session, outcome: RunResult | UndoResult) -> None:
+    """Show how a run or an undo ended, and leave with the exit code of that."""
+    from migration.undo import UndoResult
+
+    if isinstance(outcome, UndoResult):
+        session.out.result(outcome, *show.undo(outcome))
+        fine = not outcome.kept_total
+    else:
+        session.out.result(outcome, *show.run(outcome))
+        fine = outcome.certificate is None or outcome.certificate.ok
+    if not fine:
+        raise typer.Exit(DIFFERENCES)
