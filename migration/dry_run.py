@@ -13,6 +13,7 @@ from migration import load
 from migration.ledger import ObjectLedger
 from migration.load import LoadJob
 from storage import planning, previews, updating
+from storage.loading import Reference
 from storage.planning import StagedObject
 
 DIFFS_MAX = 10
@@ -84,7 +85,7 @@ def unresolved(job: LoadJob, staged_objects: Mapping[str, StagedObject]) -> dict
     """How many references of an object lead to nothing that is staged or migrated, by field."""
     references = job.references
     if job.staged.entity == "association":
-        references = {name: load.Reference(job.lens.refs[name], name) for name in ("from_id", "to_id")}
+        references = {name: Reference(job.lens.refs[name], name) for name in ("from_id", "to_id")}
     with job.database.tenant(job.staged.key.tenant_id) as connection:
         return {
             name: n for name, n in previews.unresolved(connection, job.staged, references, staged_objects).items() if n

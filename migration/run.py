@@ -188,9 +188,8 @@ class Runner:
 
     def _rows_lost(self, connection: Any, planned: PlannedObject, done: Sequence[Chunk]) -> bool:
         expected = sum((c.counts or {}).get("staged", 0) for c in done)
-        return expected != staging.count(
-            connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object
-        )
+        found = staging.count(connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object)
+        return bool(expected != found)
 
     def _has_loaded(self, planned: PlannedObject) -> bool:
         with self._context.database.tenant(self._key.tenant_id) as connection:
@@ -245,13 +244,16 @@ class Runner:
                 },
             )
 
+        def on_counts(_: int, counts: Any) -> None:
+            on_rows(0, counts)
+
         if planned.entity == "association":
             load.associate(job, on_rows)
         else:
             load.create(job, on_rows)
-            load.update(job, lambda rows, counts: on_rows(0, counts))
-            load.link_merged(job, lambda rows, counts: on_rows(0, counts))
-            load.alias(job, lambda rows, counts: on_rows(0, counts))
+            load.update(job, on_counts)
+            load.link_merged(job, on_counts)
+            load.alias(job, on_counts)
         load.refresh_statistics(job)
         meter.finish()
 
@@ -263,15 +265,18 @@ class Runner:
                 job = self._load_job(planned)
                 load.resolve(job)
                 if job.lens.links:
-                    load.associate_found(job, lambda rows, counts: None)
+                    load.associate_found(job, lambda *_: None)
         self._enter(Phase.ATTACHMENTS)
         connector = self._context.connector
         if isinstance(connector, SupportsFiles):
             for planned in self._context.plan.objects:
                 if planned.entity == "attachment" and planned.object in connector.file_objects:
-                    meter = Meter(self._context.on_progress, planned.object, "files", planned.expected_count)
-                    attach.attach(self._load_job(planned), connector, lambda rows, counts, meter=meter: meter.add(rows))  # type: ignore[misc]
-                    meter.finish()
+                    self._attach(planned, connector)
+
+    def _attach(self, planned: PlannedObject, connector: SupportsFiles) -> None:
+        meter = Meter(self._context.on_progress, planned.object, "files", planned.expected_count)
+        attach.attach(self._load_job(planned), connector, lambda rows, _: meter.add(rows))
+        meter.finish()
 
     # ------------------------------------------------------------ pieces
 

@@ -327,7 +327,8 @@ class Migrations:
             if run.kind == "run" and run.status in ("running", "undoing", "failed"):
                 raise ConfigurationError(
                     f"Run {run.id} of this connection was interrupted and is not finished.",
-                    remedy=f"Run `syncline migrate resume {run.id}` to finish it, or `syncline migrate undo {run.id}` to take it back.",
+                    remedy=f"Run `syncline migrate resume {run.id}` to finish it, "
+                    f"or `syncline migrate undo {run.id}` to take it back.",
                     code="unfinished_run",
                 )
 
