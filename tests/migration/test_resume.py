@@ -12,6 +12,9 @@ from sqlalchemy import text
 from domain.errors import ConfigurationError, RunInProgressError, TransientError
 from migration import load
 from storage import runs
+from storage.database import Database
+from storage.embedded import ServerUrls
+from tests.conftest import new_tenant
 from tests.migration.conftest import World, plan_of
 from tests.migration.source import ListSource
 from tests.migration.test_run import contact
@@ -93,9 +96,10 @@ def killed_at(object_name: str, phase: str, seq: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(runs, "add_chunk", add_chunk)
 
 
-@pytest.fixture
-def unkilled(make_world: Callable[[], World]) -> dict[str, list[str]]:
-    world = make_world()
+@pytest.fixture(scope="module")
+def unkilled(db: Database, database_urls: ServerUrls) -> dict[str, list[str]]:
+    """What one run without a kill leaves: the tests only compare with it."""
+    world = World(db, database_urls, new_tenant(db))
     world.migrate(OBJECTS, **RULES)
     return _without_ids(contents(world))
 
@@ -122,7 +126,7 @@ def test_killed_at_any_chunk_and_resumed_equals_unkilled(
             world.migrate(OBJECTS, **RULES)
     [status] = world.migrations.status()
     assert status.state == "interrupted"
-    result = world.migrations.resume()
+    result = world.migrations.resume(certificate=False)
     assert all(x.adds_up for x in result.ledgers.values())
     assert _without_ids(contents(world)) == unkilled
 
@@ -135,7 +139,9 @@ def test_killed_again_and_again(world: World, unkilled: Any, monkeypatch: pytest
         with monkeypatch.context() as patched:
             killed_after(1, patched)
             try:
-                world.migrations.run(world.connection_id, plan) if attempt == 0 else world.migrations.resume()
+                world.migrations.run(world.connection_id, plan) if attempt == 0 else world.migrations.resume(
+                    certificate=False
+                )
                 break
             except Killed:
                 continue
@@ -158,7 +164,7 @@ def test_staged_rows_lost_in_a_server_crash_are_read_again(
     assert 0 < world.count("crm_contact") < 51
     for table in ("stage_contact", "stage_account", "stage_user", "stage_link"):
         world.execute(f"DELETE FROM {table}")  # noqa: S608
-    result = world.migrations.resume()
+    result = world.migrations.resume(certificate=False)
     ledger = result.ledgers["Contact"]
     assert ledger.adds_up
     assert (ledger.created, ledger.merged, ledger.superseded) == (51, 9, 1)
@@ -211,7 +217,7 @@ def test_a_vendor_that_goes_away_ends_the_run_in_words_and_resume_finishes_it(
     assert status.state == "failed"
     assert status.run.error is not None
     assert "does not answer" in status.run.error["message"]
-    assert world.migrations.resume().ledgers["Contact"].adds_up
+    assert world.migrations.resume(certificate=False).ledgers["Contact"].adds_up
     whole = sum(-(-len(records) // world.source.page_size) for records in OBJECTS.values())
     assert world.source.pages_read <= whole + 1  # what was staged is not read again
 

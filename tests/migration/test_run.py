@@ -66,9 +66,11 @@ def org(contacts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_everything_arrives_with_references_dates_and_custom_fields(world: World) -> None:
-    result = world.migrate(org([contact(i) for i in range(20)]))
+    result = world.migrate(org([contact(i) for i in range(20)]), certificate=True)
     ledger = result.ledgers["Contact"]
     assert (ledger.source, ledger.created, ledger.adds_up) == (20, 20, True)
+    assert result.certificate.ok
+    assert world.migrations.report(result.run_id) == result.certificate
     [row] = world.rows(
         """SELECT c.first_name, c.phone, c.source_created_at, c.custom_fields, a.name, u.email, c.version
         FROM crm_contact c JOIN crm_account a ON a.id = c.account_id JOIN crm_user u ON u.id = c.owner_id
