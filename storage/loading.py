@@ -41,10 +41,14 @@ class Loaded:
 
 
 def prepare(connection: Connection) -> None:
-    """Settings of a bulk transaction: room for sorting, and no version bump when the load completes its own records."""
+    """Settings of a bulk transaction: room for sorting, and no version bump when the load completes its own records.
+
+    No sequential scans: the first range is planned while `link` is empty and then reads it while other ranges fill it.
+    """
     connection.execute(
         text(
-            "SELECT set_config('work_mem', '128MB', true), set_config('app.loading', 'on', true), set_config('jit', 'off', true)"
+            "SELECT set_config('work_mem', '128MB', true), set_config('app.loading', 'on', true), "
+            "set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true)"
         )
     )
 

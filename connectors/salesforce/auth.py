@@ -1,25 +1,25 @@
 """Signing in: how a connection's stored settings become a session, whichever way it was set up.
 
-The vendor's SDK makes the logins; the session's instance address is judged before the session is stored, so that no
-later call can carry the token to a foreign host.
+Whatever the way, the session's instance address is judged before the session is stored, so that no later call can carry
+the token to a foreign host.
 
 https://help.salesforce.com/s/articleView?id=sf.remoteaccess_oauth_flows.htm
 """
 
 from __future__ import annotations
 
-import warnings
+import time
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 from xml.parsers.expat import ExpatError
 
-import requests
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 from simple_salesforce.login import SalesforceLogin
 
+from connectors.kit.auth import Auth, Credentials, bearer, run
 from connectors.kit.contract import Connection
 from connectors.kit.http import Signed, VendorClient
+from connectors.kit.oauth import ClientCredentials, JwtBearer, RefreshToken
 from connectors.kit.sdk import KitSession
 from connectors.salesforce.errors import MEANINGS
 from domain.errors import ConfigurationError, ReauthRequiredError, SynclineError, TransientError
@@ -35,13 +35,15 @@ class Session:
         self._connection = connection
         self._plain = plain
         self._sdk = sdk
+        self._known: Credentials = {}
 
-    def credentials(self) -> Mapping[str, Any]:
-        """Stored credentials with an access token, signing in first where there is none yet."""
-        stored = self._connection.tokens.load()
-        if stored.get("access_token"):
-            return stored
-        return self._connection.tokens.refresh(stored.get("access_token"), self._exchange)
+    def credentials(self) -> Credentials:
+        """Credentials with an access token, signing in first where there is none yet."""
+        if not self._known.get("access_token"):
+            self._known = self._load()
+        if not self._known.get("access_token"):
+            self._known = self._connection.tokens.refresh(self._known.get("access_token"), self._exchange)
+        return self._known
 
     def instance_url(self) -> str:
         """Where this org's API is. Raises ForeignHostError when that is no host of Salesforce."""
@@ -49,82 +51,76 @@ class Session:
 
     def sign(self) -> Signed:
         """See `connectors.kit.http.Signer`."""
-        token = str(self.credentials()["access_token"])
-        return Signed(headers={"Authorization": f"Bearer {token}"}, token=token)
+        return bearer(self.credentials())
 
     def renew(self, refused: Signed) -> bool:
-        """See `connectors.kit.http.Signer`."""
-        if not can_sign_in(self._connection.tokens.load()):
-            return False
-        self._connection.tokens.refresh(refused.token, self._exchange)
-        return True
+        """See `connectors.kit.http.Signer`. Also finds what another process stored meanwhile."""
+        self._known = self._load()
+        if self._known.get("access_token") == refused.token and can_sign_in(self._known):
+            self._known = self._connection.tokens.refresh(refused.token, self._exchange)
+        return self._known.get("access_token") != refused.token
 
-    def _exchange(self, current: Mapping[str, Any]) -> Mapping[str, Any]:
-        if current.get("refresh_token"):
-            fresh = self._refresh_grant(current)
-        elif can_sign_in(current):
-            fresh = self._sdk_login(current)
+    def _load(self) -> Credentials:
+        return self._complete(self._connection.tokens.load())
+
+    def _complete(self, stored: Credentials) -> Credentials:
+        """With what is no secret and may be kept among the connection's settings."""
+        settings = self._connection.settings
+        return {**{name: settings[name] for name in ("username", "client_id") if settings.get(name)}, **stored}
+
+    def _exchange(self, current: Credentials) -> Credentials:
+        current = self._complete(current)
+        strategy = self._strategy(current)
+        if strategy is not None:
+            renewal = strategy.renewal(current, time.time())
+            fresh = run(renewal, self._plain) if renewal is not None else {}
+        elif current.get("username") and current.get("password"):
+            fresh = {**current, **self._password_login(current)}
         else:
             raise ReauthRequiredError(
                 "This Salesforce connection has no credentials to sign in with.",
                 remedy="Connect Salesforce again: user name, password and security token, or a connected app.",
             )
-        self._plain.gate.hosts.resolve(str(fresh["instance_url"]))
-        return {**current, **fresh}
+        self._plain.gate.hosts.resolve(str(fresh.get("instance_url") or self._login_url()))
+        return fresh
 
-    def _refresh_grant(self, current: Mapping[str, Any]) -> dict[str, Any]:
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": str(current["refresh_token"]),
-            "client_id": str(current.get("client_id", "")),
-        }
-        if current.get("client_secret"):
-            form["client_secret"] = str(current["client_secret"])
-        url = f"{self._login_url()}/services/oauth2/token"
-        payload = self._plain.request("POST", url, form=form, idempotent=True).json()
-        return _token_fields(payload)
+    def _strategy(self, current: Credentials) -> Auth | None:
+        token_url = f"{self._login_url()}/services/oauth2/token"
+        if current.get("refresh_token"):
+            return RefreshToken(token_url=token_url)
+        if current.get("private_key"):
+            return JwtBearer(token_url=token_url, audience=audience(self._connection.settings))
+        if current.get("client_secret") and not current.get("password"):
+            return ClientCredentials(token_url=token_url)
+        return None
 
-    def _sdk_login(self, current: Mapping[str, Any]) -> dict[str, Any]:
+    def _password_login(self, current: Credentials) -> Credentials:
+        """By the SDK's SOAP login, the only one that takes a security token and needs no connected app."""
         failed: SynclineError
+        settings = self._connection.settings
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # the SDK warns with an address to approve the app at; our error says it
-                token, instance = SalesforceLogin(session=self._sdk, **self._login_arguments(current))
-            return _token_fields({"access_token": token, "instance_url": f"https://{instance}"})
+            token, instance = SalesforceLogin(
+                session=self._sdk,
+                username=str(current["username"]),
+                password=str(current["password"]),
+                security_token=str(current.get("security_token") or ""),
+                domain=domain(settings),
+                sf_version=api_version(settings),
+                client_id=CLIENT_NAME,
+            )
         except SalesforceAuthenticationFailed as exc:
             failed = login_error(str(exc.code or ""))
-        except (ExpatError, AttributeError, requests.RequestException):
+        except (ExpatError, AttributeError):
             failed = TransientError("Salesforce's reply to the login cannot be read.", code="bad_reply")
-        except ValueError:
-            failed = ConfigurationError(
-                "The private key of the connected app cannot be read.", remedy="Give an RSA private key in PEM form."
-            )
+        else:
+            return {"access_token": token, "instance_url": f"https://{instance}"}
         raise failed
-
-    def _login_arguments(self, current: Mapping[str, Any]) -> dict[str, Any]:
-        settings = self._connection.settings
-        common = {"domain": domain(settings), "sf_version": api_version(settings), "client_id": CLIENT_NAME}
-        if current.get("private_key"):
-            return common | {
-                "username": current.get("username"),
-                "consumer_key": current.get("client_id"),
-                "privatekey": current["private_key"],
-            }
-        if current.get("password"):
-            return common | {
-                "username": current.get("username"),
-                "password": current["password"],
-                "security_token": current.get("security_token") or "",
-            }
-        return common | {"consumer_key": current["client_id"], "consumer_secret": current["client_secret"]}
 
     def _login_url(self) -> str:
         return f"https://{domain(self._connection.settings)}.salesforce.com"
 
 
-def can_sign_in(stored: Mapping[str, Any]) -> bool:
+def can_sign_in(stored: Credentials) -> bool:
     """Whether ``stored`` credentials can open a session by themselves."""
     if stored.get("refresh_token"):
         return True
@@ -139,13 +135,25 @@ def domain(settings: Mapping[str, str]) -> str:
     A whole address is understood, too. Raises ConfigurationError for one outside salesforce.com.
     """
     given = (settings.get("domain") or "login").strip().lower()
-    host = urlsplit(given if "://" in given else f"https://{given}").hostname or ""
+    parts = urlsplit(given if "://" in given else f"https://{given}")
+    host = parts.hostname or ""
     bare = host.removesuffix(".salesforce.com")
-    if not bare or not all(part.replace("-", "").isalnum() for part in bare.split(".")):
+    if (
+        parts.netloc != host
+        or parts.path not in ("", "/")
+        or not bare
+        or not all(part.replace("-", "").isalnum() for part in bare.split("."))
+    ):
         raise _bad_domain()
     if "." in bare and bare == host and not bare.endswith((".my", ".sandbox")):
         raise _bad_domain()
     return bare
+
+
+def audience(settings: Mapping[str, str]) -> str:
+    """Whom a JWT assertion addresses: the login host, of production or of sandboxes, whatever the My Domain."""
+    name = domain(settings)
+    return f"https://{'test' if name == 'test' or '--' in name else 'login'}.salesforce.com"
 
 
 def _bad_domain() -> ConfigurationError:
@@ -178,12 +186,3 @@ def login_error(code: str) -> SynclineError:
     return ReauthRequiredError(
         "Salesforce refused the login.", remedy="Check the connection's credentials and the user's login policies."
     )
-
-
-def _token_fields(payload: Mapping[str, Any]) -> dict[str, Any]:
-    if not payload.get("access_token") or not payload.get("instance_url"):
-        raise TransientError("Salesforce's reply to the login holds no session.", code="bad_reply")
-    fields = {"access_token": payload["access_token"], "instance_url": payload["instance_url"]}
-    if payload.get("refresh_token"):
-        fields["refresh_token"] = payload["refresh_token"]  # rotated: the old one is worthless from now on
-    return fields

@@ -76,10 +76,10 @@ class BulkQueries:
         self._polling = polling
         self._results_max = results_max
 
-    def create(self, query: str) -> str:
+    def create(self, query: str, *, include_deleted: bool = False) -> str:
         """Start a job and return its id. Raises BulkRefusedError when the bulk API does not serve the query."""
         body = {
-            "operation": "query",
+            "operation": "queryAll" if include_deleted else "query",
             "query": query,
             "contentType": "CSV",
             "columnDelimiter": "COMMA",

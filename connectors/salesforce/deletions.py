@@ -9,7 +9,7 @@ https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_calls_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,9 +27,8 @@ WINDOW_MIN = timedelta(minutes=2)
 class Deletions:
     """Deletions of one org."""
 
-    def __init__(self, org: Org, clock: Callable[[], datetime]) -> None:
+    def __init__(self, org: Org) -> None:
         self._org = org
-        self._clock = clock
 
     def since(self, schema: ObjectSchema, moment: datetime, now: datetime) -> tuple[list[str], datetime]:
         """Ids deleted after ``moment``, and until when that is certain: the next call starts there.

@@ -171,6 +171,7 @@ BULK_UNSUPPORTED = frozenset({"INVALIDENTITY", "FEATURENOTENABLED", "API_ERROR",
 
 CONCURRENT_WAIT_S = 20.0
 
+_SOAP_CODE = re.compile(rb"exceptionCode>(?:\w+:)?([A-Z_]{1,80})<")
 _IN_FLIGHT = re.compile(r"concurren", re.IGNORECASE)
 _NAMES = (
     re.compile(r"No such column '([A-Za-z0-9_.]{1,80})'"),
@@ -189,8 +190,11 @@ def error_table() -> ErrorTable:
     return ErrorTable(vendor="Salesforce").extended(by_code=rules | {"NOT_FOUND": gone}, parse=parse_fault)
 
 
-def parse_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault | None:
-    """The kit's body parser: the first fault of an error reply."""
+def parse_fault(_status: int, _headers: Mapping[str, str], body: bytes) -> Fault | None:
+    """The kit's body parser: the first fault of an error reply, which is XML when it refuses a SOAP login."""
+    soap = _SOAP_CODE.search(body[:4096])
+    if soap:
+        return Fault(soap[1].decode())
     found = faults(orjson.loads(body))
     return found[0] if found else None
 

@@ -20,20 +20,28 @@ class Quirk:
     """What an object does differently.
 
     ``listed_by``: it cannot be listed as such, only by the ids of another object (field here, object, field there).
-    ``content``: the field that holds bytes. ``bulk``: whether Bulk API 2.0 serves it.
+    ``content``: the field that holds bytes; with ``inline`` they are text, and a listing brings them at one call a
+    record. ``bulk``: whether Bulk API 2.0 serves it. ``where``: only these records matter. ``archived``: Salesforce hides
+    old records from queries, and only queryAll finds them.
     """
 
     listed_by: tuple[str, str, str] | None = None
     content: str | None = None
+    inline: bool = False
     bulk: bool = True
     where: str = ""
+    archived: bool = False
 
 
 QUIRKS: Mapping[str, Quirk] = {
     "ContentDocumentLink": Quirk(listed_by=("ContentDocumentId", "ContentVersion", "ContentDocumentId"), bulk=False),
     "ContentVersion": Quirk(content="VersionData"),
     "Attachment": Quirk(content="Body"),
-    "ContentNote": Quirk(content="Content", bulk=False),
+    "ContentNote": Quirk(content="Content", inline=True, bulk=False),
+    # Activities that ended more than a year ago are archived:
+    # https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm
+    "Task": Quirk(where="IsDeleted = false", archived=True),
+    "Event": Quirk(where="IsDeleted = false", archived=True),
     "Group": Quirk(where="Type = 'Queue'", bulk=False),
     "OpportunityStage": Quirk(bulk=False),
     "CampaignMemberStatus": Quirk(bulk=False),
@@ -61,12 +69,14 @@ _ENTITIES: Mapping[str, str | None] = {
     "OpportunityContactRole": None,
     "OpportunityLineItem": "line_item",
     "Case": "ticket",
+    "CaseComment": "activity",
     "CampaignMember": None,
     "Task": "activity",
     "Event": "activity",
     "Note": "activity",
     "ContentNote": "activity",
     "ContentVersion": "attachment",
+    "ContentDocument": None,
     "ContentDocumentLink": None,
     "Attachment": "attachment",
 }

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
-from simple_salesforce import Salesforce
+from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
 from connectors.kit.contract import Connection, Manifest
@@ -69,7 +69,7 @@ class Org:
         self.gate = gate or Gate.of(manifest, connection, errors=error_table(), read_quota=read_quota)
         self.version = api_version(connection.settings)
         self._plain = VendorClient(self.gate, headers=HEADERS)
-        self._login = KitSession(self.gate, classify=lambda method, path: ("default", True))
+        self._login = KitSession(self.gate, classify=_never_again)
         self.session = Session(connection, self._plain, self._login)
         self._client = self._plain.signed_by(self.session)
         self._sdk_session = KitSession(self.gate, signer=self.session)
@@ -150,7 +150,7 @@ class Org:
 
     # ------------------------------------------------------------ queries
 
-    def query(self, soql: str, *, include_deleted: bool = False) -> tuple[Mapping[str, Any], datetime | None]:
+    def query(self, soql: str, *, include_deleted: bool = False) -> tuple[dict[str, Any], datetime | None]:
         """The first page of a query and the time on Salesforce's clock."""
         resource = self.path("queryAll" if include_deleted else "query")
         if len(quote(soql)) <= URI_BYTES_MAX:
@@ -158,19 +158,19 @@ class Org:
             return reply.json(), server_time(reply)
         return self._long_query(f"{resource}?q={quote(soql)}")
 
-    def _long_query(self, url: str) -> tuple[Mapping[str, Any], datetime | None]:
+    def _long_query(self, url: str) -> tuple[dict[str, Any], datetime | None]:
         """A query too long for an address travels in a composite call's body, for the same price."""
         [part] = self.composite([{"method": "GET", "url": url}], idempotent=True)
         if not part.ok:
             raise self.part_error(part, url.partition("?")[0])
         return part.body, None
 
-    def more(self, next_url: str) -> Mapping[str, Any]:
+    def more(self, next_url: str) -> dict[str, Any]:
         """The page that ``nextRecordsUrl`` names."""
-        page: Mapping[str, Any] = self.request("GET", next_url).json()
+        page: dict[str, Any] = self.request("GET", next_url).json()
         return page
 
-    def query_all(self, soql: str, *, include_deleted: bool = False) -> Iterator[Mapping[str, Any]]:
+    def query_all(self, soql: str, *, include_deleted: bool = False) -> Iterator[dict[str, Any]]:
         """Every record of a query, page by page."""
         page, _ = self.query(soql, include_deleted=include_deleted)
         while True:
@@ -196,6 +196,11 @@ class Org:
         except SalesforceError as error:
             part, path = Part(int(error.status), error.content), self.path("")
         raise self.part_error(part, path)
+
+
+def _never_again(_method: str, _path: str) -> tuple[str, bool]:
+    """How logins are sent: a wrong password sent several times locks the user out."""
+    return "auth", False
 
 
 def server_time(reply: Reply) -> datetime | None:

@@ -29,6 +29,8 @@ BULK_THRESHOLD = 50_000
 IDS_PER_QUERY = 400
 RESTARTS_MAX = 20
 
+Rows = list[Sequence[Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -40,10 +42,15 @@ class Plan:
     key: str | None
     where: str = ""
     limit: int | None = None
+    inline: str | None = None
 
     @property
     def order(self) -> tuple[str, ...]:
         return (self.key, "Id") if self.key else ("Id",)
+
+    @property
+    def archived(self) -> bool:
+        return quirk(self.schema.name).archived
 
     @property
     def bulk_able(self) -> bool:
@@ -60,8 +67,10 @@ def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
             raise _unknown_field(schema, name)
     columns = tuple(dict.fromkeys(("Id", *(by_folded[name.lower()] for name in wanted))))
     key = schema.modified_field
-    asked = columns if key is None or key in columns else (*columns, key)
-    return Plan(schema, columns, asked, key, quirk(schema.name).where, request.limit)
+    special = quirk(schema.name)
+    inline = special.content if special.inline and special.content in columns else None
+    asked = tuple(dict.fromkeys((*(c for c in columns if c != inline), *((key,) if key else ()))))
+    return Plan(schema, columns, asked, key, special.where, request.limit, inline)
 
 
 def _unknown_field(schema: ObjectSchema, name: str) -> ConfigurationError:
@@ -92,7 +101,7 @@ class Reader:
         self._clock = clock
         self._bulk = bulk
         self._bulk_threshold = bulk_threshold
-        self._deletions = Deletions(org, clock)
+        self._deletions = Deletions(org)
 
     def read(self, request: ReadRequest) -> Iterator[Page]:
         """See `connectors.kit.contract.Connector.read`."""
@@ -139,69 +148,58 @@ class Reader:
             yield from self._pages(plan, position)
 
     def _pages(self, plan: Plan, position: Position) -> Iterator[Page]:
-        """REST pages; a query that Salesforce has closed meanwhile is asked again from where it stood."""
-        restarts, fetched = 0, 0
-        columns, take = plan.columns, _taker(plan.columns)
-        stamps_of = _column(plan.key)
-        for reply, moment in self._replies(plan, lambda: (position, plan.limit and plan.limit - fetched)):
-            if reply is None:
-                restarts += 1
-                if restarts > RESTARTS_MAX:
-                    raise TransientError("Salesforce keeps closing the query before its next page.")
-                continue
-            if moment is not None and moment < soql.parse_timestamp(position.started_at):
-                position = replace(position, started_at=soql.timestamp(moment))
+        take, stamp_of = _taker(plan.columns), _column(plan.key)
+        at = _Progress(position, plan.limit)
+        for reply, moment in self._replies(plan, at):
             records = reply["records"]
-            fetched += len(records)
-            position = self._moved(plan, position, records, stamps_of)
-            last = bool(reply["done"]) and (plan.limit is None or fetched < plan.limit)
-            cursor = finish(position, VISIBILITY_LAG) if last else position
-            yield Page(plan.schema.name, columns, [take(r) for r in records], cursor.encode(), last=last)
+            at.take(records, moment, plan, stamp_of)
+            last = bool(reply["done"]) and at.left != 0
+            cursor = finish(at.position, VISIBILITY_LAG) if last else at.position
+            rows: Rows = [take(r) for r in self._with_content(plan, records)]
+            yield Page(plan.schema.name, plan.columns, rows, cursor.encode(), last=last)
 
-    def _replies(
-        self, plan: Plan, state: Callable[[], tuple[Position, int | None]]
-    ) -> Iterator[tuple[Mapping[str, Any] | None, datetime | None]]:
-        """Pages with Salesforce's time; None where the query had to be asked again."""
-        while True:
-            position, limit = state()
-            reply, moment = self._org.query(self._query(plan, position, limit))
+    def _with_content(self, plan: Plan, records: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        """Notes keep their text as content, which no query returns."""
+        if plan.inline is not None:
+            for record in records:
+                path = self._org.path(f"sobjects/{plan.schema.name}/{record['Id']}/{plan.inline}")
+                record[plan.inline] = self._org.request("GET", path).text or None
+        return records
+
+    def _replies(self, plan: Plan, at: _Progress) -> Iterator[tuple[dict[str, Any], datetime | None]]:
+        """Pages, with Salesforce's time where it told; a query it has closed is asked again from where it stood."""
+        for _ in range(RESTARTS_MAX):
+            reply, moment = self._org.query(self._query(plan, at), include_deleted=plan.archived)
             yield reply, moment
             while not reply["done"]:
-                try:
-                    reply = self._org.more(str(reply["nextRecordsUrl"]))
-                except CursorExpiredError as error:
-                    if vendor_code(error) != "INVALID_QUERY_LOCATOR":
-                        raise
+                following = self._following(str(reply["nextRecordsUrl"]))
+                if following is None:
                     break
+                reply = following
                 yield reply, None
             else:
                 return
-            yield None, None
+        raise TransientError("Salesforce keeps closing the query before its next page.")
 
-    def _query(self, plan: Plan, position: Position, limit: int | None) -> str:
-        return soql.select(
-            plan.schema.name,
-            plan.asked,
-            where=(plan.where, _from(plan, position)),
-            order=plan.order,
-            limit=limit,
-        )
+    def _following(self, next_url: str) -> dict[str, Any] | None:
+        """The next page, or None when Salesforce has closed the query: locators live two days, ten at a time."""
+        try:
+            return self._org.more(next_url)
+        except CursorExpiredError as error:
+            if vendor_code(error) != "INVALID_QUERY_LOCATOR":
+                raise
+            return None
 
-    def _moved(
-        self, plan: Plan, position: Position, records: Sequence[Mapping[str, Any]], stamps_of: Callable[[Any], Any]
-    ) -> Position:
-        if not records:
-            return position
-        if plan.key is None:
-            return replace(position, mode="id", record_id=str(records[-1]["Id"]))
-        return advance(position, [stamps_of(r) for r in records], [str(r["Id"]) for r in records])
+    def _query(self, plan: Plan, at: _Progress) -> str:
+        where = (plan.where, _from(plan, at.position))
+        return soql.select(plan.schema.name, plan.asked, where=where, order=plan.order, limit=at.left)
 
     # ------------------------------------------------------------ by bulk job
 
     def _bulk_started(self, plan: Plan, position: Position) -> Iterator[Page]:
         query = soql.select(plan.schema.name, plan.asked, where=(plan.where, _from(plan, position)))
         try:
-            job = self._bulk.create(query)
+            job = self._bulk.create(query, include_deleted=plan.archived)
         except BulkRefusedError:
             yield from self._pages(plan, position)
             return
@@ -232,7 +230,7 @@ class Reader:
                 position, locator=batch.locator, skip=batch.skip, modstamp=highest(position.modstamp, stamps)
             )
             cursor = finish(position, VISIBILITY_LAG) if batch.last else position
-            rows = [row[:width] for row in batch.rows]
+            rows: Rows = [row[:width] for row in batch.rows]
             yield Page(plan.schema.name, plan.columns, rows, cursor.encode(), last=batch.last)
 
     # ------------------------------------------------------------ by ids
@@ -244,8 +242,9 @@ class Reader:
             yield Page(plan.schema.name, plan.columns, [], {"ids_done": len(ids)}, last=True)
         for chunk in soql.chunks(ids[done:], IDS_PER_QUERY):
             done += len(chunk)
-            query = soql.select(plan.schema.name, plan.columns, where=(soql.among("Id", chunk),))
-            rows = [take(record) for record in self._org.query_all(query)]
+            query = soql.select(plan.schema.name, plan.asked, where=(plan.where, soql.among("Id", chunk)))
+            found = list(self._org.query_all(query, include_deleted=plan.archived))
+            rows: Rows = [take(r) for r in self._with_content(plan, found)]
             yield Page(plan.schema.name, plan.columns, rows, {"ids_done": done}, last=done >= len(ids))
 
     def _linked(self, plan: Plan, cursor: Cursor | None) -> Iterator[Page]:
@@ -260,13 +259,38 @@ class Reader:
         )
         for chunk in soql.chunks(ids, IDS_PER_QUERY):
             query = soql.select(plan.schema.name, plan.columns, where=(soql.among(field, chunk),))
-            rows = [take(record) for record in self._org.query_all(query)]
+            rows: Rows = [take(record) for record in self._org.query_all(query)]
             last = chunk[-1] == ids[-1]
             position = replace(position, record_id=chunk[-1])
             cursor_now = Position("done", position.started_at) if last else position
             yield Page(plan.schema.name, plan.columns, rows, cursor_now.encode(), last=last)
         if not ids:
             yield Page(plan.schema.name, plan.columns, [], Position("done", position.started_at).encode(), last=True)
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a listing by pages has come; ``left`` of a limit."""
+
+    position: Position
+    left: int | None
+
+    def take(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        moment: datetime | None,
+        plan: Plan,
+        stamp_of: Callable[[Mapping[str, Any]], Any],
+    ) -> None:
+        """Go past a page. The vendor's clock counts where it is behind ours."""
+        if moment is not None and moment < soql.parse_timestamp(self.position.started_at):
+            self.position = replace(self.position, started_at=soql.timestamp(moment))
+        if self.left is not None:
+            self.left -= len(records)
+        if records and plan.key is None:
+            self.position = replace(self.position, mode="id", record_id=str(records[-1]["Id"]))
+        elif records:
+            self.position = advance(self.position, [stamp_of(r) for r in records], [str(r["Id"]) for r in records])
 
 
 def _from(plan: Plan, position: Position) -> str:
@@ -283,7 +307,7 @@ def _from(plan: Plan, position: Position) -> str:
 
 
 def _column(name: str | None) -> Callable[[Mapping[str, Any]], Any]:
-    return itemgetter(name) if name else lambda record: None
+    return itemgetter(name) if name else lambda _record: None
 
 
 def _taker(columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

@@ -56,13 +56,14 @@ def object_schema(payload: Mapping[str, Any]) -> ObjectSchema:
     """One object's schema from its describe result."""
     raw_fields: Sequence[Mapping[str, Any]] = payload.get("fields") or ()
     compounds = _compounds(raw_fields)
+    name = str(payload["name"])
+    inline = quirk(name).content if quirk(name).inline else None
     fields = tuple(
         field_schema(raw, compound=raw["name"] in compounds)
         for raw in raw_fields
-        if str(raw["type"]).lower() not in UNREADABLE_TYPES
+        if str(raw["type"]).lower() not in UNREADABLE_TYPES or raw["name"] == inline
     )
     names = {field.name for field in fields}
-    name = str(payload["name"])
     return ObjectSchema(
         name=name,
         fields=fields,

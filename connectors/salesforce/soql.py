@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from domain.errors import ConfigurationError
+
+T = TypeVar("T")
 
 SOQL_CHARS_MAX: Final = 100_000
 URI_BYTES_MAX: Final = 12_000
@@ -68,9 +70,9 @@ def select(
     return _checked(" ".join(parts), object_name)
 
 
-def count(object_name: str) -> str:
+def count(object_name: str, where: str = "") -> str:
     """The exact number of live records."""
-    return f"SELECT COUNT() FROM {name(object_name)}"
+    return f"SELECT COUNT() FROM {name(object_name)}" + (f" WHERE {where}" if where else "")
 
 
 def after(field: str, moment: datetime, record_id: str) -> str:
@@ -94,7 +96,7 @@ def among(field: str, values: Sequence[str]) -> str:
     return f"{name(field)} IN ({','.join(map(text, values))})"
 
 
-def chunks(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """``values`` in runs of at most ``size``."""
     for start in range(0, len(values), size):
         yield values[start : start + size]

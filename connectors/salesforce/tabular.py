@@ -11,9 +11,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final, Literal
 
+from connectors.salesforce.soql import timestamp
 from domain.errors import TransientError
 from domain.records import MISSING, FieldSchema
 
@@ -64,7 +66,7 @@ def converter(field: FieldSchema) -> Converter:
     return _CONVERTERS.get(field.vendor_type.lower(), _text)
 
 
-def read_rows(stream: TextIO) -> Iterator[list[str]]:
+def read_rows(stream: IO[str]) -> Iterator[list[str]]:
     """Header and rows of a CSV. Raises TransientError when it breaks off inside a quoted cell."""
     csv.field_size_limit(max(csv.field_size_limit(), CELL_CHARS_MAX))
     try:
@@ -88,10 +90,12 @@ def convert_rows(
 
 def cell(value: Any) -> str:
     """One value as an ingest job takes it."""
-    if value is None:
+    if value is None or value == "":
         return NULL
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, datetime):
+        return timestamp(value)
     if isinstance(value, list | tuple | set | frozenset):
         return ";".join(str(entry) for entry in value)
     return str(value)
@@ -119,5 +123,7 @@ def write_csv(
 
 def _line(cells: Sequence[str]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
+    # The writer leaves a carriage return bare unless told to quote, and a reader would end the row there.
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if any("\r" in text for text in cells) else csv.QUOTE_MINIMAL
+    csv.writer(out, lineterminator="\n", quoting=quoting).writerow(cells)
     return out.getvalue().encode()
