@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from connectors.files.dates import DateProbe
@@ -48,6 +49,9 @@ _TESTS: dict[str, Callable[[str], object]] = {
 }
 _BEARABLE = {"iso_date": 0.05, "iso_time": 0.05, "email": 0.2, "url": 0.2, "phone": 0.4}
 """Share of distinct values that may fail a test; what is not here must hold for every value."""
+
+_PIECE = 500
+"""Values that are tested before misfits are counted again."""
 
 _ENOUGH = 50_000
 """Distinct values after which tests that bear misfits are not repeated; strict ones go on to the last value."""
@@ -95,7 +99,7 @@ class ColumnProbe:
 
     def feed(self, values: Sequence[str]) -> None:
         """Texts, '' for blank."""
-        self.filled += len(values) - values.count("")
+        self.filled += len(list(filter(None, values)))
         if not self._settled:
             distinct = set(values)
             distinct.discard("")
@@ -124,9 +128,7 @@ class ColumnProbe:
             return
         self._tested += len(distinct)
         for test in tuple(self.alive):
-            fails = self._fails.get(test, 0) + len(distinct) - sum(map(bool, map(_TESTS[test], distinct)))
-            self._fails[test] = fails
-            if fails > (_BEARABLE[test] * self._tested + 20 if test in _BEARABLE else 0):
+            if not self._stands(test, distinct):
                 self.alive.discard(test)
         if self.dates.alive:
             self.dates.feed(distinct)
@@ -139,6 +141,17 @@ class ColumnProbe:
         enough = self._tested > _ENOUGH
         strict = not enough or any(test not in _BEARABLE for test in self.alive)
         self._settled = self.options is None and not (self.alive and strict) and (enough or not self.dates.alive)
+
+    def _stands(self, test: str, distinct: Collection[str]) -> bool:
+        """Whether the column bears these values' misfits; stops at the first one too many."""
+        if test not in _BEARABLE:
+            return all(map(_TESTS[test], distinct))
+        fails, most = self._fails.get(test, 0), _BEARABLE[test] * self._tested + 20
+        values = iter(distinct)
+        while fails <= most and (piece := list(islice(values, _PIECE))):
+            fails += len(piece) - len(list(filter(None, map(_TESTS[test], piece))))
+        self._fails[test] = fails
+        return fails <= most
 
     def _passes(self, test: str) -> bool:
         return test in self.alive and self._fails.get(test, 0) <= _BEARABLE.get(test, 0) * self._tested
