@@ -89,18 +89,18 @@ class ColumnProbe:
     prefixes: set[str] = field(default_factory=set)
     dates: DateProbe = field(default_factory=DateProbe)
     alive: set[str] = field(default_factory=lambda: set(_TESTS))
-    _fails: dict[str, int] = field(default_factory=dict)
-    _tested: int = 0
-    _settled: bool = False
+    fails: dict[str, int] = field(default_factory=dict)
+    tested: int = 0
+    settled: bool = False
 
     def set_aside(self) -> None:
         """Count its values only: the column is known (an id) and every value of it would have to be looked at."""
-        self.options, self._settled = None, True
+        self.options, self.settled = None, True
 
     def feed(self, values: Sequence[str]) -> None:
         """Texts, '' for blank."""
         self.filled += len(list(filter(None, values)))
-        if not self._settled:
+        if not self.settled:
             distinct = set(values)
             distinct.discard("")
             self._feed_distinct(distinct)
@@ -112,21 +112,21 @@ class ColumnProbe:
         for value in present:
             kind = type(value)
             self.natives[kind] = self.natives.get(kind, 0) + 1
-        if not self._settled:
+        if not self.settled:
             self._feed_distinct({v for v in present if type(v) is str})
 
     def verdict(self, hints: Hints) -> Verdict:
         others = {kind: n for kind, n in self.natives.items() if kind is not str}
         if others:
             return _native_verdict(set(others), mixed=str in self.natives)
-        if not self._tested:
+        if not self.tested:
             return Verdict(Kind.TEXT)
         return self._boolean() or self._date(hints) or self._number(hints) or self._named()
 
     def _feed_distinct(self, distinct: Collection[str]) -> None:
         if not distinct:
             return
-        self._tested += len(distinct)
+        self.tested += len(distinct)
         for test in tuple(self.alive):
             if not self._stands(test, distinct):
                 self.alive.discard(test)
@@ -138,23 +138,23 @@ class ColumnProbe:
             self.options.update(distinct)
             if len(self.options) > OPTIONS_MAX:
                 self.options = None
-        enough = self._tested > _ENOUGH
+        enough = self.tested > _ENOUGH
         strict = not enough or any(test not in _BEARABLE for test in self.alive)
-        self._settled = self.options is None and not (self.alive and strict) and (enough or not self.dates.alive)
+        self.settled = self.options is None and not (self.alive and strict) and (enough or not self.dates.alive)
 
     def _stands(self, test: str, distinct: Collection[str]) -> bool:
         """Whether the column bears these values' misfits; stops at the first one too many."""
         if test not in _BEARABLE:
             return all(map(_TESTS[test], distinct))
-        fails, most = self._fails.get(test, 0), _BEARABLE[test] * self._tested + 20
+        fails, most = self.fails.get(test, 0), _BEARABLE[test] * self.tested + 20
         values = iter(distinct)
         while fails <= most and (piece := list(islice(values, _PIECE))):
             fails += len(piece) - len(list(filter(None, map(_TESTS[test], piece))))
-        self._fails[test] = fails
+        self.fails[test] = fails
         return fails <= most
 
     def _passes(self, test: str) -> bool:
-        return test in self.alive and self._fails.get(test, 0) <= _BEARABLE.get(test, 0) * self._tested
+        return test in self.alive and self.fails.get(test, 0) <= _BEARABLE.get(test, 0) * self.tested
 
     def _boolean(self) -> Verdict | None:
         if self.options is None:

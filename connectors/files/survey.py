@@ -10,7 +10,7 @@ from typing import Any
 from connectors.files.csvparse import collector_paused
 from connectors.files.identity import Identity, UniqueProbe, email_candidates, feed_rows, id_candidates
 from connectors.files.infer import ColumnProbe
-from connectors.files.table import Chunk, Table
+from connectors.files.table import Chunk, Settled, Table
 from domain.records import MISSING
 
 _DELETED = {"true", "1", True}
@@ -18,7 +18,10 @@ _DELETED = {"true", "1", True}
 
 @dataclass(slots=True)
 class Survey:
-    """``rows`` that can be read, ``deleted`` of them in the exporter's recycle bin, ``rejected`` and ``blank`` ones besides."""
+    """``rows`` that can be read, ``deleted`` of them in the exporter's recycle bin, ``rejected`` and ``blank`` ones besides.
+
+    ``settled``: what `Table.settle` found of each part.
+    """
 
     columns: dict[str, ColumnProbe]
     rows: int = 0
@@ -26,6 +29,7 @@ class Survey:
     rejected: int = 0
     blank: int = 0
     identity: Identity = field(default_factory=lambda: Identity("row_number"))
+    settled: tuple[Settled, ...] = ()
 
     @property
     def records(self) -> int:
