@@ -110,9 +110,10 @@ def create(job: LoadJob, on_rows: OnRows) -> None:
 
 def link_merged(job: LoadJob, on_rows: OnRows) -> None:
     """Link every merged record to its survivor. A record whose survivor was refused is refused with it."""
+    references = job.references
 
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
-        merged = loading.link_merged(connection, job.staged, first, end)
+        merged = loading.link_merged(connection, job.staged, references, first, end)
         lost = [
             Refused(seq, vendor_id, "the record it duplicates was rejected")
             for seq, vendor_id in loading.merged_without_survivor(connection, job.staged, first, end)
@@ -132,6 +133,13 @@ def alias(job: LoadJob, on_rows: OnRows) -> None:
 
     if any(line.alias for line in job.lens.links):
         in_ranges(job, "alias", work, on_rows, 1)
+
+
+def mark_repeated(job: LoadJob) -> None:
+    """Remember which records the source lists several times."""
+    with job.database.tenant(job.staged.key.tenant_id) as connection:
+        runs.fence(connection, job.staged.key)
+        loading.mark_repeated(connection, job.staged)
 
 
 def refresh_statistics(job: LoadJob) -> None:
@@ -210,12 +218,23 @@ def update(job: LoadJob, on_rows: OnRows) -> None:
             batch = updating.gather(connection, job.staged, references, job.mapped, after, UPDATE_ROWS)
             if not batch:
                 return
+            batch = _one_each(batch)
             decided = [decide(sides) for sides in batch]
             updating.apply(connection, job.staged, references, job.mapped, [patch for patch, _ in decided])
             counts = _update_counts(batch, decided)
             after = batch[-1].seq
             runs.add_chunk(connection, key, Chunk(job.staged.object, "update", after, rows=len(batch), counts=counts))
         on_rows(len(batch), counts)
+
+
+def _one_each(batch: list[Sides]) -> list[Sides]:
+    """The beginning of a batch in which no hub record occurs twice: the second change builds on the first."""
+    seen: set[Any] = set()
+    for position, sides in enumerate(batch):
+        if sides.hub_id in seen:
+            return batch[:position]
+        seen.add(sides.hub_id)
+    return batch
 
 
 def _update_counts(batch: Sequence[Sides], decided: Sequence[tuple[Patch, Merge]]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from migration.load import LoadJob
 from migration.plan_model import FieldUse, Phase, Plan, PlannedObject
 from migration.pool import MappingPool
 from migration.progress import Meter, OnProgress, silent
-from storage import custom_fields, loading, planning, runs, staging
+from migration.stages import made_by_plan, new_pipeline
+from storage import custom_fields, loading, planning, runs, stages, staging
 from storage.database import Database
 from storage.planning import Matching, StagedObject
 from storage.runs import Chunk, RunKey
@@ -58,6 +59,7 @@ class Runner:
         """Do everything that is not done yet; returns the ledger of every object."""
         if not self._dry_run:
             self._define_custom_fields()
+            self._make_stages()
         with MappingPool(self._context.database, self._context.app_url, self._context.processes) as pool:
             for planned in self._context.plan.objects:
                 self._enter(planned.phase)
@@ -94,6 +96,16 @@ class Runner:
                     planned.object,
                     [schema.field(n) for n in names if n in schema.field_names],
                 )
+
+    def _make_stages(self) -> None:
+        """Create the stages that the source names only in its deals."""
+        context = self._context
+        for pipeline, stage_object in made_by_plan(context.plan):
+            lens = self._lenses[pipeline.found_in.partition(".")[0]]
+            made = new_pipeline(self._key.tenant_id, context.plan, pipeline, stage_object, lens)
+            with context.database.tenant(self._key.tenant_id) as connection:
+                runs.fence(connection, self._key)
+                stages.create(connection, self._key, context.connection_id, made)
 
     def _enter(self, phase: Phase) -> None:
         with self._context.database.tenant(self._key.tenant_id) as connection:
@@ -212,7 +224,10 @@ class Runner:
                 else {}
             )
             planning.plan(
-                connection, staged, Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners)
+                connection,
+                staged,
+                Matching(planned.match_rules, planned.survivor.value, planned.blank_fill, owners),
+                self._only_staged(planned) if self._dry_run else (),
             )
             actions = planning.actions(connection, staged)
             runs.add_chunk(
@@ -223,9 +238,15 @@ class Runner:
                     "plan",
                     0,
                     last=True,
-                    counts={"actions": actions, "superseded": actions.get("superseded", 0)},
+                    counts={"actions": actions, **{n: actions.get(n, 0) for n in ("superseded", "unchanged")}},
                 ),
             )
+
+    def _only_staged(self, planned: PlannedObject) -> list[str]:
+        """Objects of the same entity that a real run would have loaded by now."""
+        names = [p.object for p in self._context.plan.objects]
+        before = self._context.plan.objects[: names.index(planned.object)]
+        return [p.object for p in before if p.entity == planned.entity]
 
     def load(self, planned: PlannedObject) -> None:
         """Bring one planned object into the canonical tables."""
@@ -254,6 +275,7 @@ class Runner:
             load.update(job, on_counts)
             load.link_merged(job, on_counts)
             load.alias(job, on_counts)
+        load.mark_repeated(job)
         load.refresh_statistics(job)
         meter.finish()
 

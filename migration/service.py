@@ -18,11 +18,12 @@ from migration.dry_run import ObjectPreview
 from migration.ledger import ObjectLedger, ledgers
 from migration.plan_document import to_document
 from migration.plan_drift import require_compatible
-from migration.plan_model import Plan
+from migration.plan_model import Phase, Plan
 from migration.plan_reading import from_document
 from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
 from migration.sample import sample
+from migration.stages import PIPELINE_OBJECT, covered_objects
 from migration.undo import Undo, UndoResult
 from storage import connections, runs, staging
 from storage.database import Database
@@ -181,12 +182,16 @@ class Migrations:
             key = self._start(run_id, connection_id, plan, "dry_run", {"limit": limit, "percent": percent})
             runner = Runner(context, key, dry_run=True)
             try:
+                counted = runner.execute()
+                everything = {name: runner.load_job(name).staged for name in counted}
                 previews = {
-                    name: dry.preview(runner.load_job(name), ledger) for name, ledger in runner.execute().items()
+                    name: dry.preview(runner.load_job(name), ledger, everything) for name, ledger in counted.items()
                 }
-                everything = {name: runner.load_job(name).staged for name in previews}
                 for name, preview in previews.items():
-                    preview.unresolved = dry.unresolved(runner.load_job(name), everything)
+                    preview.unresolved = dry.unresolved(runner.load_job(name), everything, covered_objects(plan))
+            except SynclineError as error:
+                self._save(key, status="failed", finished_at=self._clock(), error=_told(error))
+                raise
             finally:
                 self._forget_staged(key, [p.entity for p in plan.objects])
         result = DryRun(previews, (self._clock() - started).total_seconds())
@@ -307,6 +312,7 @@ class Migrations:
     def _start(self, run_id: UUID, connection_id: UUID, plan: Plan, kind: str, options: Mapping[str, Any]) -> RunKey:
         with self._database.tenant(self._tenant_id) as connection:
             self._refuse_unfinished(connection, connection_id, kind)
+            self._forget_killed_dry_runs(connection, connection_id)
             runs.create(
                 connection,
                 self._tenant_id,
@@ -316,7 +322,7 @@ class Migrations:
                 at=self._clock(),
                 plan=to_document(plan),
                 plan_checksum=plan.checksum,
-                options={**options, "objects": [[p.object, p.entity, p.phase.label] for p in plan.objects]},
+                options={**options, "objects": _objects(plan)},
             )
             return runs.take(connection, self._tenant_id, run_id)
 
@@ -332,6 +338,14 @@ class Migrations:
                     code="unfinished_run",
                 )
 
+    def _forget_killed_dry_runs(self, connection: Any, connection_id: UUID) -> None:
+        """Whoever starts a run holds the connection's lock, so a dry run that still says it is running was killed."""
+        for run in runs.latest(connection, self._tenant_id, connection_id=connection_id):
+            if run.kind == "dry_run" and run.status == "running":
+                key = runs.take(connection, self._tenant_id, run.id)
+                staging.drop_run(connection, key, list(_entities(run).values()))
+                runs.save(connection, key, status="failed", finished_at=self._clock())
+
     def _finish(self, context: RunContext, key: RunKey, *, certificate: bool) -> RunResult:
         started = self._clock()
         try:
@@ -340,9 +354,7 @@ class Migrations:
             if certificate:
                 result.certificate = certify(self._database, key, context, counted, context.on_progress)
         except SynclineError as error:
-            self._save(
-                key, status="failed", error={"code": error.code, "message": error.message, "remedy": error.remedy}
-            )
+            self._save(key, status="failed", error=_told(error))
             raise
         result.seconds = (self._clock() - started).total_seconds()
         self._save(
@@ -399,6 +411,17 @@ class Migrations:
         if not found:
             raise ConfigurationError(none, remedy="List runs with `syncline migrate status`.", code="no_such_run")
         return found[0]
+
+
+def _told(error: SynclineError) -> dict[str, str]:
+    return {"code": error.code, "message": error.message, "remedy": error.remedy}
+
+
+def _objects(plan: Plan) -> list[list[str]]:
+    """Vendor object, entity and phase of everything that a run of the plan brings, in load order."""
+    made = [[o, "stage", Phase.METADATA.label] for o in sorted(covered_objects(plan))]
+    pipelines = [[PIPELINE_OBJECT, "pipeline", Phase.METADATA.label]] if made else []
+    return [*pipelines, *made, *([p.object, p.entity, p.phase.label] for p in plan.objects)]
 
 
 def _objects_of(run: Run, names: Sequence[str] | None) -> list[str] | None:

@@ -98,7 +98,7 @@ class Undo:
                 loading.prepare(connection)
                 restored, kept = undoing.restore_changed(connection, scope, force=self.force, limit=BATCH)
             total += restored
-            if restored < BATCH:
+            if not restored:
                 break
         self._keep(result, kept)
         if total:

@@ -16,7 +16,7 @@ from domain.entities import ENTITIES, Kind
 from storage import bulk
 from storage.planning import StagedObject
 from storage.staging import concerns_record, reason
-from storage.tables import table_name
+from storage.tables import stage_name, table_name
 
 _RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :first AND s.seq < :end"
 
@@ -58,16 +58,17 @@ def create_range(
 ) -> Loaded:
     """Create hub records and links for the staged rows of [first, end) that have no other action.
 
-    Raises whatever the database says about a bad row; the
-    caller's transaction is then void and it tries smaller ranges.
+    A record that took values from its duplicates has a base from the start: what its own source says, without them.
+    Raises whatever the database says about a bad row; the caller's transaction is then void and it tries smaller ranges.
     """
     entity = ENTITIES[staged.entity]
     used = [f for f in entity.references if f.name in refs]
     plain = [f.name for f in entity.all_fields.values() if f.kind is not Kind.REFERENCE] + ["custom_fields"]
+    own = {name: bulk.quoted(name) for name in plain} | {f.name: bulk.quoted("to_" + f.name) for f in used}
     resolved = ", ".join(f"{_resolved(f.name)} AS {bulk.quoted('to_' + f.name)}" for f in used)
     sql = f"""
         WITH src AS MATERIALIZED (
-            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, {bulk.names(plain, "s.")}
+            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, s.filled, {bulk.names(plain, "s.")}
                    {"".join(", s." + bulk.quoted(f.name) for f in used)} {", " + resolved if resolved else ""}
             FROM {{s}} s {" ".join(reference_join(f.name, f.refers_to or "", refs[f.name]) for f in used)}
             WHERE {_RANGE} AND s.action IS NULL),
@@ -76,9 +77,10 @@ def create_range(
             SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
         waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})}),
         linked AS (
-            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint,
+            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version, fingerprint,
                               origin, run_id)
-            SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id, vendor_version, fingerprint,
+            SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id,
+                   CASE WHEN filled <> '{{}}' THEN {_without_filled(json_object(own))} END, vendor_version, fingerprint,
                    'created', CAST(:r AS uuid) FROM src)
         SELECT (SELECT count(*) FROM src), (SELECT count(*) FROM waiting)"""
     rows = staged.run(
@@ -90,6 +92,12 @@ def create_range(
         **{f"objects_{f.name}": list(refs[f.name].objects) for f in used},
     )
     return Loaded(*rows.one())
+
+
+def _without_filled(record: str) -> str:
+    """SQL of a record as JSON without the fields named in `filled`."""
+    return f"""jsonb_strip_nulls(jsonb_set({record}, '{{custom_fields}}', custom_fields - ARRAY(
+        SELECT substr(f, 15) FROM unnest(filled) f WHERE starts_with(f, 'custom_fields.'))) - filled)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +148,10 @@ def _resolved(field: str) -> str:
     return f"{bulk.quoted('link_' + field)}.entity_id"
 
 
-def reference_join(field: str, refers_to: str, reference: Reference) -> str:
+def reference_join(field: str, refers_to: str, reference: Reference, *, staged_too: bool = False) -> str:
     """Join of a reference with the link it names; of several possible objects, the first that is of the right entity.
+
+    ``staged_too``: a record that is only staged counts with the id it will get, as a dry run needs it.
 
     A lateral look-up rather than a plain join: without statistics the planner would filter all links of an object for every row.
     """
@@ -154,9 +164,16 @@ def reference_join(field: str, refers_to: str, reference: Reference) -> str:
             else f"AND l.vendor_object = ANY(CAST(:objects_{field} AS text[]))"
         )
     )
-    return f"""LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
-        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1)
-        {bulk.quoted("link_" + field)} ON true"""
+    linked = f"""SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1"""
+    if staged_too:
+        among = objects.replace("l.vendor_object", "l.object")
+        table = bulk.quoted(stage_name(refers_to))
+        linked = f"""(SELECT coalesce(({linked}), (
+            SELECT coalesce(l.target_id, v.id, l.id) FROM {table} l LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r
+            AND v.object = l.object AND v.seq = l.survivor_seq WHERE l.tenant_id = :t AND l.run_id = :r
+            AND l.vendor_id = s.{bulk.quoted(field)} AND l.action IS DISTINCT FROM 'superseded' {among} LIMIT 1)) AS entity_id)"""
+    return f"LEFT JOIN LATERAL ({linked}) {bulk.quoted('link_' + field)} ON true"
 
 
 def _pending_sql(refs: Mapping[str, Reference]) -> str:
@@ -178,12 +195,15 @@ def _any_resolved(source: str, refs: Mapping[str, Reference]) -> str:
     return "coalesce(" + ", ".join(f"src.{bulk.quoted('to_' + name)}" for name in siblings) + ")"
 
 
-def link_merged(connection: Connection, staged: StagedObject, first: int, end: int) -> int:
+def link_merged(
+    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int
+) -> int:
     """Link every merged row of a range to the hub record of its survivor (or matched hub record); return how many.
 
     Its base is what the source says of it, which is not what the survivor says.
     """
-    columns = [f.name for f in ENTITIES[staged.entity].all_fields.values()] + ["custom_fields"]
+    fields = ENTITIES[staged.entity].all_fields
+    says = {name: f"s.{bulk.quoted(name)}" for name in (*fields, "custom_fields")} | {n: _resolved(n) for n in refs}
     return int(
         staged.run(
             connection,
@@ -191,25 +211,37 @@ def link_merged(connection: Connection, staged: StagedObject, first: int, end: i
         INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
                           fingerprint, origin, run_id)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, coalesce(s.target_id, l.entity_id),
-               jsonb_strip_nulls({_json_objects(columns)}), s.vendor_version, s.fingerprint, 'merged', CAST(:r AS uuid)
+               jsonb_strip_nulls({json_object(says)}), s.vendor_version, s.fingerprint, 'merged', CAST(:r AS uuid)
         FROM {{s}} s
         LEFT JOIN LATERAL (SELECT v.vendor_id FROM {{s}} v WHERE v.tenant_id = :t AND v.run_id = :r AND v.object = :o
                            AND v.seq = s.survivor_seq LIMIT 1) v ON true
         LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
                            AND l.vendor_id = v.vendor_id LIMIT 1) l ON true
+        {" ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in refs.items())}
         WHERE {_RANGE} AND s.action = 'merged' AND coalesce(s.target_id, l.entity_id) IS NOT NULL""",
             first=first,
             end=end,
             entity=staged.entity,
+            **{f"objects_{name}": list(ref.objects) for name, ref in refs.items() if "*" not in ref.objects},
         ).rowcount
     )
 
 
-def _json_objects(columns: Sequence[str]) -> str:
-    """SQL that builds one JSON object of columns of `s`; a function takes at most 100 arguments, hence in pieces."""
-    pieces = [columns[i : i + 40] for i in range(0, len(columns), 40)]
-    return " || ".join(
-        "jsonb_build_object(" + ", ".join(f"'{c}', s.{bulk.quoted(c)}" for c in piece) + ")" for piece in pieces
+def json_object(values: Mapping[str, str]) -> str:
+    """SQL that builds one JSON object of expressions by name; a function takes at most 100 arguments, hence in pieces."""
+    items = list(values.items())
+    pieces = [items[i : i + 40] for i in range(0, len(items), 40)]
+    return "(" + " || ".join("jsonb_build_object(" + ", ".join(f"'{k}', {v}" for k, v in p) + ")" for p in pieces) + ")"
+
+
+def mark_repeated(connection: Connection, staged: StagedObject) -> None:
+    """Remember of which records the source gave several listings. Repeatable; a second time it writes nothing."""
+    staged.run(
+        connection,
+        """
+        UPDATE link l SET repeated = true FROM {s} s
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'superseded' AND l.tenant_id = :t
+          AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND NOT l.repeated""",
     )
 
 

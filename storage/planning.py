@@ -69,8 +69,11 @@ class StagedObject:
 _MINE = "tenant_id = :t AND run_id = :r AND object = :o"
 
 
-def plan(connection: Connection, staged: StagedObject, matching: Matching) -> None:
-    """Decide what happens to every staged record of an object. One transaction of the caller's."""
+def plan(connection: Connection, staged: StagedObject, matching: Matching, earlier: Sequence[str] = ()) -> None:
+    """Decide what happens to every staged record of an object. One transaction of the caller's.
+
+    ``earlier``: objects of the same entity whose new records a dry run takes for hub records, as they will be by then.
+    """
     _expect_many(connection, many=True)
     _supersede(connection, staged)
     if staged.entity == "association":
@@ -83,11 +86,11 @@ def plan(connection: Connection, staged: StagedObject, matching: Matching) -> No
         _follow_chains(connection, staged)
         if matching.blank_fill:
             _fill_blanks(connection, staged, matching.survivor)
-    if _hub_has_records(connection, staged):
+    if _hub_has_records(connection, staged) or earlier:
         _expect_many(connection, many=actions(connection, staged).get("created", 0) > _FEW)
         _match_same_id(connection, staged)
         for rule in matching.rules:
-            _match_hub(connection, staged, rule)
+            _match_hub(connection, staged, rule, earlier)
         _follow_targets(connection, staged)
 
 
@@ -117,6 +120,18 @@ def _supersede(connection: Connection, staged: StagedObject) -> None:
         UPDATE {{s}} s SET action = 'superseded' FROM twice
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.vendor_id = twice.vendor_id AND s.seq < twice.last
           AND s.action IS DISTINCT FROM 'superseded'""",
+    )
+    _recognise_unchanged(connection, staged)
+
+
+def _recognise_unchanged(connection: Connection, staged: StagedObject) -> None:
+    """Listings of a repeated record are staged even where they are as known; if the last one is, nothing happens to it."""
+    staged.run(
+        connection,
+        """
+        UPDATE {s} s SET action = 'unchanged' FROM link l
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'updated' AND l.tenant_id = :t AND l.connection_id = :c
+          AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND l.fingerprint = s.fingerprint AND l.tombstoned_at IS NULL""",
     )
 
 
@@ -191,6 +206,9 @@ def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) ->
     rank = _rank(staged, survivor)
     firsts = ", ".join(_first_filled(staged.entity, c, rank) for c in columns)
     assignments = ", ".join(f"{bulk.quoted(c)} = coalesce(s.{bulk.quoted(c)}, x.{bulk.quoted(c)})" for c in columns)
+    taken = ", ".join(
+        f"CASE WHEN s.{bulk.quoted(c)} IS NULL AND x.{bulk.quoted(c)} IS NOT NULL THEN '{c}' END" for c in columns
+    )
     losers = f"{_MINE} AND action = 'merged' AND survivor_seq IS NOT NULL"
     staged.run(
         connection,
@@ -201,7 +219,9 @@ def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) ->
                 SELECT DISTINCT ON (survivor_seq, key) survivor_seq, key, value
                 FROM {{s}}, jsonb_each(custom_fields) WHERE {losers} ORDER BY survivor_seq, key, {rank}) best
             GROUP BY survivor_seq)
-        UPDATE {{s}} s SET {assignments}, custom_fields = coalesce(custom.fields, '{{}}') || s.custom_fields
+        UPDATE {{s}} s SET {assignments}, custom_fields = coalesce(custom.fields, '{{}}') || s.custom_fields,
+            filled = array_remove(ARRAY[{taken}], NULL) || ARRAY(
+                SELECT 'custom_fields.' || k FROM jsonb_object_keys(coalesce(custom.fields, '{{}}')) k WHERE NOT s.custom_fields ? k)
         FROM x LEFT JOIN custom USING (survivor_seq)
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.survivor_seq""",
     )
@@ -244,7 +264,7 @@ def _match_same_id(connection: Connection, staged: StagedObject) -> None:
     )
 
 
-def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ...]) -> None:
+def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ...], earlier: Sequence[str]) -> None:
     """Match staged records to the one hub record with the same key.
 
     *matched*: this connection had not linked it; *merged*: it had, so the source holds a duplicate of a migrated record. Where
@@ -254,11 +274,16 @@ def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ..
         ", ".join(_key_terms(staged.entity, rule, "h.")),
         ", ".join(_key_terms(staged.entity, rule, "s.")),
     )
+    columns = bulk.names(["tenant_id", "id", *rule])
+    standing = "{hub}"
+    if earlier:
+        standing = f"""(SELECT {columns} FROM {{hub}} UNION ALL SELECT {columns} FROM {{s}} WHERE tenant_id = :t AND run_id = :r
+            AND object = ANY(CAST(:earlier AS text[])) AND action IS NULL)"""
     staged.run(
         connection,
         f"""
         WITH found AS (
-            SELECT s.seq, (array_agg(h.id))[1] AS id, count(*) AS n FROM {{s}} s JOIN {{hub}} h
+            SELECT s.seq, (array_agg(h.id))[1] AS id, count(*) AS n FROM {{s}} s JOIN {standing} h
               ON h.tenant_id = :t AND ({hub_key}) = ({stage_key}) AND {_present(rule, "h.")}
             WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND {_present(rule, "s.")}
             GROUP BY s.seq),
@@ -272,6 +297,7 @@ def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ..
                 'code', 'ambiguous_match', 'message', 'Several hub records have the same ' || :rule || '; created apart.')) END
         FROM judged WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = judged.seq""",
         rule="+".join(rule),
+        **({"earlier": list(earlier)} if earlier else {}),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -81,3 +82,57 @@ def unresolved(
             ).scalar_one()
         )
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Associations:
+    """What the staged associations of an object will become."""
+
+    created: int
+    merged: int
+    updated: int
+    rejected: int
+
+
+def associations(
+    connection: Connection,
+    staged: StagedObject,
+    from_objects: Sequence[str],
+    to_objects: Sequence[str],
+    others: Sequence[StagedObject],
+) -> Associations:
+    """Count what loading would do with staged associations whose ends are linked, or staged to be."""
+    tables = sorted({s.table for s in others if s.entity != "association"})
+    row = staged.run(
+        connection,
+        f"""
+        WITH src AS MATERIALIZED (
+            SELECT s.action, coalesce(s.label, '') AS label, {_end("from_id", tables)} AS from_id, {_end("to_id", tables)} AS to_id
+            FROM {{s}} s WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND (s.action IS NULL OR s.action = 'updated')),
+        fresh AS (SELECT DISTINCT label, from_id, to_id FROM src
+                  WHERE action IS NULL AND from_id IS NOT NULL AND to_id IS NOT NULL AND NOT EXISTS (
+                      SELECT FROM crm_association a WHERE a.tenant_id = :t AND a.from_id = src.from_id AND a.to_id = src.to_id
+                      AND a.label = src.label))
+        SELECT (SELECT count(*) FROM fresh), count(*) FILTER (WHERE action IS NULL AND from_id IS NOT NULL AND to_id IS NOT NULL),
+               count(*) FILTER (WHERE action = 'updated' AND from_id IS NOT NULL AND to_id IS NOT NULL),
+               count(*) FILTER (WHERE from_id IS NULL OR to_id IS NULL) FROM src""",
+        from_id_objects=list(from_objects),
+        to_id_objects=list(to_objects),
+    ).one()
+    created, whole, updated, rejected = row
+    return Associations(created, whole - created, updated, rejected)
+
+
+def _end(column: str, tables: Sequence[str]) -> str:
+    """SQL of the hub id at one end: linked already, or what a staged record will have."""
+    listed = f"CAST(:{column}_objects AS text[])"
+    linked = f"""(SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column}
+        AND (l.vendor_object = ANY({listed}) OR '*' = ANY({listed})) AND l.entity <> 'association'
+        ORDER BY array_position({listed}, l.vendor_object) LIMIT 1)"""
+    staged = [
+        f"""(SELECT coalesce(x.target_id, v.id, x.id) FROM {table} x LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r
+        AND v.object = x.object AND v.seq = x.survivor_seq WHERE x.tenant_id = :t AND x.run_id = :r AND x.vendor_id = s.{column}
+        AND x.action IS DISTINCT FROM 'superseded' AND (x.object = ANY({listed}) OR '*' = ANY({listed})) LIMIT 1)"""
+        for table in tables
+    ]
+    return f"coalesce({', '.join([linked, *staged])})"

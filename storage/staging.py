@@ -163,7 +163,7 @@ _REASONS = {
 class Known:
     """What is known of a page's records, by position. Positions in none of the three are new.
 
-    ``unchanged``: nothing to do. ``changed``: linked to this hub record, but the source changed since. ``done``: this very run
+    ``unchanged``: nothing to do. ``changed``: linked to this hub record, but the source changed since, or lists it repeatedly. ``done``: this very run
     already loaded it (its staged row was lost in a crash of the server) and made it what the text says.
     """
 
@@ -177,11 +177,12 @@ PRINT_BYTES = 16
 
 _KNOWN = b"""
 SELECT p.ord::int - 1, l.entity_id,
-       l.fingerprint = substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16) AND l.tombstoned_at IS NULL, l.origin
+       l.fingerprint = substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16) AND l.tombstoned_at IS NULL, l.origin,
+       l.run_id = %(run)s
 FROM unnest(string_to_array(%(ids)s, E'\\x1f')) WITH ORDINALITY AS p(vendor_id, ord)
 LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = %(tenant)s AND connection_id = %(connection)s AND vendor_object = %(object)s
                    AND vendor_id = p.vendor_id LIMIT 1) l ON true
-WHERE l.entity_id IS NULL OR l.tombstoned_at IS NOT NULL OR l.run_id = %(run)s
+WHERE l.entity_id IS NULL OR l.tombstoned_at IS NOT NULL OR l.run_id = %(run)s OR l.repeated
    OR l.fingerprint IS DISTINCT FROM substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16)"""
 
 
@@ -216,10 +217,11 @@ def known(
         .fetchall()
     )
     told = {i for i, *_ in rows}
+    linked = [row for row in rows if row[1] is not None]
     return Known(
         unchanged=frozenset(i for i in range(len(vendor_ids)) if i not in told),
-        changed={i: entity_id for i, entity_id, same, _ in rows if entity_id is not None and not same},
-        done={i: origin for i, entity_id, same, origin in rows if entity_id is not None and same},
+        changed={i: entity_id for i, entity_id, same, _, mine in linked if not (same and mine)},
+        done={i: origin for i, _, same, origin, mine in linked if same and mine},
     )
 
 

@@ -133,6 +133,7 @@ def _stage_columns() -> list[Any]:
 
     `seq` counts the records of one object in the order listed; `action` is the planner's decision: created, updated, unchanged,
     merged (into the record of `survivor_seq` or `target_id`), rejected, superseded (listed again later in the same run).
+    `filled`: what a survivor took from records merged into it, custom fields as `custom_fields.<name>`.
     """
     return [
         _tenant(),
@@ -147,6 +148,7 @@ def _stage_columns() -> list[Any]:
         Column("target_id", _UUID),
         Column("survivor_seq", BigInteger),
         Column("rule", Text),
+        Column("filled", ARRAY(Text())),
         Column("warnings", JSONB),
         Column("custom_fields", JSONB, nullable=False, server_default=text("'{}'")),
     ]
@@ -298,6 +300,8 @@ link = Table(
         "origin", Text, nullable=False
     ),  # created, matched (existing hub record), merged (into another vendor record's), adopted
     Column("run_id", _UUID),
+    # The source lists this record more than once: a later run must see all its listings to know the last.
+    Column("repeated", Boolean, nullable=False, server_default=text("false")),
     Column("tombstoned_at", _TIMESTAMP),
     _now("created_at"),
     _now("updated_at"),

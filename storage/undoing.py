@@ -68,16 +68,20 @@ def later_runs(connection: Connection, tenant_id: UUID, run_id: UUID) -> list[UU
 def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit: int) -> tuple[int, list[Kept]]:
     """Set up to ``limit`` changed records back to their before-images, links included; returns (restored, kept).
 
-    Restored rows are equal to the old ones to the last column, version and dates included.
+    Restored rows are equal to the old ones to the last column, version and dates included. Of several changes of one record
+    only the last is taken back at a time: call it until it restores nothing.
     """
     columns = _columns(scope.entity)
     row = f"jsonb_populate_record(CAST(NULL AS {scope.table}), j.before)"
     edited = "h.version <> j.version_after"
+    last = """NOT EXISTS (SELECT FROM migration_journal later WHERE later.tenant_id = :t AND later.run_id = :r AND later.entity = :entity
+        AND later.entity_id = j.entity_id AND later.before IS NOT NULL AND later.version_after > j.version_after)"""
     kept = (
         connection.execute(
             text(f"""
         SELECT j.entity_id, j.vendor_id FROM migration_journal j JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
-        WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND j.before IS NOT NULL AND {edited}"""),
+        WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND j.before IS NOT NULL AND {edited}
+          AND {last}"""),
             scope.parameters,
         ).all()
         if not force
@@ -90,7 +94,7 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
         WITH todo AS MATERIALIZED (
             SELECT j.entity_id, j.vendor_id, j.before, j.before_link, {row} AS row
             FROM migration_journal j LEFT JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
-            WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND {condition}
+            WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND {condition} AND {last}
             ORDER BY j.entity_id, j.vendor_id LIMIT :n),
         hub AS (UPDATE {scope.table} h SET {assignments} FROM todo old
                 WHERE h.tenant_id = :t AND h.id = old.entity_id AND old.before IS NOT NULL),

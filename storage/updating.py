@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from domain.entities import ENTITIES, Kind
 from storage import bulk
-from storage.loading import Reference, reference_join
+from storage.loading import Reference, json_object, reference_join
 from storage.planning import StagedObject
 
 
@@ -56,16 +56,17 @@ def _columns(staged: StagedObject) -> list[str]:
     return [*ENTITIES[staged.entity].all_fields, "custom_fields"]
 
 
-def _joins(staged: StagedObject, refs: Mapping[str, Reference]) -> str:
+def _joins(staged: StagedObject, refs: Mapping[str, Reference], *, staged_too: bool = False) -> str:
     fields = ENTITIES[staged.entity].all_fields
-    return " ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in refs.items())
+    return " ".join(
+        reference_join(name, fields[name].refers_to or "", ref, staged_too=staged_too) for name, ref in refs.items()
+    )
 
 
 def _value(name: str, staged: StagedObject, refs: Mapping[str, Reference]) -> str:
-    """SQL of what the source says of a field. A reference that does not resolve leaves the hub's value alone."""
+    """SQL of what the source says of a field. A reference that leads nowhere yet is blank until it does."""
     if name in refs:
-        resolved = f"coalesce({bulk.quoted('link_' + name)}.entity_id, h.{bulk.quoted(name)})"
-        return f"CASE WHEN s.{bulk.quoted(name)} IS NULL THEN NULL ELSE {resolved} END"
+        return f"{bulk.quoted('link_' + name)}.entity_id"
     if name != "custom_fields" and ENTITIES[staged.entity].field(name).kind is Kind.REFERENCE:
         return "CAST(NULL AS uuid)"
     return f"s.{bulk.quoted(name)}"
@@ -82,14 +83,17 @@ def gather(
     mapped: Sequence[str],
     after: int,
     limit: int,
+    *,
+    staged_too: bool = False,
 ) -> list[Sides]:
     """The next ``limit`` staged rows behind row ``after`` that change or match a hub record.
 
-    ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say.
+    ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say. ``staged_too``: references
+    may lead to records that are only staged (a dry run).
     """
     names = [*mapped, "custom_fields"]
-    says = _object({name: _value(name, staged, refs) for name in names})
-    stands = _object({name: f"h.{bulk.quoted(name)}" for name in names})
+    says = json_object({name: _value(name, staged, refs) for name in names})
+    stands = json_object({name: f"h.{bulk.quoted(name)}" for name in names})
     rows = staged.run(
         connection,
         f"""
@@ -99,7 +103,7 @@ def gather(
         FROM {{s}} s JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id FOR UPDATE) h ON true
         LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
                            AND vendor_id = s.vendor_id LIMIT 1) l ON true
-        {_joins(staged, refs)}
+        {_joins(staged, refs, staged_too=staged_too)}
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq > :after AND s.action IN ('updated', 'matched')
         ORDER BY s.seq LIMIT :limit""",
         after=after,
@@ -112,10 +116,15 @@ def gather(
     ]
 
 
-def _object(values: Mapping[str, str]) -> str:
-    items = list(values.items())
-    pieces = [items[i : i + 40] for i in range(0, len(items), 40)]
-    return "(" + " || ".join("jsonb_build_object(" + ", ".join(f"'{k}', {v}" for k, v in p) + ")" for p in pieces) + ")"
+def shared_targets(connection: Connection, staged: StagedObject) -> dict[UUID, dict[str, Any]]:
+    """Hub records that several staged rows change, each with nothing noted yet."""
+    rows = staged.run(
+        connection,
+        """
+        SELECT target_id FROM {s} WHERE tenant_id = :t AND run_id = :r AND object = :o AND action IN ('updated', 'matched')
+        GROUP BY target_id HAVING count(*) > 1""",
+    )
+    return {target: {} for target in rows.scalars()}
 
 
 def apply(
@@ -183,6 +192,7 @@ def apply(
     )
     changed = int(result.scalar_one())
     _renew_links(connection, staged, refs, mapped, parameters)
+    _await_references(connection, staged, refs, parameters)
     return changed
 
 
@@ -206,7 +216,7 @@ def _renew_links(
     parameters: Mapping[str, Any],
 ) -> None:
     """Bind the records anew: their base is now what the source says. A statement of its own, after the version trigger."""
-    says = _object({name: _value(name, staged, refs) for name in [*mapped, "custom_fields"]})
+    says = json_object({name: _value(name, staged, refs) for name in [*mapped, "custom_fields"]})
     staged.run(
         connection,
         f"""
@@ -223,3 +233,36 @@ def _renew_links(
             fingerprint = excluded.fingerprint, tombstoned_at = NULL, updated_at = now()""",
         **{k: v for k, v in parameters.items() if k not in ("rules", "patches")},
     )
+
+
+def _await_references(
+    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], parameters: Mapping[str, Any]
+) -> None:
+    """Note which references of changed records lead nowhere yet, as far as nothing else stands in their place."""
+    if not refs:
+        return
+    values = ", ".join(
+        f"('{name}', s.{bulk.quoted(name)}, {_any_linked(ref.source, refs)}, h.{bulk.quoted(name)}, CAST(:wait_{name} AS text[]))"
+        for name, ref in refs.items()
+    )
+    more = {k: v for k, v in parameters.items() if k not in ("rules", "patches")}
+    staged.run(
+        connection,
+        f"""
+        INSERT INTO pending_reference (tenant_id, connection_id, vendor_id, vendor_objects, entity, entity_id, field, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), p.ref, p.objects, :entity, h.id, p.field, CAST(:r AS uuid)
+        FROM unnest(CAST(:seqs AS bigint[])) AS u(seq)
+        JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+        JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
+        {_joins(staged, refs)}
+        CROSS JOIN LATERAL (VALUES {values}) AS p(field, ref, resolved, stands, objects)
+        WHERE p.ref IS NOT NULL AND p.resolved IS NULL AND p.stands IS NULL
+        ON CONFLICT DO NOTHING""",
+        **more,
+        **{f"wait_{name}": list(ref.objects) for name, ref in refs.items()},
+    )
+
+
+def _any_linked(source: str, refs: Mapping[str, Reference]) -> str:
+    siblings = [name for name, ref in refs.items() if ref.source == source]
+    return "coalesce(" + ", ".join(f"{bulk.quoted('link_' + name)}.entity_id" for name in siblings) + ")"

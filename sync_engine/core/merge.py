@@ -100,4 +100,13 @@ def _contest(ours: Any, rule: Policy) -> Side:
 
 
 def _same(left: Any, right: Any) -> bool:
-    return bool(left == right) or (is_blank(left) and is_blank(right))
+    return (bool(left == right) and _alike(left, right)) or (is_blank(left) and is_blank(right))
+
+
+def _alike(left: Any, right: Any) -> bool:
+    """Whether equal values are equal as JSON, too: to Python, true is 1."""
+    if isinstance(left, dict):
+        return all(_alike(value, right[key]) for key, value in left.items())
+    if isinstance(left, list | tuple):
+        return all(map(_alike, left, right))
+    return isinstance(left, bool) is isinstance(right, bool)

@@ -1,0 +1,174 @@
+"""Three-way merge: the table of what each side did, and the laws that hold for any three sides."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.records import MISSING
+from sync_engine.core.merge import Conflict, Merge, Policy, Side, is_blank, merge
+
+A, B, C = "agreed", "hub's", "vendor's"
+
+
+@pytest.mark.parametrize(
+    ("base", "hub", "vendor", "to_hub", "to_vendor"),
+    [
+        pytest.param(A, A, A, None, None, id="nobody changed it"),
+        pytest.param(A, A, C, C, None, id="the vendor changed it"),
+        pytest.param(A, B, A, None, B, id="the hub changed it"),
+        pytest.param(A, B, B, None, None, id="both changed it to the same"),
+        pytest.param(A, A, None, (None,), None, id="the vendor blanked it"),
+        pytest.param(A, None, A, None, (None,), id="the hub blanked it"),
+        pytest.param(None, None, C, C, None, id="the vendor filled a blank"),
+        pytest.param(None, B, None, None, B, id="the hub filled a blank"),
+        pytest.param("", None, [], None, None, id="blanks of different kinds are the same"),
+    ],
+)
+def test_one_side_changed_and_its_value_stands(base: Any, hub: Any, vendor: Any, to_hub: Any, to_vendor: Any) -> None:
+    merged = merge({"f": base}, {"f": hub}, {"f": vendor})
+    unwrap = lambda v: v[0] if isinstance(v, tuple) else v  # noqa: E731
+    assert merged == Merge(
+        {} if to_hub is None else {"f": unwrap(to_hub)}, {} if to_vendor is None else {"f": unwrap(to_vendor)}
+    )
+
+
+@pytest.mark.parametrize("base", [{"f": A}, None], ids=["with a base", "never compared"])
+@pytest.mark.parametrize(
+    ("policy", "winner"),
+    [(Policy.HUB_WINS, Side.HUB), (Policy.VENDOR_WINS, Side.VENDOR), (Policy.PREFER_NONBLANK, Side.HUB)],
+)
+def test_both_changed_and_the_policy_decides(base: Any, policy: Policy, winner: Side) -> None:
+    merged = merge(base, {"f": B}, {"f": C}, policy)
+    won, lost = (B, C) if winner is Side.HUB else (C, B)
+    assert merged.conflicts == (Conflict("f", winner, policy, won, lost),)
+    assert (merged.to_hub, merged.to_vendor) == (({}, {"f": B}) if winner is Side.HUB else ({"f": C}, {}))
+
+
+@pytest.mark.parametrize(("hub", "vendor", "stands"), [(None, C, C), (B, None, B), ("", C, C), (B, [], B)])
+def test_prefer_nonblank_takes_the_value_of_whoever_has_one(hub: Any, vendor: Any, stands: str) -> None:
+    merged = merge({"f": A}, {"f": hub}, {"f": vendor}, Policy.PREFER_NONBLANK)
+    assert {**{"f": hub}, **merged.to_hub}["f"] == stands
+    assert [c.winning_value for c in merged.conflicts] == [stands]
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize(
+    ("hub", "vendor", "to_hub", "to_vendor"), [(None, C, {"f": C}, {}), (B, None, {}, {"f": B}), (None, "", {}, {})]
+)
+def test_never_compared_a_value_fills_a_blank_under_any_policy(
+    policy: Policy, hub: Any, vendor: Any, to_hub: Any, to_vendor: Any
+) -> None:
+    assert merge(None, {"f": hub}, {"f": vendor}, policy) == Merge(to_hub, to_vendor)
+
+
+def test_a_field_missing_from_a_base_was_blank_while_no_base_knows_nothing() -> None:
+    hub, vendor = {"f": B}, {"f": None}
+    assert merge({}, hub, vendor).to_vendor == {"f": B} and merge(None, hub, vendor).to_vendor == {"f": B}
+    with_base, without = merge({"f": B}, hub, vendor), merge(None, hub, vendor)
+    assert with_base.to_hub == {"f": None} and without.to_hub == {}
+    assert merge({}, {"f": B}, {"f": C}).conflicts and merge({"f": B}, {"f": B}, {"f": C}).conflicts == ()
+
+
+def test_a_policy_of_a_field_beats_the_policy_of_all() -> None:
+    merged = merge({}, {"f": B, "g": B}, {"f": C, "g": C}, Policy.HUB_WINS, {"g": Policy.VENDOR_WINS})
+    assert merged.to_hub == {"g": C} and merged.to_vendor == {"f": B}
+
+
+@pytest.mark.parametrize("value", [0, False, Decimal(0), "0", " ", [""], {"": ""}])
+def test_zero_false_and_space_are_values(value: Any) -> None:
+    assert not is_blank(value)
+    assert merge({"f": 7}, {"f": 7}, {"f": value}).to_hub == {"f": value}
+
+
+@pytest.mark.parametrize("value", [None, "", [], {}, MISSING])
+def test_blanks(value: Any) -> None:
+    assert is_blank(value)
+
+
+def test_true_is_not_one() -> None:
+    """A custom field that turns from the number 1 into a tick did change."""
+    assert merge({"f": 1}, {"f": 1}, {"f": True}).to_hub == {"f": True}
+    assert merge({"f": 0}, {"f": 0}, {"f": False}).to_hub == {"f": False}
+    assert merge({"f": 1}, {"f": 1}, {"f": Decimal("1.0")}).to_hub == {}
+    assert merge({"f": {"a": [1]}}, {"f": {"a": [1]}}, {"f": {"a": [True]}}).to_hub == {"f": {"a": [True]}}
+
+
+# ---------------------------------------------------------------- laws
+
+NAMES = ("a", "b", "c", "d")
+VALUES = st.sampled_from([None, "", [], {}, 0, 1, True, False, "x", "y", ["x"], {"k": 1}, Decimal("1.5")])
+RECORDS = st.fixed_dictionaries(dict.fromkeys(NAMES, VALUES))
+BASES = st.none() | st.dictionaries(st.sampled_from(NAMES), VALUES)
+VENDORS = st.dictionaries(st.sampled_from(NAMES), VALUES | st.just(MISSING))
+POLICIES = st.sampled_from(Policy)
+
+
+def same(left: Any, right: Any) -> bool:
+    return (is_blank(left) and is_blank(right)) or (repr(left) == repr(right))
+
+
+def apply(record: dict[str, Any], changes: Any) -> dict[str, Any]:
+    return {**record, **changes}
+
+
+@given(BASES, RECORDS, VENDORS, POLICIES)
+def test_merging_after_both_sides_took_it_merges_nothing(base: Any, hub: Any, vendor: Any, policy: Policy) -> None:
+    first = merge(base, hub, vendor, policy)
+    hub, vendor = apply(hub, first.to_hub), apply(vendor, first.to_vendor)
+    assert merge(vendor, hub, vendor, policy) == Merge()
+    assert merge(base, hub, vendor, policy) == Merge(), "even if the new base was lost"
+
+
+@given(BASES, RECORDS, VENDORS, POLICIES)
+def test_merging_again_before_the_vendor_took_it_changes_the_hub_no_more(
+    base: Any, hub: Any, vendor: Any, policy: Policy
+) -> None:
+    first = merge(base, hub, vendor, policy)
+    hub = apply(hub, first.to_hub)
+    again = merge(vendor, hub, vendor, policy)
+    assert (again.to_hub, again.conflicts) == ({}, ()) and again.to_vendor == first.to_vendor
+
+
+@given(BASES, RECORDS, POLICIES)
+def test_our_own_write_read_back_changes_nothing(base: Any, hub: Any, policy: Policy) -> None:
+    assert merge(base, hub, dict(hub), policy) == Merge()
+
+
+@given(RECORDS, st.data(), POLICIES)
+def test_edits_of_different_fields_all_survive(base: Any, data: st.DataObject, policy: Policy) -> None:
+    ours = data.draw(st.sets(st.sampled_from(NAMES)))
+    theirs = set(NAMES) - ours
+    hub = {n: data.draw(VALUES) if n in ours else base[n] for n in NAMES}
+    vendor = {n: data.draw(VALUES) if n in theirs else base[n] for n in NAMES}
+    merged = merge(base, hub, vendor, policy)
+    assert merged.conflicts == ()
+    after, there = apply(hub, merged.to_hub), apply(vendor, merged.to_vendor)
+    for name in NAMES:
+        edited = hub[name] if name in ours else vendor[name]
+        assert same(after[name], edited) and same(there[name], edited)
+
+
+@given(BASES, RECORDS, VENDORS, POLICIES)
+def test_every_value_that_is_lost_stands_in_a_conflict(base: Any, hub: Any, vendor: Any, policy: Policy) -> None:
+    """Lost: replaced, not blank, and not what both sides had agreed on."""
+    merged = merge(base, hub, vendor, policy)
+    told = {c.field: c.losing_value for c in merged.conflicts}
+    sides = [(hub, n, v) for n, v in merged.to_hub.items()] + [(vendor, n, v) for n, v in merged.to_vendor.items()]
+    for record, name, _ in sides:
+        value = record.get(name)
+        agreed = base is not None and same(base.get(name), value)
+        if not is_blank(value) and not agreed:
+            assert same(told[name], value)
+    assert len(told) == len(merged.conflicts)
+
+
+@given(BASES, RECORDS, VENDORS, POLICIES)
+def test_only_what_the_vendor_speaks_of_is_considered(base: Any, hub: Any, vendor: Any, policy: Policy) -> None:
+    merged = merge(base, hub, vendor, policy)
+    spoken = {n for n, v in vendor.items() if v is not MISSING}
+    assert {*merged.to_hub, *merged.to_vendor} <= spoken and not {*merged.to_hub} & {*merged.to_vendor}
