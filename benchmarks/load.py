@@ -159,7 +159,8 @@ def _copy(server: EmbeddedPostgres, source: ServerUrls, folder: Path) -> tuple[f
             names = [
                 r[0]
                 for r in connection.execute(
-                    "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                    "SELECT attname FROM pg_attribute "
+                    "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
                     (table,),
                 )
             ]

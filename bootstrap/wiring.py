@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -120,7 +121,7 @@ class Hub:
         remember_credentials(tokens.load())
         connection = Connection(
             id=str(connection_id), vendor=stored.vendor, settings=stored.settings, tokens=tokens,
-            base_url=stored.base_url, on_call=_log_call,
+            base_url=stored.base_url, on_call=_log_call, cache=self._cache_of(connection_id),
         )  # fmt: skip
         return registry.load(stored.vendor)(connection)
 
@@ -129,6 +130,16 @@ class Hub:
         from migration.service import Migrations
 
         return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
+
+    def _cache_of(self, connection_id: UUID) -> Path | None:
+        """The folder of what a connector may compute again, for this user alone; None where it cannot be made."""
+        folder = self.settings.home / "cache" / str(connection_id)
+        try:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            return None
+        return folder
 
     @contextmanager
     def _if_it_takes_long(self, text: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ Staging rows are the only trace while it works, and they are gone when it ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from migration import load
 from migration.ledger import ObjectLedger
 from migration.load import LoadJob
 from storage import planning, previews, updating
+from storage.loading import Reference
 from storage.planning import StagedObject
 
 DIFFS_MAX = 10
@@ -112,11 +113,14 @@ def _diff(sides: updating.Sides, patch: updating.Patch, conflicts: tuple[str, ..
     return Diff(sides.vendor_id, str(sides.hub_id), sides.action, fields, conflicts)
 
 
-def unresolved(job: LoadJob, staged_objects: Mapping[str, StagedObject]) -> dict[str, int]:
-    """How many references of an object lead to nothing that is staged or migrated, by field."""
-    references = job.references
+def unresolved(job: LoadJob, staged_objects: Mapping[str, StagedObject], made: Collection[str] = ()) -> dict[str, int]:
+    """How many references of an object lead to nothing that is staged or migrated, by field.
+
+    ``made``: vendor objects whose records the run makes itself, which a dry run does not.
+    """
+    references = {name: ref for name, ref in job.references.items() if not set(ref.objects) <= set(made)}
     if job.staged.entity == "association":
-        references = {name: load.Reference(job.lens.refs[name], name) for name in ("from_id", "to_id")}
+        references = {name: Reference(job.lens.refs[name], name) for name in ("from_id", "to_id")}
     with job.database.tenant(job.staged.key.tenant_id) as connection:
         return {
             name: n for name, n in previews.unresolved(connection, job.staged, references, staged_objects).items() if n

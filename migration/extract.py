@@ -187,7 +187,7 @@ class PageStager:
             _ms(created[i]) if created is not None and created[i] is not None else first_row + positions[i]
             for i in range(n)
         ]
-        columns = {
+        columns: dict[str, Sequence[Any]] = {
             "vendor_ids": batch.vendor_ids,
             "ids": record_ids(self._job.namespace, batch.vendor_ids, stamps),
             "fingerprints": prints,

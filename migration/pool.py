@@ -1,4 +1,7 @@
-"""Mapping on several cores: pages go out to processes, counts come back. A few pages are under way at most, so memory stays flat."""
+"""Mapping on several cores: pages go out to processes, counts come back.
+
+A few pages are under way at most, so memory stays flat.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from migration.load import LoadJob
 from migration.plan_model import FieldUse, Phase, Plan, PlannedObject
 from migration.pool import MappingPool
 from migration.progress import Meter, OnProgress, silent
-from storage import custom_fields, loading, planning, runs, staging
+from migration.stages import made_by_plan, new_pipeline
+from storage import custom_fields, loading, planning, runs, stages, staging
 from storage.database import Database
 from storage.planning import Matching, StagedObject
 from storage.runs import Chunk, RunKey
@@ -58,6 +59,7 @@ class Runner:
         """Do everything that is not done yet; returns the ledger of every object."""
         if not self._dry_run:
             self._define_custom_fields()
+            self._make_stages()
         with MappingPool(self._context.database, self._context.app_url, self._context.processes) as pool:
             for planned in self._context.plan.objects:
                 self._enter(planned.phase)
@@ -94,6 +96,16 @@ class Runner:
                     planned.object,
                     [schema.field(n) for n in names if n in schema.field_names],
                 )
+
+    def _make_stages(self) -> None:
+        """Create the stages that the source names only in its deals."""
+        context = self._context
+        for pipeline, stage_object in made_by_plan(context.plan):
+            lens = self._lenses[pipeline.found_in.partition(".")[0]]
+            made = new_pipeline(self._key.tenant_id, context.plan, pipeline, stage_object, lens)
+            with context.database.tenant(self._key.tenant_id) as connection:
+                runs.fence(connection, self._key)
+                stages.create(connection, self._key, context.connection_id, made)
 
     def _enter(self, phase: Phase) -> None:
         with self._context.database.tenant(self._key.tenant_id) as connection:
@@ -188,9 +200,8 @@ class Runner:
 
     def _rows_lost(self, connection: Any, planned: PlannedObject, done: Sequence[Chunk]) -> bool:
         expected = sum((c.counts or {}).get("staged", 0) for c in done)
-        return expected != staging.count(
-            connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object
-        )
+        found = staging.count(connection, self._key.tenant_id, self._key.run_id, planned.entity, planned.object)
+        return bool(expected != found)
 
     def _has_loaded(self, planned: PlannedObject) -> bool:
         with self._context.database.tenant(self._key.tenant_id) as connection:
@@ -254,13 +265,16 @@ class Runner:
                 },
             )
 
+        def on_counts(_: int, counts: Any) -> None:
+            on_rows(0, counts)
+
         if planned.entity == "association":
             load.associate(job, on_rows)
         else:
             load.create(job, on_rows)
-            load.update(job, lambda rows, counts: on_rows(0, counts))
-            load.link_merged(job, lambda rows, counts: on_rows(0, counts))
-            load.alias(job, lambda rows, counts: on_rows(0, counts))
+            load.update(job, on_counts)
+            load.link_merged(job, on_counts)
+            load.alias(job, on_counts)
         load.mark_repeated(job)
         load.refresh_statistics(job)
         meter.finish()
@@ -273,15 +287,18 @@ class Runner:
                 job = self._load_job(planned)
                 load.resolve(job)
                 if job.lens.links:
-                    load.associate_found(job, lambda rows, counts: None)
+                    load.associate_found(job, lambda *_: None)
         self._enter(Phase.ATTACHMENTS)
         connector = self._context.connector
         if isinstance(connector, SupportsFiles):
             for planned in self._context.plan.objects:
                 if planned.entity == "attachment" and planned.object in connector.file_objects:
-                    meter = Meter(self._context.on_progress, planned.object, "files", planned.expected_count)
-                    attach.attach(self._load_job(planned), connector, lambda rows, counts, meter=meter: meter.add(rows))  # type: ignore[misc]
-                    meter.finish()
+                    self._attach(planned, connector)
+
+    def _attach(self, planned: PlannedObject, connector: SupportsFiles) -> None:
+        meter = Meter(self._context.on_progress, planned.object, "files", planned.expected_count)
+        attach.attach(self._load_job(planned), connector, lambda rows, _: meter.add(rows))
+        meter.finish()
 
     # ------------------------------------------------------------ pieces
 

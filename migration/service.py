@@ -18,11 +18,12 @@ from migration.dry_run import ObjectPreview
 from migration.ledger import ObjectLedger, ledgers
 from migration.plan_document import to_document
 from migration.plan_drift import require_compatible
-from migration.plan_model import Plan
+from migration.plan_model import Phase, Plan
 from migration.plan_reading import from_document
 from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
 from migration.sample import sample
+from migration.stages import PIPELINE_OBJECT, covered_objects
 from migration.undo import Undo, UndoResult
 from storage import connections, runs, staging
 from storage.database import Database
@@ -187,7 +188,7 @@ class Migrations:
                     name: dry.preview(runner.load_job(name), ledger, everything) for name, ledger in counted.items()
                 }
                 for name, preview in previews.items():
-                    preview.unresolved = dry.unresolved(runner.load_job(name), everything)
+                    preview.unresolved = dry.unresolved(runner.load_job(name), everything, covered_objects(plan))
             except SynclineError as error:
                 self._save(key, status="failed", finished_at=self._clock(), error=_told(error))
                 raise
@@ -321,7 +322,7 @@ class Migrations:
                 at=self._clock(),
                 plan=to_document(plan),
                 plan_checksum=plan.checksum,
-                options={**options, "objects": [[p.object, p.entity, p.phase.label] for p in plan.objects]},
+                options={**options, "objects": _objects(plan)},
             )
             return runs.take(connection, self._tenant_id, run_id)
 
@@ -332,7 +333,8 @@ class Migrations:
             if run.kind == "run" and run.status in ("running", "undoing", "failed"):
                 raise ConfigurationError(
                     f"Run {run.id} of this connection was interrupted and is not finished.",
-                    remedy=f"Run `syncline migrate resume {run.id}` to finish it, or `syncline migrate undo {run.id}` to take it back.",
+                    remedy=f"Run `syncline migrate resume {run.id}` to finish it, "
+                    f"or `syncline migrate undo {run.id}` to take it back.",
                     code="unfinished_run",
                 )
 
@@ -413,6 +415,13 @@ class Migrations:
 
 def _told(error: SynclineError) -> dict[str, str]:
     return {"code": error.code, "message": error.message, "remedy": error.remedy}
+
+
+def _objects(plan: Plan) -> list[list[str]]:
+    """Vendor object, entity and phase of everything that a run of the plan brings, in load order."""
+    made = [[o, "stage", Phase.METADATA.label] for o in sorted(covered_objects(plan))]
+    pipelines = [[PIPELINE_OBJECT, "pipeline", Phase.METADATA.label]] if made else []
+    return [*pipelines, *made, *([p.object, p.entity, p.phase.label] for p in plan.objects)]
 
 
 def _objects_of(run: Run, names: Sequence[str] | None) -> list[str] | None:

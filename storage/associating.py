@@ -14,9 +14,10 @@ _RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :fir
 def _end(column: str, alias: str) -> str:
     """Join one end of an association with whatever it is linked to; of several, what the mapping names first."""
     return f"""LEFT JOIN LATERAL (
-        SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column}
-        AND (l.vendor_object = ANY(CAST(:{column}_objects AS text[])) OR '*' = ANY(CAST(:{column}_objects AS text[])))
-        AND l.entity <> 'association' ORDER BY array_position(CAST(:{column}_objects AS text[]), l.vendor_object) LIMIT 1) {alias} ON true"""
+        SELECT l.entity, l.entity_id FROM link l
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column} AND l.entity <> 'association'
+          AND (l.vendor_object = ANY(CAST(:{column}_objects AS text[])) OR '*' = ANY(CAST(:{column}_objects AS text[])))
+        ORDER BY array_position(CAST(:{column}_objects AS text[]), l.vendor_object) LIMIT 1) {alias} ON true"""
 
 
 def create_range(
@@ -32,9 +33,9 @@ def create_range(
         connection,
         f"""
         WITH src AS MATERIALIZED (
-            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, coalesce(s.label, '') AS label, s.is_primary, s.custom_fields,
-                   s.source_created_at, s.source_updated_at, f.entity AS from_entity, f.entity_id AS from_id, e.entity AS to_entity,
-                   e.entity_id AS to_id
+            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, coalesce(s.label, '') AS label, s.is_primary,
+                   s.custom_fields, s.source_created_at, s.source_updated_at, f.entity AS from_entity, f.entity_id AS from_id,
+                   e.entity AS to_entity, e.entity_id AS to_id
             FROM {{s}} s {_end("from_id", "f")} {_end("to_id", "e")}
             WHERE {_RANGE} AND s.action IS NULL AND f.entity_id IS NOT NULL AND e.entity_id IS NOT NULL),
         made AS (
@@ -49,9 +50,11 @@ def create_range(
             SELECT a.id, a.from_entity, a.from_id, a.to_entity, a.to_id, a.label FROM crm_association a JOIN src
               USING (from_entity, from_id, to_entity, to_id, label) WHERE a.tenant_id = :t),
         linked AS (
-            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint, origin, run_id)
-            SELECT DISTINCT ON (src.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), src.vendor_id, 'association', x.id,
-                   src.vendor_version, src.fingerprint, CASE WHEN x.id = src.id THEN 'created' ELSE 'merged' END, CAST(:r AS uuid)
+            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, vendor_version, fingerprint,
+                              origin, run_id)
+            SELECT DISTINCT ON (src.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), src.vendor_id,
+                   'association', x.id, src.vendor_version, src.fingerprint,
+                   CASE WHEN x.id = src.id THEN 'created' ELSE 'merged' END, CAST(:r AS uuid)
             FROM src JOIN standing x USING (from_entity, from_id, to_entity, to_id, label) RETURNING origin)
         SELECT count(*) FILTER (WHERE origin = 'created'), count(*) FROM linked""",
         first=first,
@@ -76,7 +79,8 @@ def unresolved(
         f"""
         SELECT s.seq, s.vendor_id, f.entity_id IS NOT NULL, e.entity_id IS NOT NULL
         FROM {{s}} s {_end("from_id", "f")} {_end("to_id", "e")}
-        WHERE {_RANGE} AND (s.action IS NULL OR s.action = 'updated') AND (f.entity_id IS NULL OR e.entity_id IS NULL) ORDER BY s.seq""",
+        WHERE {_RANGE} AND (s.action IS NULL OR s.action = 'updated') AND (f.entity_id IS NULL OR e.entity_id IS NULL)
+        ORDER BY s.seq""",
         first=first,
         end=end,
         from_id_objects=list(from_objects),
@@ -100,9 +104,9 @@ def update_range(
             connection,
             f"""
         WITH src AS MATERIALIZED (
-            SELECT s.vendor_id, a.id, to_jsonb(a) AS before, to_jsonb(l) AS before_link, coalesce(s.label, '') AS label, s.is_primary,
-                   s.custom_fields, s.source_created_at, s.source_updated_at, f.entity AS from_entity, f.entity_id AS from_id,
-                   e.entity AS to_entity, e.entity_id AS to_id
+            SELECT s.vendor_id, a.id, to_jsonb(a) AS before, to_jsonb(l) AS before_link, coalesce(s.label, '') AS label,
+                   s.is_primary, s.custom_fields, s.source_created_at, s.source_updated_at, f.entity AS from_entity,
+                   f.entity_id AS from_id, e.entity AS to_entity, e.entity_id AS to_id
             FROM {{s}} s JOIN crm_association a ON a.tenant_id = :t AND a.id = s.target_id
             JOIN link l ON l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id
             {_end("from_id", "f")} {_end("to_id", "e")}
@@ -115,9 +119,11 @@ def update_range(
                 SELECT FROM crm_association o WHERE o.tenant_id = :t AND o.id <> a.id AND o.from_entity = src.from_entity
                 AND o.from_id = src.from_id AND o.to_entity = src.to_entity AND o.to_id = src.to_id AND o.label = src.label)
             RETURNING a.id, a.version)
-        INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link, version_after)
+        INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link,
+                                       version_after)
         SELECT CAST(:t AS uuid), CAST(:r AS uuid), 'association', src.id, CAST(:o AS text), src.vendor_id, 'updated',
-               CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link, coalesce(c.version, CAST(src.before->>'version' AS bigint))
+               CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link,
+               coalesce(c.version, CAST(src.before->>'version' AS bigint))
         FROM src LEFT JOIN changed c USING (id)""",
             **parameters,
         ).rowcount
@@ -125,7 +131,8 @@ def update_range(
     staged.run(
         connection,
         f"""
-        UPDATE link l SET fingerprint = s.fingerprint, vendor_version = s.vendor_version, base = NULL, base_version = a.version, updated_at = now()
+        UPDATE link l SET fingerprint = s.fingerprint, vendor_version = s.vendor_version, base = NULL,
+                          base_version = a.version, updated_at = now()
         FROM {{s}} s JOIN crm_association a ON a.tenant_id = :t AND a.id = s.target_id
         WHERE {_RANGE} AND s.action = 'updated' AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
           AND l.vendor_id = s.vendor_id""",
@@ -138,20 +145,21 @@ def update_range(
 def create_found(connection: Connection, staged: StagedObject, first: int, end: int) -> int:
     """Create the associations found inside the records of a range (`stage_link`) whose two ends exist; return how many.
 
-    Its id is a UUIDv7 made from the record's own and the vendor ids. Each is linked under ``Object.label`` with ``record>target`` as its vendor id, so that it is made once and can be undone.
+    The id of each is a UUIDv7 made from the record's own and the vendor ids. Each is linked under ``Object.label`` with
+    ``record>target`` as its vendor id, so that it is made once and can be undone.
     """
     return int(
         staged.run(
             connection,
             """
         WITH src AS MATERIALIZED (
-            SELECT x.label, s.id AS sid, s.vendor_id || '>' || x.vendor_id AS vendor_id, f.entity AS from_entity, f.entity_id AS from_id,
-                   e.entity AS to_entity, e.entity_id AS to_id
+            SELECT x.label, s.id AS sid, s.vendor_id || '>' || x.vendor_id AS vendor_id, f.entity AS from_entity,
+                   f.entity_id AS from_id, e.entity AS to_entity, e.entity_id AS to_id
             FROM stage_link x
             JOIN LATERAL (SELECT * FROM {s} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = x.seq
                           AND action IS DISTINCT FROM 'superseded' LIMIT 1) s ON true
-            JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = s.vendor_id
-                          LIMIT 1) f ON true
+            JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                          AND vendor_id = s.vendor_id LIMIT 1) f ON true
             JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                 AND l.vendor_id = x.vendor_id AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects))
                 AND l.entity <> 'association' AND l.entity_id <> f.entity_id LIMIT 1) e ON true
@@ -169,8 +177,9 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
             SELECT a.id, a.from_entity, a.from_id, a.to_entity, a.to_id, a.label FROM crm_association a JOIN src
               USING (from_entity, from_id, to_entity, to_id, label) WHERE a.tenant_id = :t)
         INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin, run_id)
-        SELECT DISTINCT ON (src.label, src.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text) || '.' || src.label, src.vendor_id,
-               'association', x.id, CASE WHEN EXISTS (SELECT FROM made WHERE made.id = x.id) THEN 'created' ELSE 'merged' END, CAST(:r AS uuid)
+        SELECT DISTINCT ON (src.label, src.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text) || '.' || src.label,
+               src.vendor_id, 'association', x.id,
+               CASE WHEN EXISTS (SELECT FROM made WHERE made.id = x.id) THEN 'created' ELSE 'merged' END, CAST(:r AS uuid)
         FROM src JOIN standing x USING (from_entity, from_id, to_entity, to_id, label)
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO NOTHING""",
             first=first,
@@ -185,8 +194,9 @@ def unresolved_found(connection: Connection, staged: StagedObject) -> int:
         staged.run(
             connection,
             """
-        SELECT count(*) FROM stage_link x WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.label <> '=' AND NOT EXISTS (
-            SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = x.vendor_id AND l.entity <> 'association'
-            AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects)))""",
+        SELECT count(*) FROM stage_link x
+        WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.label <> '=' AND NOT EXISTS (
+            SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = x.vendor_id
+            AND l.entity <> 'association' AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects)))""",
         ).scalar_one()
     )

@@ -23,9 +23,11 @@ def without_content(
     """Attachments of one vendor object, behind vendor id ``after``, that have no stored content."""
     rows = connection.execute(
         text("""
-        SELECT a.id, l.vendor_id, a.size_bytes FROM link l JOIN crm_attachment a ON a.tenant_id = l.tenant_id AND a.id = l.entity_id
-        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.entity = 'attachment' AND l.vendor_id > :after
-          AND l.origin <> 'merged' AND NOT EXISTS (SELECT FROM blob b WHERE b.tenant_id = a.tenant_id AND b.sha256 = a.sha256)
+        SELECT a.id, l.vendor_id, a.size_bytes
+        FROM link l JOIN crm_attachment a ON a.tenant_id = l.tenant_id AND a.id = l.entity_id
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.entity = 'attachment'
+          AND l.vendor_id > :after AND l.origin <> 'merged'
+          AND NOT EXISTS (SELECT FROM blob b WHERE b.tenant_id = a.tenant_id AND b.sha256 = a.sha256)
         ORDER BY l.vendor_id LIMIT :n"""),
         {"t": tenant_id, "c": connection_id, "o": object_name, "after": after, "n": limit},
     )

@@ -7,7 +7,7 @@ into a temporary table (private to the session, emptied at commit) and inserted 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import psycopg
@@ -127,8 +127,8 @@ def insert(
         placeholders = "".join(f"%({name})s, " for name in constants)
         prefix = "".join(f"{quoted(name)}, " for name in constants)
         cursor.execute(
-            f"INSERT INTO {quoted(table.name)} ({prefix}{names(list(filled))}) "  # noqa: S608 - names from our metadata
+            f"INSERT INTO {quoted(table.name)} ({prefix}{names(list(filled))}) "
             f"SELECT {placeholders}{names(list(filled))} FROM {temporary} {on_conflict}".encode(),
             dict(constants),
         )
-        return cast(int, cursor.rowcount)
+        return cursor.rowcount

@@ -114,7 +114,8 @@ def _custom_edited(scope: Scope, base: ColumnElement[Any]) -> ColumnElement[bool
 def _hub_value(scope: Scope, field: str) -> ColumnElement[Any]:
     """The hub's value, or the staged one where the run rightly left the hub's own."""
     s, h = scope.stage.c[field], scope.hub.c[field]
-    return case((action(scope) == "created", h), (~differs(scope, field), s), (kept(scope, field), s), else_=h)
+    # A dictionary, for given tuples `case` first renders each of them as text, which costs more than the whole statement.
+    return case({action(scope) == "created": h, ~differs(scope, field): s, kept(scope, field): s}, else_=h)
 
 
 def _landed(scope: Scope) -> FromClause:
@@ -125,7 +126,7 @@ def _landed(scope: Scope) -> FromClause:
 
 def _hash(vendor_id: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElement[Any]:
     text = func.concat(vendor_id, "\x1f", cast(value, String))
-    hashed = case((value.is_(None), literal(0)), else_=func.hashtextextended(text, 0))
+    hashed = case({value.is_(None): literal(0)}, else_=func.hashtextextended(text, 0))
     return cast(func.coalesce(func.sum(cast(hashed, Numeric)), 0), String)
 
 

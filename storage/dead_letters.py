@@ -106,7 +106,7 @@ def _record_statement() -> str:
     selected = ", ".join(f"{name}::jsonb" if name in _JSONS else name for name in _COLUMNS)
     renewed = ", ".join(f"{name} = EXCLUDED.{name}" for name in ("run_id", "message", "place", "payload", "mapped"))
     return (
-        f"INSERT INTO dead_letter (tenant_id, {', '.join(_COLUMNS)}) "  # noqa: S608  # names of our own columns
+        f"INSERT INTO dead_letter (tenant_id, {', '.join(_COLUMNS)}) "  # names of our own columns
         f"SELECT %(tenant_id)s::uuid, {selected} FROM unnest({values}) AS new({', '.join(_COLUMNS)}) "
         "ON CONFLICT (tenant_id, key) DO UPDATE SET "
         "attempts = dead_letter.attempts + EXCLUDED.attempts, last_at = now(), status = 'open', resolved_at = NULL, "

@@ -137,7 +137,8 @@ def _refuse(connection: Connection, staged: StagedObject, seq: int, why: str) ->
     vendor_id = staged.run(
         connection,
         """
-        UPDATE {s} SET action = 'rejected' WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = :seq RETURNING vendor_id""",
+        UPDATE {s} SET action = 'rejected'
+        WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = :seq RETURNING vendor_id""",
         seq=seq,
     ).scalar_one()
     return Refused(seq, vendor_id, why)
@@ -207,7 +208,8 @@ def link_merged(
         staged.run(
             connection,
             f"""
-        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version, fingerprint, origin, run_id)
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
+                          fingerprint, origin, run_id)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), s.vendor_id, :entity, coalesce(s.target_id, l.entity_id),
                jsonb_strip_nulls({json_object(says)}), s.vendor_version, s.fingerprint, 'merged', CAST(:r AS uuid)
         FROM {{s}} s
@@ -257,16 +259,17 @@ def link_aliases(connection: Connection, staged: StagedObject, first: int, end: 
             connection,
             f"""
         INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin, run_id)
-        SELECT DISTINCT ON (x.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), x.vendor_objects[1], x.vendor_id, l.entity, l.entity_id, 'alias',
-               CAST(:r AS uuid)
+        SELECT DISTINCT ON (x.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), x.vendor_objects[1], x.vendor_id, l.entity,
+               l.entity_id, 'alias', CAST(:r AS uuid)
         FROM {{s}} s
-        JOIN LATERAL (SELECT * FROM stage_link WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = s.seq AND label = '{ALIAS}'
-                      OFFSET 0) x ON true
-        JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
-                      AND l.vendor_id = s.vendor_id LIMIT 1) l ON true
+        JOIN LATERAL (SELECT * FROM stage_link WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = s.seq
+                      AND label = '{ALIAS}' OFFSET 0) x ON true
+        JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+                      AND l.vendor_object = :o AND l.vendor_id = s.vendor_id LIMIT 1) l ON true
         WHERE {_RANGE} AND s.action IS DISTINCT FROM 'superseded'
         ORDER BY x.vendor_id, s.seq DESC
-        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET entity_id = excluded.entity_id, updated_at = now()
+        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id)
+        DO UPDATE SET entity_id = excluded.entity_id, updated_at = now()
         WHERE link.entity_id <> excluded.entity_id AND link.origin = 'alias'""",
             first=first,
             end=end,
@@ -307,7 +310,7 @@ def resolve_pending(connection: Connection, staged: StagedObject, field: str) ->
             DELETE FROM pending_reference p USING found WHERE p.tenant_id = :t AND p.connection_id = :c
               AND p.vendor_id = found.vendor_id AND p.entity = :entity AND p.entity_id = found.entity_id AND p.field = :field)
         UPDATE {bulk.quoted(table_name(staged.entity))} h SET {bulk.quoted(field)} = found.target FROM found
-        WHERE h.tenant_id = :t AND h.id = found.entity_id AND h.{bulk.quoted(field)} IS NULL"""),  # noqa: S608
+        WHERE h.tenant_id = :t AND h.id = found.entity_id AND h.{bulk.quoted(field)} IS NULL"""),
             {
                 "t": staged.key.tenant_id,
                 "c": staged.connection_id,
@@ -324,13 +327,14 @@ def pending_by_field(connection: Connection, staged: StagedObject, *, of_run: bo
     mine = "AND p.run_id = :r" if of_run else ""
     rows = connection.execute(
         text(
-            f"SELECT p.field, count(*) FROM pending_reference p WHERE p.tenant_id = :t AND p.connection_id = :c {mine} AND p.entity = :entity "  # noqa: S608
+            "SELECT p.field, count(*) AS n FROM pending_reference p "
+            f"WHERE p.tenant_id = :t AND p.connection_id = :c {mine} AND p.entity = :entity "
             "AND EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.entity_id = p.entity_id AND l.connection_id = :c "
             "AND l.vendor_object = :o) GROUP BY 1 ORDER BY 1"
         ),
         staged.parameters | {"entity": staged.entity},
     )
-    return {field: n for field, n in rows}
+    return {row.field: row.n for row in rows}
 
 
 def refresh_statistics(connection: Connection, *tables: str) -> None:

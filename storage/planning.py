@@ -242,7 +242,8 @@ def _match_chosen(connection: Connection, staged: StagedObject, chosen: Mapping[
         connection,
         """
         UPDATE {s} s SET action = 'matched', target_id = h.id, rule = 'chosen in the plan'
-        FROM unnest(CAST(:vendor_ids AS text[]), CAST(:hub_ids AS uuid[])) AS c(vendor_id, hub_id) JOIN {hub} h ON h.tenant_id = :t AND h.id = c.hub_id
+        FROM unnest(CAST(:vendor_ids AS text[]), CAST(:hub_ids AS uuid[])) AS c(vendor_id, hub_id)
+        JOIN {hub} h ON h.tenant_id = :t AND h.id = c.hub_id
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action IS NULL AND s.vendor_id = c.vendor_id""",
         vendor_ids=list(chosen),
         hub_ids=list(chosen.values()),
@@ -313,5 +314,7 @@ def _follow_targets(connection: Connection, staged: StagedObject) -> None:
 
 def actions(connection: Connection, staged: StagedObject) -> dict[str, int]:
     """How many staged records end in each action; records without one count as ``created``."""
-    rows = staged.run(connection, f"SELECT coalesce(action, 'created'), count(*) FROM {{s}} WHERE {_MINE} GROUP BY 1")
-    return {action: n for action, n in rows}
+    rows = staged.run(
+        connection, f"SELECT coalesce(action, 'created') AS action, count(*) AS n FROM {{s}} WHERE {_MINE} GROUP BY 1"
+    )
+    return {row.action: row.n for row in rows}

@@ -64,15 +64,18 @@ def unresolved(
         )
         staged_too = "".join(
             f""" AND NOT EXISTS (SELECT FROM {table} x WHERE x.tenant_id = :t AND x.run_id = :r
-            AND (x.object = ANY(CAST(:objects AS text[])) OR '*' = ANY(CAST(:objects AS text[]))) AND x.vendor_id = s.{bulk.quoted(names[0])})"""
+                AND (x.object = ANY(CAST(:objects AS text[])) OR '*' = ANY(CAST(:objects AS text[])))
+                AND x.vendor_id = s.{bulk.quoted(names[0])})"""
             for table in sorted(tables)
         )
         result[names[0]] = int(
             staged.run(
                 connection,
                 f"""
-            SELECT count(*) FROM {{s}} s WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.{bulk.quoted(names[0])} IS NOT NULL
-            AND s.action IS DISTINCT FROM 'superseded' AND NOT EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+            SELECT count(*) FROM {{s}} s
+            WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.{bulk.quoted(names[0])} IS NOT NULL
+            AND s.action IS DISTINCT FROM 'superseded' AND NOT EXISTS (
+                SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                 AND (l.vendor_object = ANY(CAST(:objects AS text[])) OR '*' = ANY(CAST(:objects AS text[])))
                 AND l.vendor_id = s.{bulk.quoted(names[0])}) {staged_too}""",
                 objects=objects,

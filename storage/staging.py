@@ -176,7 +176,8 @@ _SEPARATOR = "\x1f"
 PRINT_BYTES = 16
 
 _KNOWN = b"""
-SELECT p.ord::int - 1, l.entity_id, l.fingerprint = substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16) AND l.tombstoned_at IS NULL, l.origin,
+SELECT p.ord::int - 1, l.entity_id,
+       l.fingerprint = substr(%(prints)s::bytea, (p.ord::int - 1) * 16 + 1, 16) AND l.tombstoned_at IS NULL, l.origin,
        l.run_id = %(run)s
 FROM unnest(string_to_array(%(ids)s, E'\\x1f')) WITH ORDINALITY AS p(vendor_id, ord)
 LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = %(tenant)s AND connection_id = %(connection)s AND vendor_object = %(object)s
@@ -238,7 +239,7 @@ def drop_from(connection: Connection, key: RunKey, entity: str, object_name: str
     """Forget the staged records of an object from row ``first_row`` on."""
     for name in (stage_name(entity), "stage_link"):
         connection.execute(
-            text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq >= :s"),  # noqa: S608
+            text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq >= :s"),
             {"t": key.tenant_id, "r": key.run_id, "o": object_name, "s": first_row},
         )
 
@@ -247,7 +248,7 @@ def drop_run(connection: Connection, key: RunKey, entities: Sequence[str]) -> No
     """Forget everything that a run staged."""
     for name in {*(stage_name(e) for e in entities), "stage_link"}:
         connection.execute(
-            text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r"),  # noqa: S608
+            text(f"DELETE FROM {bulk.quoted(name)} WHERE tenant_id = :t AND run_id = :r"),
             {"t": key.tenant_id, "r": key.run_id},
         )
 
@@ -258,7 +259,7 @@ def count(connection: Connection, tenant_id: UUID, run_id: UUID, entity: str, ob
         connection.execute(
             text(
                 f"SELECT count(*) FROM {bulk.quoted(stage_name(entity))} WHERE tenant_id = :t AND run_id = :r AND object = :o"
-            ),  # noqa: S608
+            ),
             {"t": tenant_id, "r": run_id, "o": object_name},
         ).scalar_one()
     )

@@ -115,7 +115,9 @@ def _entity_table(entity: Entity) -> Table:
         indexed[(reference.name,)] = None
     for key in (*entity.match_keys, *entity.indexes):
         indexed[key] = None
-    parts += [_index(entity, key) for key in indexed if not any(other[: len(key)] == key for other in indexed if other != key)]
+    parts += [
+        _index(entity, key) for key in indexed if not any(other[: len(key)] == key for other in indexed if other != key)
+    ]
     parts.append(Index(None, "tenant_id", "updated_at", "id"))
     return Table(name, metadata, *parts)
 

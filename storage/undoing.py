@@ -53,11 +53,13 @@ def later_runs(connection: Connection, tenant_id: UUID, run_id: UUID) -> list[UU
     return list(
         connection.execute(
             text("""
-        SELECT DISTINCT j.run_id FROM migration_journal j JOIN migration_run later ON later.tenant_id = j.tenant_id AND later.id = j.run_id
+        SELECT DISTINCT j.run_id FROM migration_journal j
+        JOIN migration_run later ON later.tenant_id = j.tenant_id AND later.id = j.run_id
         JOIN migration_run mine ON mine.tenant_id = :t AND mine.id = :r
         WHERE j.tenant_id = :t AND j.run_id <> :r AND later.started_at > mine.started_at AND later.status <> 'undone'
           AND (EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.run_id = :r AND l.entity_id = j.entity_id)
-               OR EXISTS (SELECT FROM migration_journal m WHERE m.tenant_id = :t AND m.run_id = :r AND m.entity_id = j.entity_id))"""),
+               OR EXISTS (SELECT FROM migration_journal m
+                          WHERE m.tenant_id = :t AND m.run_id = :r AND m.entity_id = j.entity_id))"""),
             {"t": tenant_id, "r": run_id},
         ).scalars()
     )
@@ -79,7 +81,7 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
             text(f"""
         SELECT j.entity_id, j.vendor_id FROM migration_journal j JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
         WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND j.before IS NOT NULL AND {edited}
-          AND {last}"""),  # noqa: S608
+          AND {last}"""),
             scope.parameters,
         ).all()
         if not force
@@ -106,7 +108,7 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
         DELETE FROM migration_journal j USING todo WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity
           AND j.entity_id = todo.entity_id AND j.vendor_id = todo.vendor_id"""),
         scope.parameters | {"n": limit},
-    ).rowcount  # noqa: S608
+    ).rowcount
     return restored, [Kept(scope.entity, i, v, "edited since the run changed it") for i, v in kept]
 
 
@@ -165,7 +167,7 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
                 f"""EXISTS (
                 SELECT FROM {bulk.quoted(table_name(child))} x WHERE x.tenant_id = :t AND x.{bulk.quoted(field)} = h.id
                 AND (x.id = ANY(CAST(:staying AS uuid[])) OR NOT EXISTS (SELECT FROM link xl
-                    WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created')))""",  # noqa: S608
+                    WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created')))""",
                 f"{_article(child)} {child} that stays refers to it",
                 kept,
                 staying,
@@ -187,7 +189,7 @@ def _note(
         WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'
           AND {condition}"""),
         scope.parameters | ({"staying": list(staying)} if ":staying" in condition else {}),
-    )  # noqa: S608
+    )
     for record_id, vendor_id in rows:
         kept.setdefault(record_id, Kept(scope.entity, record_id, vendor_id, why))
 
@@ -218,7 +220,7 @@ def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], l
         links AS (DELETE FROM link l USING todo WHERE l.tenant_id = :t AND l.entity_id = todo.entity_id)
         INSERT INTO change (tenant_id, id, entity, entity_id, kind, connection_id, detail)
         SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, entity_id, 'deleted', CAST(:c AS uuid),
-               jsonb_build_object('undo_of_run', CAST(:r AS text)) FROM todo"""),  # noqa: S608
+               jsonb_build_object('undo_of_run', CAST(:r AS text)) FROM todo"""),
         scope.parameters | {"keep": list(keep), "n": limit},
     ).rowcount
 

@@ -141,15 +141,6 @@ def apply(
     if not patches:
         return 0
     columns = [c for c in _columns(staged) if c in mapped]
-    assignments = ", ".join(
-        f"{bulk.quoted(c)} = CASE WHEN '{c}' = ANY(src.fields) THEN src.{bulk.quoted('new_' + c)} ELSE h.{bulk.quoted(c)} END"
-        for c in columns
-    )
-    assignments += (
-        (", " if assignments else "")
-        + """custom_fields = (h.custom_fields || coalesce((
-        SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(src.new_custom) e WHERE e.key = ANY(src.custom)), '{}')) - src.removed"""
-    )
     news = "".join(f", {_value(c, staged, refs)} AS {bulk.quoted('new_' + c)}" for c in columns)
     parameters = {
         "seqs": [p.seq for p in patches],
@@ -168,29 +159,34 @@ def apply(
                    ARRAY(SELECT jsonb_array_elements_text(u.patch->'removed')) AS removed,
                    s.custom_fields AS new_custom {news}
             FROM unnest(CAST(:seqs AS bigint[]), CAST(:rules AS text[]), CAST(:patches AS jsonb[])) AS u(seq, rule, patch)
-            JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+            JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq
+                          LIMIT 1) s ON true
             JOIN LATERAL (SELECT * FROM {{hub}} WHERE tenant_id = :t AND id = s.target_id LIMIT 1) h ON true
             LEFT JOIN LATERAL (SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
                                AND vendor_id = s.vendor_id LIMIT 1) l ON true
             {_joins(staged, refs)}),
         changed AS (
-            UPDATE {{hub}} h SET {assignments} FROM src
-            WHERE h.tenant_id = :t AND h.id = src.id AND cardinality(src.fields) + cardinality(src.custom) + cardinality(src.removed) > 0
+            UPDATE {{hub}} h SET {_assignments(columns)} FROM src
+            WHERE h.tenant_id = :t AND h.id = src.id
+              AND cardinality(src.fields) + cardinality(src.custom) + cardinality(src.removed) > 0
             RETURNING h.id, h.version, to_jsonb(h) AS after, src.vendor_id),
         journal AS (
-            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link, version_after)
+            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link,
+                                           version_after)
             SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, src.id, CAST(:o AS text), src.vendor_id, src.action,
                    CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link,
                    coalesce(c.version, CAST(src.before->>'version' AS bigint))
             FROM src LEFT JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id),
         history AS (
-            INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id, version)
+            INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id,
+                                       version)
             SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, src.id, f.name,
                    coalesce(src.before->f.name, src.before->'custom_fields'->substr(f.name, 15)),
                    coalesce(c.after->f.name, c.after->'custom_fields'->substr(f.name, 15)),
                    'migration', CAST(:c AS uuid), src.rule, CAST(:r AS uuid), c.version
             FROM src JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id CROSS JOIN LATERAL (
-                SELECT unnest(src.fields) AS name UNION ALL SELECT 'custom_fields.' || k FROM unnest(src.custom || src.removed) k) f)
+                SELECT unnest(src.fields) AS name
+                UNION ALL SELECT 'custom_fields.' || k FROM unnest(src.custom || src.removed) k) f)
         SELECT count(*) FROM changed""",
         **parameters,
     )
@@ -198,6 +194,18 @@ def apply(
     _renew_links(connection, staged, refs, mapped, parameters)
     _await_references(connection, staged, refs, parameters)
     return changed
+
+
+def _assignments(columns: Sequence[str]) -> str:
+    """SQL that sets the fields which a patch names, and leaves the others as they are."""
+    fields = [
+        f"{bulk.quoted(c)} = CASE WHEN '{c}' = ANY(src.fields) THEN src.{bulk.quoted('new_' + c)} ELSE h.{bulk.quoted(c)} END"
+        for c in columns
+    ]
+    custom = """custom_fields = (h.custom_fields || coalesce((
+        SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each(src.new_custom) e WHERE e.key = ANY(src.custom)), '{}')
+        ) - src.removed"""
+    return ", ".join([*fields, custom])
 
 
 def _renew_links(

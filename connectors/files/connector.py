@@ -9,6 +9,7 @@ from threading import Lock
 from typing import BinaryIO, ClassVar
 
 from connectors.files.identity import Identity
+from connectors.files.kept import Kept, at_rest, key_of
 from connectors.files.library import FileObject, Library, object_named, open_library
 from connectors.files.limits import MIB, limits_from
 from connectors.files.reading import Reading, nothing_new
@@ -87,6 +88,7 @@ class FilesConnector:
     def __init__(self, connection: Connection) -> None:
         self._settings = {name: value.strip() for name, value in connection.settings.items() if value}
         self._limits = limits_from(self._settings)
+        self._kept = Kept(connection.cache)
         self._opened: Library | None = None
 
     # ------------------------------------------------------------ contract
@@ -177,11 +179,23 @@ class FilesConnector:
     def _survey(self, found: FileObject) -> Survey:
         key = (found.stamp(), *(f"{name}={value}" for name, value in sorted(self._settings.items())))
         known = _surveys.get(key)
-        found.settle()
         if known is None:
-            deleted = "IsDeleted" if found.recognised.dialect == SALESFORCE else None
-            known = survey(found.columns, found.parts, found.name, self._id_column(found), deleted)
+            known = self._kept_or_made(found)
             _surveys.put(key, known)
+        found.resettle(known.settled)
+        return known
+
+    def _kept_or_made(self, found: FileObject) -> Survey:
+        key = key_of(found, self._settings, self._limits)
+        if (known := self._kept.get(found.name, key)) is not None:
+            return known
+        before, columns = at_rest(found), found.columns
+        found.settle()
+        deleted = "IsDeleted" if found.recognised.dialect == SALESFORCE else None
+        known = survey(found.columns, found.parts, found.name, self._id_column(found), deleted)
+        known.settled = found.settled_as()
+        if before and key_of(found, self._settings, self._limits, columns) == key:  # else it changed meanwhile
+            self._kept.put(found.name, key, known)
         return known
 
     def _id_column(self, found: FileObject) -> str | None:

@@ -77,7 +77,10 @@ def parse(text: str, dialect: Dialect, *, final: bool, width: int | None = None)
     """
     if dialect.escape:
         text = _NULL_CELL.sub("", text)  # \N is how databases that escape with a backslash write NULL
-    with _collector_paused():
+    with collector_paused():
+        plain = _unquoted(text, dialect) or _all_quoted(text, dialect)
+        if plain is not None:
+            return Parsed(plain, range(len(plain)), len(plain))
         rows, error, lines = _records(dialect, io.StringIO(text, newline=""))
         if not error and lines == len(rows):
             return Parsed(rows, range(lines), lines)
@@ -98,8 +101,45 @@ def lines_of(text: str) -> Iterator[str]:
     return (match.group() for match in _LINE.finditer(text))
 
 
+def _unquoted(text: str, dialect: Dialect) -> list[list[str]] | None:
+    """The records of a text without quotes, where every line is one: as csv reads them, in half the time; else None."""
+    special = dialect.escape or dialect.skip_space or len(dialect.delimiter) != 1 or dialect.delimiter in "\r\n"
+    if special or not text or (dialect.quote and dialect.quote in text):
+        return None
+    delimiter = dialect.delimiter
+    return [line.split(delimiter) if line else [] for line in _plain_lines(text)]
+
+
+def _all_quoted(text: str, dialect: Dialect) -> list[list[str]] | None:
+    """The records of a text whose every cell is quoted and holds neither quote nor line break; else None.
+
+    A line that begins and ends with a quote holds two for each of its cells and no others. Since there cannot be fewer,
+    it is enough to count those of the whole text.
+    """
+    quote, width = dialect.quote, len(dialect.delimiter)
+    if quote is None or dialect.escape or dialect.skip_space or width != 1 or not text.startswith(quote):
+        return None
+    lines = _plain_lines(text)
+    if not all(len(line) > 1 and line[0] == quote == line[-1] for line in lines):
+        return None
+    between = f"{quote}{dialect.delimiter}{quote}"
+    rows = [line[1:-1].split(between) for line in lines]
+    return rows if text.count(quote) == 2 * sum(map(len, rows)) else None
+
+
+def _plain_lines(text: str) -> list[str]:
+    """Lines without their ends: \\n, \\r\\n or \\r, and no other character."""
+    if "\r" not in text:
+        lines = text.split("\n")
+    elif not (text.count("\r") == text.count("\n") == len(lines := text.split("\r\n")) - 1):
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
+
+
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Ten thousand new lists set off the collector a dozen times in vain: a third of all parsing time."""
     running = gc.isenabled()
     gc.disable()

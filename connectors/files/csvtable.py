@@ -14,7 +14,7 @@ from connectors.files.dialect import Layout, column_names, find_layout
 from connectors.files.encoding import Encoding, detect
 from connectors.files.limits import Limits
 from connectors.files.sources import Source, opened
-from connectors.files.table import Chunk, Position
+from connectors.files.table import Chunk, Position, Settled
 from domain.errors import ConfigurationError
 
 _SAMPLE_BYTES = 256 * 1024
@@ -89,6 +89,14 @@ class CsvTable:
                 found = detect(stream)
             self.format = replace(self.format, encoding=replace(found, bom=self.format.encoding.bom))
             self.settled = True
+
+    def settled_as(self) -> Settled:
+        encoding = self.format.encoding
+        return {"encoding": [encoding.name, encoding.bom, encoding.guessed]}
+
+    def resettle(self, found: Settled) -> None:
+        self.format = replace(self.format, encoding=Encoding(*found["encoding"]))
+        self.settled = True
 
 
 def open_csv(source: Source, limits: Limits, settings: Mapping[str, str]) -> CsvTable | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from connectors.files.dates import DateProbe
@@ -49,6 +50,9 @@ _TESTS: dict[str, Callable[[str], object]] = {
 _BEARABLE = {"iso_date": 0.05, "iso_time": 0.05, "email": 0.2, "url": 0.2, "phone": 0.4}
 """Share of distinct values that may fail a test; what is not here must hold for every value."""
 
+_PIECE = 500
+"""Values that are tested before misfits are counted again."""
+
 _ENOUGH = 50_000
 """Distinct values after which tests that bear misfits are not repeated; strict ones go on to the last value."""
 
@@ -85,18 +89,18 @@ class ColumnProbe:
     prefixes: set[str] = field(default_factory=set)
     dates: DateProbe = field(default_factory=DateProbe)
     alive: set[str] = field(default_factory=lambda: set(_TESTS))
-    _fails: dict[str, int] = field(default_factory=dict)
-    _tested: int = 0
-    _settled: bool = False
+    fails: dict[str, int] = field(default_factory=dict)
+    tested: int = 0
+    settled: bool = False
 
     def set_aside(self) -> None:
         """Count its values only: the column is known (an id) and every value of it would have to be looked at."""
-        self.options, self._settled = None, True
+        self.options, self.settled = None, True
 
     def feed(self, values: Sequence[str]) -> None:
         """Texts, '' for blank."""
-        self.filled += len(values) - values.count("")
-        if not self._settled:
+        self.filled += len(list(filter(None, values)))
+        if not self.settled:
             distinct = set(values)
             distinct.discard("")
             self._feed_distinct(distinct)
@@ -108,25 +112,23 @@ class ColumnProbe:
         for value in present:
             kind = type(value)
             self.natives[kind] = self.natives.get(kind, 0) + 1
-        if not self._settled:
+        if not self.settled:
             self._feed_distinct({v for v in present if type(v) is str})
 
     def verdict(self, hints: Hints) -> Verdict:
         others = {kind: n for kind, n in self.natives.items() if kind is not str}
         if others:
             return _native_verdict(set(others), mixed=str in self.natives)
-        if not self._tested:
+        if not self.tested:
             return Verdict(Kind.TEXT)
         return self._boolean() or self._date(hints) or self._number(hints) or self._named()
 
     def _feed_distinct(self, distinct: Collection[str]) -> None:
         if not distinct:
             return
-        self._tested += len(distinct)
+        self.tested += len(distinct)
         for test in tuple(self.alive):
-            fails = self._fails.get(test, 0) + len(distinct) - sum(map(bool, map(_TESTS[test], distinct)))
-            self._fails[test] = fails
-            if fails > (_BEARABLE[test] * self._tested + 20 if test in _BEARABLE else 0):
+            if not self._stands(test, distinct):
                 self.alive.discard(test)
         if self.dates.alive:
             self.dates.feed(distinct)
@@ -136,12 +138,23 @@ class ColumnProbe:
             self.options.update(distinct)
             if len(self.options) > OPTIONS_MAX:
                 self.options = None
-        enough = self._tested > _ENOUGH
+        enough = self.tested > _ENOUGH
         strict = not enough or any(test not in _BEARABLE for test in self.alive)
-        self._settled = self.options is None and not (self.alive and strict) and (enough or not self.dates.alive)
+        self.settled = self.options is None and not (self.alive and strict) and (enough or not self.dates.alive)
+
+    def _stands(self, test: str, distinct: Collection[str]) -> bool:
+        """Whether the column bears these values' misfits; stops at the first one too many."""
+        if test not in _BEARABLE:
+            return all(map(_TESTS[test], distinct))
+        fails, most = self.fails.get(test, 0), _BEARABLE[test] * self.tested + 20
+        values = iter(distinct)
+        while fails <= most and (piece := list(islice(values, _PIECE))):
+            fails += len(piece) - len(list(filter(None, map(_TESTS[test], piece))))
+        self.fails[test] = fails
+        return fails <= most
 
     def _passes(self, test: str) -> bool:
-        return test in self.alive and self._fails.get(test, 0) <= _BEARABLE.get(test, 0) * self._tested
+        return test in self.alive and self.fails.get(test, 0) <= _BEARABLE.get(test, 0) * self.tested
 
     def _boolean(self) -> Verdict | None:
         if self.options is None:

@@ -21,7 +21,7 @@ from connectors.files.csvtable import read_up_to
 from connectors.files.limits import MIB, Limits
 from connectors.files.rejects import reject
 from connectors.files.sources import Source, opened, too_large
-from connectors.files.table import Chunk, Position
+from connectors.files.table import Chunk, Position, Settled
 from domain.errors import ConfigurationError
 from domain.records import MISSING, Place, Reject
 
@@ -82,6 +82,12 @@ class JsonTable:
                 for line in lines:
                     names.update(dict.fromkeys(_names(line)))
         self.columns, self.settled = tuple(names), True
+
+    def settled_as(self) -> Settled:
+        return {"columns": list(self.columns)}
+
+    def resettle(self, found: Settled) -> None:
+        self.columns, self.settled = tuple(found["columns"]), True
 
     def chunks(self, after: Position | None) -> Iterator[Chunk]:
         self.settle()

@@ -13,7 +13,7 @@ from connectors.files.jsontable import JsonTable, open_json
 from connectors.files.limits import Limits
 from connectors.files.recognise import PLAIN, SALESFORCE, Recognised, own_names, recognise
 from connectors.files.sources import Source
-from connectors.files.table import Table
+from connectors.files.table import Settled, Table
 from connectors.files.tree import Tree, find
 from connectors.files.workbook import open_workbook
 from domain.errors import ConfigurationError, SynclineError
@@ -37,6 +37,14 @@ class FileObject:
     def settle(self) -> None:
         for part in self.parts:
             part.settle()
+
+    def settled_as(self) -> tuple[Settled, ...]:
+        return tuple(part.settled_as() for part in self.parts)
+
+    def resettle(self, found: Sequence[Settled]) -> None:
+        """Settle every part by what an earlier look at the same files found."""
+        for part, settled in zip(self.parts, found, strict=True):
+            part.resettle(settled)
 
     def adopt(self, columns: tuple[str, ...]) -> None:
         """Take columns that an earlier look at the same files found."""

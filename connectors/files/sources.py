@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -34,6 +35,14 @@ class Source(ABC):
     @abstractmethod
     def stamp(self) -> str:
         """A text that changes when the content does, found without reading it all."""
+
+    @abstractmethod
+    def fingerprint(self) -> list[str | int]:
+        """More than `stamp`: where the file lies, its time and size, and both of its ends."""
+
+    @abstractmethod
+    def modified_s(self) -> float:
+        """When the file was last written to, in seconds since 1970; 0 where its checksum says more."""
 
     @property
     def name(self) -> str:
@@ -65,6 +74,14 @@ class DiskFile(Source):
                 head = hashlib.sha256(stream.read(_HEAD_BYTES)).hexdigest()[:16]
         return f"{status.st_size}-{status.st_mtime_ns}-{head}"
 
+    def fingerprint(self) -> list[str | int]:
+        with reading(self.label):
+            return _fingerprint(self.path)
+
+    def modified_s(self) -> float:
+        with reading(self.label):
+            return self.path.stat().st_mtime
+
 
 @dataclass(frozen=True)
 class ArchiveMember(Source):
@@ -81,6 +98,16 @@ class ArchiveMember(Source):
 
     def stamp(self) -> str:
         return f"{self.info.file_size}-{self.info.CRC:08x}"
+
+    def fingerprint(self) -> list[str | int]:
+        own: list[str | int] = [self.stamp(), self.info.filename, self.info.header_offset]
+        if not isinstance(self.archive.filename, str):  # an archive in an archive: its members' checksums have to do
+            return own
+        with reading(self.label):
+            return [*own, *_fingerprint(Path(self.archive.filename))]
+
+    def modified_s(self) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +130,12 @@ class Gzipped(Source):
 
     def stamp(self) -> str:
         return self.inner.stamp()
+
+    def fingerprint(self) -> list[str | int]:
+        return ["gzip", *self.inner.fingerprint()]
+
+    def modified_s(self) -> float:
+        return self.inner.modified_s()
 
 
 class _Unpacked(io.RawIOBase):
@@ -132,6 +165,15 @@ class _Unpacked(io.RawIOBase):
         self._stream.close()
         self._packed.close()
         super().close()
+
+
+def _fingerprint(path: Path) -> list[str | int]:
+    with path.open("rb") as stream:
+        status = os.fstat(stream.fileno())
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(max(status.st_size - _HEAD_BYTES, 0))
+        ends = hashlib.sha256(head + stream.read(_HEAD_BYTES)).hexdigest()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns, ends]
 
 
 def bomb(label: str, ratio: int) -> ConfigurationError:

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
+from connectors.files.sources import Source
 from domain.records import Place, Reject
 
 Position = Mapping[str, Any]
 """Where a chunk ended; JSON. Only the table that made it can read it."""
+
+Settled = Mapping[str, Any]
+"""What reading a table to its end told of how to read it; JSON. Only the table that made it can use it."""
 
 
 @dataclass(slots=True)
@@ -27,6 +31,9 @@ class Chunk:
 
 class Table(Protocol):
     """``label`` names the file (and sheet); ``notes`` is what a person should know of how it is read."""
+
+    @property
+    def source(self) -> Source: ...
 
     @property
     def native(self) -> bool:
@@ -57,6 +64,12 @@ class Table(Protocol):
 
     def settle(self) -> None:
         """Make ``columns`` and encoding final; reads the file when its start does not tell."""
+
+    def settled_as(self) -> Settled:
+        """What `settle` found, for another look at the same content."""
+
+    def resettle(self, found: Settled) -> None:
+        """Like `settle`, without reading."""
 
     def chunks(self, after: Position | None) -> Iterator[Chunk]:
         """From the beginning, or after a chunk. The last one says so, and may be empty. Raises ConfigurationError."""

@@ -33,7 +33,7 @@ from connectors.files.dialect import column_names
 from connectors.files.limits import MIB, Limits
 from connectors.files.rejects import reject
 from connectors.files.sources import DiskFile, Source, bomb, opened, reading, too_large
-from connectors.files.table import Chunk, Position
+from connectors.files.table import Chunk, Position, Settled
 from domain.errors import ConfigurationError
 from domain.records import Place, Reject
 
@@ -88,6 +88,12 @@ class SheetTable:
 
     def settle(self) -> None:
         """Nothing to settle: a workbook says what it is."""
+
+    def settled_as(self) -> Settled:
+        return {}
+
+    def resettle(self, found: Settled) -> None:
+        """Nothing to settle."""
 
     def chunks(self, after: Position | None) -> Iterator[Chunk]:
         """From the row after the position; a sheet is XML and has to be read up to there."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from domain.records import AccountInfo, Catalog, Cursor, Outgoing, Page, WriteResult
@@ -115,7 +116,8 @@ class Connection:
 
     ``settings`` holds what is not secret (instance address, folder of files, …), ``base_url`` redirects the connector to a
     sandbox (its host is then the only one allowed), ``budget`` says what share (0–1) of the vendor's daily quota may be used.
-    ``limiter`` None: rate limits are counted within this process.
+    ``limiter`` None: rate limits are counted within this process. ``cache``: a folder where a connector may keep what it
+    can compute again; it may be emptied at any time.
     """
 
     id: str
@@ -126,6 +128,7 @@ class Connection:
     budget: float = 0.8
     on_call: Callable[[CallRecord], None] | None = None
     limiter: RateLimiter | None = None
+    cache: Path | None = None
 
 
 class RateLimiter(Protocol):

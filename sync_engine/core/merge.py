@@ -90,10 +90,10 @@ def _decide(base: Mapping[str, Any] | None, name: str, ours: Any, theirs: Any, r
             return Side.HUB, False
     elif is_blank(ours) or is_blank(theirs):
         return (Side.VENDOR if is_blank(ours) else Side.HUB), False
-    return _contest(ours, theirs, rule), True
+    return _contest(ours, rule), True
 
 
-def _contest(ours: Any, theirs: Any, rule: Policy) -> Side:
+def _contest(ours: Any, rule: Policy) -> Side:
     if rule is Policy.PREFER_NONBLANK:
         return Side.VENDOR if is_blank(ours) else Side.HUB
     return Side.VENDOR if rule is Policy.VENDOR_WINS else Side.HUB

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.migration.conftest import World
+from tests.migration.source import ListSource
 
 USERS = [
     {
@@ -65,15 +66,20 @@ def org(contacts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_everything_arrives_with_references_dates_and_custom_fields(world: World) -> None:
-    result = world.migrate(org([contact(i) for i in range(20)]))
+    result = world.migrate(org([contact(i) for i in range(20)]), certificate=True)
     ledger = result.ledgers["Contact"]
     assert (ledger.source, ledger.created, ledger.adds_up) == (20, 20, True)
-    row = world.rows("""SELECT c.first_name, c.phone, c.source_created_at, c.custom_fields, a.name, u.email, c.version FROM crm_contact c
-        JOIN crm_account a ON a.id = c.account_id JOIN crm_user u ON u.id = c.owner_id WHERE c.email = 'p7@x.example'""")[
-        0
-    ]
-    assert row[0] == "Zoë" and row[1] == "+14155550143" and row[2].isoformat() == "2021-01-01T00:00:07+00:00"
-    assert row[3]["Shoe__c"] in (7, "7") and row[4:] == ("Child Ltd", "ada@corp.example", 1)
+    assert result.certificate.ok
+    assert world.migrations.report(result.run_id) == result.certificate
+    [row] = world.rows(
+        """SELECT c.first_name, c.phone, c.source_created_at, c.custom_fields, a.name, u.email, c.version
+        FROM crm_contact c JOIN crm_account a ON a.id = c.account_id JOIN crm_user u ON u.id = c.owner_id
+        WHERE c.email = 'p7@x.example'"""
+    )
+    assert row[:2] == ("Zoë", "+14155550143")
+    assert row[2].isoformat() == "2021-01-01T00:00:07+00:00"
+    assert row[3]["Shoe__c"] in (7, "7")
+    assert row[4:] == ("Child Ltd", "ada@corp.example", 1)
 
 
 def test_a_parent_that_is_listed_after_its_child_is_found(world: World) -> None:
@@ -113,7 +119,8 @@ def test_duplicates_merge_into_the_oldest_which_takes_what_it_lacks(world: World
     assert (ledger.created, ledger.merged, ledger.adds_up) == (2, 1, True)
     assert world.rows("SELECT phone, title FROM crm_contact WHERE last_name = 'Twin'") == [("+14155550143", "Boss")]
     links = world.rows(
-        """SELECT l.vendor_id, l.origin FROM link l JOIN crm_contact c ON c.id = l.entity_id WHERE c.last_name = 'Twin' ORDER BY 1"""
+        "SELECT l.vendor_id, l.origin FROM link l JOIN crm_contact c ON c.id = l.entity_id "
+        "WHERE c.last_name = 'Twin' ORDER BY 1"
     )
     assert links == [("0030001", "created"), ("0030002", "merged")]
 
@@ -151,7 +158,8 @@ def test_what_only_the_canonical_table_refuses_is_found_alone(world: World) -> N
     ledger = result.ledgers["Contact"]
     assert (ledger.created, ledger.rejected, ledger.adds_up) == (50, 1, True)
     [letter] = world.rows("SELECT code, message, vendor_id FROM dead_letter")
-    assert letter[0] == "not_storable" and letter[2] == "0030060" and noise[:20] not in letter[1]
+    assert (letter[0], letter[2]) == ("not_storable", "0030060")
+    assert noise[:20] not in letter[1]
 
 
 def test_a_second_run_writes_nothing(world: World) -> None:
@@ -192,7 +200,8 @@ def test_both_sides_changed_the_same_field_the_hub_stands_and_the_conflict_count
 
 def test_a_hub_record_that_stood_before_is_matched_and_only_its_blanks_are_filled(world: World) -> None:
     world.execute(
-        "INSERT INTO crm_contact (tenant_id, id, email, last_name, title) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
+        "INSERT INTO crm_contact (tenant_id, id, email, last_name, title) "
+        "VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
         t=world.tenant_id,
     )
     result = world.migrate(org([contact(1, Title="New")]), Contact=(("email", "last_name"),))
@@ -243,7 +252,7 @@ def test_file_content_is_stored_by_its_digest(world: World) -> None:
             {"Id": "068B", "Title": "b", "PathOnClient": "b.txt", "ContentSize": 5, "ContentDocumentId": "069B"},
         ],
     }
-    world.source = __import__("tests.migration.source", fromlist=["ListSource"]).ListSource(objects)
+    world.source = ListSource(objects)
     world.source.files = {"068A": b"hello", "068B": b"hello"}
     result = world.migrate()
     assert (result.ledgers["ContentVersion"].files, result.ledgers["ContentVersion"].bytes) == (2, 10)

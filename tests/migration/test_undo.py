@@ -59,7 +59,8 @@ def test_undo_of_a_first_run_leaves_the_tables_as_they_were(world: World) -> Non
     result = world.migrate(FULL, **RULES)
     assert world.count("crm_contact") == 3
     undone = world.migrations.undo(result.run_id)
-    assert undone.kept_total == 0 and undone.deleted["Contact"] == 3
+    assert undone.kept_total == 0
+    assert undone.deleted["Contact"] == 3
     assert snapshot(world) == before
     assert world.migrations.status(result.run_id)[0].state == "undone"
 
@@ -84,7 +85,8 @@ def test_undo_of_a_second_run_restores_what_it_changed_exactly(world: World) -> 
 
 def test_a_matched_record_that_stood_before_is_restored_and_stays(world: World) -> None:
     world.execute(
-        "INSERT INTO crm_contact (tenant_id, id, email, last_name, title) VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
+        "INSERT INTO crm_contact (tenant_id, id, email, last_name, title) "
+        "VALUES (:t, gen_random_uuid(), 'p1@x.example', 'Nr 1', 'Old')",
         t=world.tenant_id,
     )
     before = snapshot(world)
@@ -107,7 +109,8 @@ def test_a_record_edited_since_is_kept_and_told_unless_forced(world: World) -> N
     }
     assert {k.vendor_id for k in undone.kept if k.entity == "user"} == {"005A", "005B"}
     forced = world.migrations.undo(result.run_id, force=True)
-    assert forced.kept_total == 0 and world.count("crm_contact") == 0
+    assert forced.kept_total == 0
+    assert world.count("crm_contact") == 0
 
 
 def test_a_changed_record_edited_since_is_kept(world: World) -> None:
@@ -122,7 +125,8 @@ def test_a_changed_record_edited_since_is_kept(world: World) -> None:
 def test_a_record_that_a_persons_record_refers_to_is_kept(world: World) -> None:
     result = world.migrate({"User": USERS, "Account": ACCOUNTS})
     world.execute(
-        "INSERT INTO crm_contact (tenant_id, id, last_name, account_id) SELECT :t, gen_random_uuid(), 'Mine', id FROM crm_account WHERE name = 'Child Ltd'",
+        "INSERT INTO crm_contact (tenant_id, id, last_name, account_id) "
+        "SELECT :t, gen_random_uuid(), 'Mine', id FROM crm_account WHERE name = 'Child Ltd'",
         t=world.tenant_id,
     )
     undone = world.migrations.undo(result.run_id)
@@ -134,7 +138,8 @@ def test_a_record_that_a_persons_record_refers_to_is_kept(world: World) -> None:
 def test_one_stage_can_be_undone(world: World) -> None:
     result = world.migrate(FULL, **RULES)
     undone = world.migrations.undo(result.run_id, objects=["Task", "OpportunityContactRole"])
-    assert undone.deleted["Task"] == 1 and world.count("crm_activity") == 0 and world.count("crm_contact") == 3
+    assert undone.deleted["Task"] == 1
+    assert (world.count("crm_activity"), world.count("crm_contact")) == (0, 3)
     assert world.migrations.status(result.run_id)[0].state == "partly undone"
 
 
@@ -150,5 +155,5 @@ def test_a_run_that_a_later_one_built_on_is_not_undone_first(world: World) -> No
 
 def test_an_unknown_stage_is_named_with_those_there_are(world: World) -> None:
     result = world.migrate(org([contact(1)]))
-    with pytest.raises(ConfigurationError, match="called nonsense.*master data"):
+    with pytest.raises(ConfigurationError, match=r"called nonsense.*master data"):
         world.migrations.undo(result.run_id, objects=["nonsense"])

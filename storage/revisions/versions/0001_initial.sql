@@ -2147,7 +2147,8 @@ CREATE FUNCTION syncline_analyze(target text) RETURNS void LANGUAGE plpgsql SECU
     SET default_statistics_target = 25 AS $body$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                   WHERE c.relname = target AND n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version') THEN
+                   WHERE c.relname = target AND n.nspname = 'public' AND c.relkind IN ('r', 'p')
+                     AND c.relname <> 'alembic_version') THEN
         RAISE EXCEPTION 'no such table: %', target USING ERRCODE = '42P01';
     END IF;
     EXECUTE format('ANALYZE public.%I', target);
