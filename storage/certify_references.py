@@ -35,6 +35,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from domain.entities import ENTITIES
 from storage.certify import BOUND, LANDED, Findings, Scope, action, edited_since, fetch, own_link, staged, target
 from storage.certify_fields import kept
+from storage.loading import ALIAS
 from storage.tables import association, link, pending_reference, stage_link
 
 
@@ -255,7 +256,13 @@ def _embedded(scope: Scope, within: Sequence[str]) -> Select[Any]:
         .select_from(
             scope.stage.join(stage_link, same_record).outerjoin(start, own_link(scope, start)).outerjoin(end, ends)
         )
-        .where(staged(scope), action(scope).in_(BOUND), or_(meant, end.c.entity_id.is_not(None)))
+        .where(
+            staged(scope),
+            action(scope).in_(BOUND),
+            p.label != ALIAS,
+            or_(meant, end.c.entity_id.is_not(None)),
+            or_(end.c.entity_id.is_(None), end.c.entity_id.is_distinct_from(start.c.entity_id)),  # not with itself
+        )
     )
     return _pairs(rows, start, end, p.label, (s.seq, s.vendor_id, p.vendor_id, p.label))
 
