@@ -77,8 +77,8 @@ def create_range(
             SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
         waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})}),
         linked AS (
-            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version, fingerprint,
-                              origin, run_id)
+            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
+                              fingerprint, origin, run_id)
             SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id,
                    CASE WHEN filled <> '{{}}' THEN {_without_filled(json_object(own))} END, vendor_version, fingerprint,
                    'created', CAST(:r AS uuid) FROM src)

@@ -112,7 +112,8 @@ def associations(
                    s.seq, s.from_id AS from_name, s.to_id AS to_name
             FROM {{s}} s WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND (s.action IS NULL OR s.action = 'updated')),
         ends AS (
-            SELECT DISTINCT ON (src.seq) src.action, src.label, coalesce(src.from_id, f.id) AS from_id, coalesce(src.to_id, e.id) AS to_id
+            SELECT DISTINCT ON (src.seq) src.action, src.label, coalesce(src.from_id, f.id) AS from_id,
+                   coalesce(src.to_id, e.id) AS to_id
             FROM src LEFT JOIN known f ON f.vendor_id = src.from_name AND {_listed("f", "from_id")}
             LEFT JOIN known e ON e.vendor_id = src.to_name AND {_listed("e", "to_id")} ORDER BY src.seq),
         fresh AS (SELECT DISTINCT label, from_id, to_id FROM ends
