@@ -101,6 +101,8 @@ class _Maker:
                 skipped.append(replace(verdict, planned=self._planned(schema)))
         for name in sorted(set(self._unread) - set(self._catalog.objects)):
             skipped.append(SkippedObject(name, SkipReason.UNREADABLE, self._unread[name]))
+        wanted, stood_for = _without_stood_for(wanted)
+        skipped += stood_for
         ordered, cycles = in_load_order(wanted)
         return ordered, tuple(skipped), cycles
 
@@ -147,6 +149,28 @@ class _Maker:
             base_text="" if base.is_shipped else spec_to_toml(base.spec),
             aliases=tuple((known, name) for known, name in self._aliases.items() if known in used),
         )
+
+
+def _without_stood_for(wanted: Sequence[PlannedObject]) -> tuple[list[PlannedObject], list[SkippedObject]]:
+    """Leave out objects for which records of another one stand, so that references to them lead to where the content is."""
+    names = {planned.object for planned in wanted}
+    stands: dict[str, str] = {}
+    for planned in wanted:
+        for link in planned.spec.links:
+            if link.alias:
+                stands |= {o: planned.object for o in link.objects if o in names and o != planned.object}
+    skipped = [
+        SkippedObject(
+            p.object,
+            SkipReason.CHOICE,
+            f"Records of {stands[p.object]} stand for it, and take what refers to it.",
+            p.expected_count,
+            planned=p,
+        )
+        for p in wanted
+        if p.object in stands
+    ]
+    return [p for p in wanted if p.object not in stands], skipped
 
 
 def match_owners(users: Iterable[SourceUser], hub_users: Iterable[HubUser]) -> tuple[OwnerMatch, ...]:

@@ -77,8 +77,8 @@ def create_range(
             SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
         waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})}),
         linked AS (
-            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version, fingerprint,
-                              origin, run_id)
+            INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
+                              fingerprint, origin, run_id)
             SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id,
                    CASE WHEN filled <> '{{}}' THEN {_without_filled(json_object(own))} END, vendor_version, fingerprint,
                    'created', CAST(:r AS uuid) FROM src)
@@ -166,14 +166,17 @@ def reference_join(field: str, refers_to: str, reference: Reference, *, staged_t
     )
     linked = f"""SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
         AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1"""
-    if staged_too:
-        among = objects.replace("l.vendor_object", "l.object")
-        table = bulk.quoted(stage_name(refers_to))
-        linked = f"""(SELECT coalesce(({linked}), (
-            SELECT coalesce(l.target_id, v.id, l.id) FROM {table} l LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r
-            AND v.object = l.object AND v.seq = l.survivor_seq WHERE l.tenant_id = :t AND l.run_id = :r
-            AND l.vendor_id = s.{bulk.quoted(field)} AND l.action IS DISTINCT FROM 'superseded' {among} LIMIT 1)) AS entity_id)"""
-    return f"LEFT JOIN LATERAL ({linked}) {bulk.quoted('link_' + field)} ON true"
+    alias = bulk.quoted("link_" + field)
+    if not staged_too:
+        return f"LEFT JOIN LATERAL ({linked}) {alias} ON true"
+    among, table = objects.replace("l.vendor_object", "x.object"), bulk.quoted(stage_name(refers_to))
+    known, staged = bulk.quoted("known_" + field), bulk.quoted("staged_" + field)
+    return f"""LEFT JOIN LATERAL ({linked}) {known} ON true
+        LEFT JOIN (SELECT DISTINCT ON (x.vendor_id) x.vendor_id, coalesce(x.target_id, v.id, x.id) AS id
+            FROM {table} x LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = x.object AND v.seq = x.survivor_seq
+            WHERE x.tenant_id = :t AND x.run_id = :r AND x.action IS DISTINCT FROM 'superseded' {among}
+            ORDER BY x.vendor_id) {staged} ON {staged}.vendor_id = s.{bulk.quoted(field)}
+        LEFT JOIN LATERAL (SELECT coalesce({known}.entity_id, {staged}.id) AS entity_id) {alias} ON true"""
 
 
 def _pending_sql(refs: Mapping[str, Reference]) -> str:
@@ -239,9 +242,9 @@ def mark_repeated(connection: Connection, staged: StagedObject) -> None:
     staged.run(
         connection,
         """
-        UPDATE link l SET repeated = true FROM {s} s
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'superseded' AND l.tenant_id = :t
-          AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND NOT l.repeated""",
+        UPDATE link SET repeated = true WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND NOT repeated
+          AND vendor_id = ANY(ARRAY(SELECT DISTINCT vendor_id FROM {s} WHERE tenant_id = :t AND run_id = :r AND object = :o
+                                    AND action = 'superseded'))""",
     )
 
 

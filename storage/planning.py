@@ -130,8 +130,8 @@ def _recognise_unchanged(connection: Connection, staged: StagedObject) -> None:
         connection,
         """
         UPDATE {s} s SET action = 'unchanged' FROM link l
-        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'updated' AND l.tenant_id = :t AND l.connection_id = :c
-          AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND l.fingerprint = s.fingerprint AND l.tombstoned_at IS NULL""",
+        WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'updated'
+          AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND l.fingerprint = s.fingerprint AND l.tombstoned_at IS NULL""",
     )
 
 
@@ -221,7 +221,8 @@ def _fill_blanks(connection: Connection, staged: StagedObject, survivor: str) ->
             GROUP BY survivor_seq)
         UPDATE {{s}} s SET {assignments}, custom_fields = coalesce(custom.fields, '{{}}') || s.custom_fields,
             filled = array_remove(ARRAY[{taken}], NULL) || ARRAY(
-                SELECT 'custom_fields.' || k FROM jsonb_object_keys(coalesce(custom.fields, '{{}}')) k WHERE NOT s.custom_fields ? k)
+                SELECT 'custom_fields.' || k FROM jsonb_object_keys(coalesce(custom.fields, '{{}}')) k
+                WHERE NOT s.custom_fields ? k)
         FROM x LEFT JOIN custom USING (survivor_seq)
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = x.survivor_seq""",
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from domain.entities import ENTITIES
 from storage import bulk
-from storage.loading import Reference
+from storage.loading import ALIAS, Reference
 from storage.planning import StagedObject
 
 
@@ -106,16 +106,23 @@ def associations(
     row = staged.run(
         connection,
         f"""
-        WITH src AS MATERIALIZED (
-            SELECT s.action, coalesce(s.label, '') AS label, {_end("from_id", tables)} AS from_id, {_end("to_id", tables)} AS to_id
+        WITH known AS MATERIALIZED ({_staged_names(tables)}),
+        src AS MATERIALIZED (
+            SELECT s.action, coalesce(s.label, '') AS label, {_linked("from_id")} AS from_id, {_linked("to_id")} AS to_id,
+                   s.seq, s.from_id AS from_name, s.to_id AS to_name
             FROM {{s}} s WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND (s.action IS NULL OR s.action = 'updated')),
-        fresh AS (SELECT DISTINCT label, from_id, to_id FROM src
+        ends AS (
+            SELECT DISTINCT ON (src.seq) src.action, src.label, coalesce(src.from_id, f.id) AS from_id,
+                   coalesce(src.to_id, e.id) AS to_id
+            FROM src LEFT JOIN known f ON f.vendor_id = src.from_name AND {_listed("f", "from_id")}
+            LEFT JOIN known e ON e.vendor_id = src.to_name AND {_listed("e", "to_id")} ORDER BY src.seq),
+        fresh AS (SELECT DISTINCT label, from_id, to_id FROM ends
                   WHERE action IS NULL AND from_id IS NOT NULL AND to_id IS NOT NULL AND NOT EXISTS (
-                      SELECT FROM crm_association a WHERE a.tenant_id = :t AND a.from_id = src.from_id AND a.to_id = src.to_id
-                      AND a.label = src.label))
+                      SELECT FROM crm_association a WHERE a.tenant_id = :t AND a.from_id = ends.from_id AND a.to_id = ends.to_id
+                      AND a.label = ends.label))
         SELECT (SELECT count(*) FROM fresh), count(*) FILTER (WHERE action IS NULL AND from_id IS NOT NULL AND to_id IS NOT NULL),
                count(*) FILTER (WHERE action = 'updated' AND from_id IS NOT NULL AND to_id IS NOT NULL),
-               count(*) FILTER (WHERE from_id IS NULL OR to_id IS NULL) FROM src""",
+               count(*) FILTER (WHERE from_id IS NULL OR to_id IS NULL) FROM ends""",
         from_id_objects=list(from_objects),
         to_id_objects=list(to_objects),
     ).one()
@@ -123,16 +130,29 @@ def associations(
     return Associations(created, whole - created, updated, rejected)
 
 
-def _end(column: str, tables: Sequence[str]) -> str:
-    """SQL of the hub id at one end: linked already, or what a staged record will have."""
+def _staged_names(tables: Sequence[str]) -> str:
+    """SQL of every staged record (object, vendor id) with the hub id it will have, by its other names too."""
+    return " UNION ALL ".join(
+        f"""SELECT x.object, x.vendor_id, coalesce(x.target_id, v.id, x.id) AS id FROM {source}
+        LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = x.object AND v.seq = x.survivor_seq
+        WHERE x.tenant_id = :t AND x.run_id = :r AND x.action IS DISTINCT FROM 'superseded'"""
+        for table in tables
+        for source in (
+            f"{table} x",
+            f"""(SELECT z.tenant_id, z.run_id, n.vendor_objects[1] AS object, n.vendor_id, z.target_id, z.id, z.seq, z.action,
+                CAST(NULL AS bigint) AS survivor_seq FROM stage_link n JOIN {table} z USING (tenant_id, run_id, object, seq)
+                WHERE n.tenant_id = :t AND n.run_id = :r AND n.label = '{ALIAS}') x""",
+        )
+    )
+
+
+def _linked(column: str) -> str:
     listed = f"CAST(:{column}_objects AS text[])"
-    linked = f"""(SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column}
+    return f"""(SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column}
         AND (l.vendor_object = ANY({listed}) OR '*' = ANY({listed})) AND l.entity <> 'association'
         ORDER BY array_position({listed}, l.vendor_object) LIMIT 1)"""
-    staged = [
-        f"""(SELECT coalesce(x.target_id, v.id, x.id) FROM {table} x LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r
-        AND v.object = x.object AND v.seq = x.survivor_seq WHERE x.tenant_id = :t AND x.run_id = :r AND x.vendor_id = s.{column}
-        AND x.action IS DISTINCT FROM 'superseded' AND (x.object = ANY({listed}) OR '*' = ANY({listed})) LIMIT 1)"""
-        for table in tables
-    ]
-    return f"coalesce({', '.join([linked, *staged])})"
+
+
+def _listed(alias: str, column: str) -> str:
+    listed = f"CAST(:{column}_objects AS text[])"
+    return f"({alias}.object = ANY({listed}) OR '*' = ANY({listed}))"
