@@ -17,6 +17,7 @@ class ObjectLedger:
     ``listed``: records and unreadable pieces that the source gave; ``superseded``: listed again later in the same run;
     ``left_out``: not part of the chosen sample. The rest, ``source``, is created + merged + updated + unchanged + rejected.
     ``pending``: references that still wait for their other end. ``files`` and ``bytes``: attachment content stored.
+    ``recovered``: of the created and merged, those whose staged rows were lost in a crash of the server after they were loaded.
     """
 
     object: str
@@ -35,6 +36,7 @@ class ObjectLedger:
     files: int = 0
     bytes: int = 0
     files_failed: int = 0
+    recovered: int = 0
     warnings: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -60,6 +62,7 @@ class ObjectLedger:
         self.superseded += counts.get("superseded", 0)
         self.created += counts.get("created", 0) + done.get("created", 0)
         self.merged += counts.get("merged", 0) + done.get("merged", 0) + done.get("matched", 0)
+        self.recovered += sum(done.values())
         self.updated += counts.get("updated", 0) + done.get("updated", 0)
         self.unchanged += counts.get("unchanged", 0)
         self.rejected += counts.get("rejected", 0)

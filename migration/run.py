@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -46,6 +48,10 @@ class RunContext:
     on_progress: OnProgress = silent
 
 
+class RunStopped(Exception):
+    """The run ended while an object was being read ahead."""
+
+
 class Runner:
     """Executes one run or dry run that it owns (`key`)."""
 
@@ -53,6 +59,7 @@ class Runner:
         self._context = context
         self._key = key
         self._dry_run = dry_run
+        self._stopped = Event()
         self._lenses = context.plan.lenses(context.catalog)
 
     def execute(self) -> dict[str, ObjectLedger]:
@@ -61,9 +68,8 @@ class Runner:
             self._define_custom_fields()
             self._make_stages()
         with MappingPool(self._context.database, self._context.app_url, self._context.processes) as pool:
-            for planned in self._context.plan.objects:
+            for planned in self._read_ahead(pool):
                 self._enter(planned.phase)
-                self.extract(planned, pool)
                 self.decide(planned)
                 if not self._dry_run:
                     self.load(planned)
@@ -76,6 +82,23 @@ class Runner:
         entities = {p.object: p.entity for p in self._context.plan.objects}
         with self._context.database.tenant(self._key.tenant_id) as connection:
             return ledgers(runs.chunks(connection, self._key.tenant_id, self._key.run_id), entities)
+
+    def _read_ahead(self, pool: MappingPool) -> Iterator[PlannedObject]:
+        """Every object once it is staged, while the next one is being read: a vendor's latency costs no loading time.
+
+        An error of the reader surfaces here; leaving early stops the reader at its next page.
+        """
+        objects = self._context.plan.objects
+        with ThreadPoolExecutor(1, thread_name_prefix="extract") as reader:
+            try:
+                under_way = reader.submit(self.extract, objects[0], pool) if objects else None
+                for planned, following in zip(objects, (*objects[1:], None), strict=True):
+                    if under_way is not None:
+                        under_way.result()
+                    under_way = reader.submit(self.extract, following, pool) if following is not None else None
+                    yield planned
+            finally:
+                self._stopped.set()
 
     # ------------------------------------------------------------ phases
 
@@ -141,6 +164,8 @@ class Runner:
         )
         left = None if self._context.limit is None else self._context.limit - row
         for page in self._context.connector.read(request):
+            if self._stopped.is_set():
+                raise RunStopped
             if left is not None:
                 page.last = page.last and len(page.rows) <= left
                 page.rows = page.rows[:left]

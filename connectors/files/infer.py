@@ -99,11 +99,13 @@ class ColumnProbe:
 
     def feed(self, values: Sequence[str]) -> None:
         """Texts, '' for blank."""
-        self.filled += len(list(filter(None, values)))
-        if not self.settled:
-            distinct = set(values)
-            distinct.discard("")
-            self._feed_distinct(distinct)
+        if self.settled:
+            self.filled += len(list(filter(None, values)))
+            return
+        distinct = set(values)
+        self.filled += len(list(filter(None, values))) if "" in distinct else len(values)
+        distinct.discard("")
+        self._feed_distinct(distinct)
 
     def feed_natives(self, values: Sequence[Any]) -> None:
         """Values of any type; None, '' and MISSING for blank."""

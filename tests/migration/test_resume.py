@@ -164,7 +164,9 @@ def test_staged_rows_lost_in_a_server_crash_are_read_again(
     assert 0 < world.count("crm_contact") < 51
     for table in ("stage_contact", "stage_account", "stage_user", "stage_link"):
         world.execute(f"DELETE FROM {table}")  # noqa: S608
-    result = world.migrations.resume(certificate=False)
+    result = world.migrations.resume()
+    assert result.certificate is not None
+    assert result.certificate.ok, result.certificate.verdict
     ledger = result.ledgers["Contact"]
     assert ledger.adds_up
     assert (ledger.created, ledger.merged, ledger.superseded) == (51, 9, 1)

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.files.csvparse import Dialect, _all_quoted, _unquoted, collector_paused, parse
 
-TEXTS = st.text(
-    st.sampled_from(["a", "b", " ", ",", ";", '"', "'", "\\", "\r", "\n", "\r\n", "\v", "\u2028", "é", "\0"])
-)
+TEXTS = st.text(st.sampled_from(["a", "b", " ", ",", ";", '"', "'", "\\", "\r", "\n", "\v", "\u2028", "é", "\0"]))
 DIALECTS = st.builds(
     Dialect,
     st.sampled_from([",", ";", " "]),
@@ -22,7 +20,7 @@ DIALECTS = st.builds(
     st.sampled_from([None, None, "\\"]),
     st.booleans(),
 )
-CELLS = st.text(st.sampled_from(["a", "é", ",", " ", '"', "\n", "\r\n"]), max_size=4)
+CELLS = st.text(st.sampled_from(["a", "é", ",", " ", '"', "\n", "\r"]), max_size=4)
 
 
 def by_csv(text: str, dialect: Dialect) -> list[list[str]] | None:
