@@ -259,9 +259,9 @@ def _embedded(scope: Scope, within: Sequence[str]) -> Select[Any]:
         .where(
             staged(scope),
             action(scope).in_(BOUND),
-            p.label != ALIAS,
+            p.label != ALIAS,  # another name of the record itself
+            or_(end.c.entity_id.is_(None), start.c.entity_id.is_(None), end.c.entity_id != start.c.entity_id),
             or_(meant, end.c.entity_id.is_not(None)),
-            or_(end.c.entity_id.is_(None), end.c.entity_id.is_distinct_from(start.c.entity_id)),  # not with itself
         )
     )
     return _pairs(rows, start, end, p.label, (s.seq, s.vendor_id, p.vendor_id, p.label))

@@ -173,8 +173,8 @@ def reference_join(field: str, refers_to: str, reference: Reference, *, staged_t
     known, staged = bulk.quoted("known_" + field), bulk.quoted("staged_" + field)
     return f"""LEFT JOIN LATERAL ({linked}) {known} ON true
         LEFT JOIN (SELECT DISTINCT ON (x.vendor_id) x.vendor_id, coalesce(x.target_id, v.id, x.id) AS id
-            FROM {table} x LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = x.object AND v.seq = x.survivor_seq
-            WHERE x.tenant_id = :t AND x.run_id = :r AND x.action IS DISTINCT FROM 'superseded' {among}
+            FROM {table} x LEFT JOIN {table} v ON v.tenant_id = :t AND v.run_id = :r AND v.object = x.object
+            AND v.seq = x.survivor_seq WHERE x.tenant_id = :t AND x.run_id = :r AND x.action IS DISTINCT FROM 'superseded' {among}
             ORDER BY x.vendor_id) {staged} ON {staged}.vendor_id = s.{bulk.quoted(field)}
         LEFT JOIN LATERAL (SELECT coalesce({known}.entity_id, {staged}.id) AS entity_id) {alias} ON true"""
 

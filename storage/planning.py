@@ -131,7 +131,8 @@ def _recognise_unchanged(connection: Connection, staged: StagedObject) -> None:
         """
         UPDATE {s} s SET action = 'unchanged' FROM link l
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.action = 'updated'
-          AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND l.fingerprint = s.fingerprint AND l.tombstoned_at IS NULL""",
+          AND l.tenant_id = :t AND l.connection_id = :c
+          AND l.vendor_object = :o AND l.vendor_id = s.vendor_id AND l.fingerprint = s.fingerprint AND l.tombstoned_at IS NULL""",
     )
 
 

@@ -163,7 +163,8 @@ _REASONS = {
 class Known:
     """What is known of a page's records, by position. Positions in none of the three are new.
 
-    ``unchanged``: nothing to do. ``changed``: linked to this hub record, but changed since or listed repeatedly. ``done``: this very run
+    ``unchanged``: nothing to do. ``changed``: linked to this hub record, but changed since or listed repeatedly.
+    ``done``: this very run
     already loaded it (its staged row was lost in a crash of the server) and made it what the text says.
     """
 

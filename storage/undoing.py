@@ -75,7 +75,8 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
     row = f"jsonb_populate_record(CAST(NULL AS {scope.table}), j.before)"
     edited = "h.version <> j.version_after"
     last = """NOT EXISTS (SELECT FROM migration_journal later WHERE later.tenant_id = :t AND later.run_id = :r
-        AND later.entity = :entity        AND later.entity_id = j.entity_id AND later.before IS NOT NULL AND later.version_after > j.version_after)"""
+        AND later.entity = :entity        AND later.entity_id = j.entity_id AND later.before IS NOT NULL
+        AND later.version_after > j.version_after)"""
     kept = (
         connection.execute(
             text(f"""

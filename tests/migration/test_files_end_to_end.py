@@ -195,14 +195,28 @@ def data_export(tmp_path: Path) -> Path:
     contact, deal, version, document = ids("003", 3), ids("006", 1), ids("068", 1), ids("069", 1)
     path = tmp_path / "WE_00D000000000062EAA_1.ZIP"
     stamp = "2023-05-06T07:08:09.000Z"
+    people = [[c, f"Nr {n}", f"p{n}@x.example", account[n % 2], user[0], "0", stamp] for n, c in enumerate(contact)]
     tables: dict[str, list[list[Any]]] = {
-        "User": [["Id", "Username", "Name", "LastName", "Email", "IsActive"], [user[0], "a@b.example", "Ada J", "J", "a@b.example", "1"]],
-        "Account": [["Id", "Name", "OwnerId", "ParentId", "CreatedDate"], [account[0], "Acme", user[0], "", stamp], [account[1], "Acme EU", user[0], account[0], stamp]],
-        "Contact": [["Id", "FirstName", "LastName", "Email", "AccountId", "OwnerId", "IsDeleted", "CreatedDate"], *([c, "P", f"Nr {n}", f"p{n}@x.example", account[n % 2], user[0], "0", stamp] for n, c in enumerate(contact))],
-        "Opportunity": [["Id", "Name", "StageName", "CloseDate", "Amount", "AccountId", "OwnerId"], [deal[0], "Deal", "Closed Won", "2024-01-01", "10.50", account[0], user[0]]],
-        "ContentVersion": [["Id", "ContentDocumentId", "Title", "PathOnClient", "ContentSize", "IsLatest", "OwnerId"], [version[0], document[0], "Offer", "offer.txt", "5", "1", user[0]]],
-        "ContentDocumentLink": [["Id", "LinkedEntityId", "ContentDocumentId", "ShareType"], [ids("06A", 1)[0], contact[0], document[0], "V"]],
-    }  # fmt: skip
+        "User": [["Id", "Username", "Name", "LastName"], [user[0], "a@b.example", "Ada J", "J"]],
+        "Account": [
+            ["Id", "Name", "OwnerId", "ParentId", "CreatedDate"],
+            [account[0], "Acme", user[0], "", stamp],
+            [account[1], "Acme EU", user[0], account[0], stamp],
+        ],
+        "Contact": [["Id", "LastName", "Email", "AccountId", "OwnerId", "IsDeleted", "CreatedDate"], *people],
+        "Opportunity": [
+            ["Id", "Name", "StageName", "CloseDate", "Amount", "AccountId", "OwnerId"],
+            [deal[0], "Deal", "Closed Won", "2024-01-01", "10.50", account[0], user[0]],
+        ],
+        "ContentVersion": [
+            ["Id", "ContentDocumentId", "Title", "PathOnClient", "ContentSize", "IsLatest", "OwnerId"],
+            [version[0], document[0], "Offer", "offer.txt", "5", "1", user[0]],
+        ],
+        "ContentDocumentLink": [
+            ["Id", "LinkedEntityId", "ContentDocumentId", "ShareType"],
+            [ids("06A", 1)[0], contact[0], document[0], "V"],
+        ],
+    }
     with zipfile.ZipFile(path, "w") as archive:
         for name, rows in tables.items():
             archive.writestr(f"{name}.csv", table(rows))

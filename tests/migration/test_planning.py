@@ -50,7 +50,8 @@ def migrate(world: World, records: Sequence[dict[str, Any]], survivor: Survivor,
 
 def groups(world: World) -> dict[str, list[str]]:
     """Vendor ids by the survivor that they lead to."""
-    rows = world.rows("""SELECT c.vendor_id, l.vendor_id FROM link l JOIN link c ON c.entity_id = l.entity_id AND c.origin = 'created'
+    rows = world.rows("""SELECT c.vendor_id, l.vendor_id FROM link l
+        JOIN link c ON c.entity_id = l.entity_id AND c.origin = 'created'
         WHERE l.vendor_object = 'Contact'""")
     found: dict[str, list[str]] = {}
     for survivor, member in rows:

@@ -90,7 +90,8 @@ def test_an_org_moves_in_whole_and_a_second_run_writes_nothing(server: SandboxSe
 
     before = journey.everything()
     again = journey.run(journey.propose())
-    assert written(again.ledgers) == {} and again.certificate.ok
+    assert written(again.ledgers) == {}
+    assert again.certificate.ok
     assert journey.everything() == before
 
 
@@ -137,7 +138,8 @@ def _check_files(server: SandboxServer, journey: Journey) -> None:
     known = set(journey.column("SELECT vendor_id FROM link"))
     notes = alive(server, "ContentNote")  # documents, too, but they become notes
     shared = [r for r in alive(server, "ContentDocumentLink").values() if r["ContentDocumentId"] not in notes]
-    assert found and found == {
+    assert found
+    assert found == {
         (r["LinkedEntityId"], latest[r["ContentDocumentId"]])
         for r in shared
         if r["ContentDocumentId"] in latest and r["LinkedEntityId"] in known
@@ -155,7 +157,7 @@ def test_one_contact_edited_in_the_org_is_one_update(server: SandboxServer, trav
     assert written(result.ledgers) == {"Contact": (0, 0, 1)}
     assert result.certificate.ok, result.certificate.differences
     assert journey.rows(
-        "SELECT c.department FROM crm_contact c JOIN link l ON l.entity_id = c.id WHERE l.vendor_id = '%s'" % linked[0]  # noqa: UP031
+        "SELECT c.department FROM crm_contact c JOIN link l ON l.entity_id = c.id WHERE l.vendor_id = :id", id=linked[0]
     ) == [("Edited",)]
     journey.migrations.undo(result.run_id)
     assert journey.everything() == before
@@ -169,12 +171,14 @@ def test_killed_and_resumed_through_the_real_connector(
 ) -> None:
     journey = travel(server)
     plan = journey.propose()
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         killed_at(object_name, phase, 0, patched)
-        journey.run(plan)
+        with pytest.raises(Killed):
+            journey.run(plan)
     server.sandbox.journal.clear()
     result = journey.migrations.resume()
-    assert result.certificate is not None and result.certificate.ok, result.certificate.differences
+    assert result.certificate is not None
+    assert result.certificate.ok, result.certificate.differences
     assert all(x.adds_up for x in result.ledgers.values())
     assert server.sandbox.journal.counted < least_calls(server, plan)
     with journey.db.tenant(journey.tenant_id) as connection:
@@ -186,7 +190,8 @@ def test_a_first_run_taken_back_leaves_nothing(server: SandboxServer, travel: Tr
     journey = travel(server)
     before = journey.everything()
     undone = journey.migrations.undo(journey.run().run_id)
-    assert undone.kept == [] and journey.everything() == before
+    assert undone.kept == []
+    assert journey.everything() == before
 
 
 @pytest.mark.skipif(not TREE.is_dir(), reason="SYNCLINE_VENDOR_MATERIAL names no folder with the dreamhouse sample")

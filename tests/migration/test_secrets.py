@@ -51,7 +51,9 @@ def leaks(text: str, canaries: list[str]) -> list[str]:
 
 def told(journey: World) -> str:
     """What a run tells of itself in the database."""
-    rows = journey.rows("SELECT CAST(error AS text), CAST(totals AS text), CAST(certificate AS text) FROM migration_run")
+    rows = journey.rows(
+        "SELECT CAST(error AS text), CAST(totals AS text), CAST(certificate AS text) FROM migration_run"
+    )
     chunks = journey.rows("SELECT CAST(counts AS text), CAST(cursor AS text) FROM migration_chunk")
     return "\n".join(map(str, [*rows, *chunks, *journey.rows(LETTERS)]))
 
