@@ -14,6 +14,7 @@ from connectors.files.library import FileObject, Library, object_named, open_lib
 from connectors.files.limits import MIB, limits_from
 from connectors.files.reading import Reading, nothing_new
 from connectors.files.recognise import SALESFORCE
+from connectors.files.relations import peers
 from connectors.files.schema import hints_of, object_schema, own_prefixes, unreadable_schema
 from connectors.files.sources import opened
 from connectors.files.survey import Survey, survey
@@ -174,7 +175,7 @@ class FilesConnector:
             return unreadable_schema(found)
         delimiters = [str(part.notes.get("delimiter", "")) for part in found.parts]
         hints = hints_of(result, delimiters, self._settings)
-        return object_schema(found, result, hints, own_prefixes(library.objects))
+        return object_schema(found, result, hints, own_prefixes(library.objects), peers(library.objects.values()))
 
     def _survey(self, found: FileObject) -> Survey:
         key = (found.stamp(), *(f"{name}={value}" for name, value in sorted(self._settings.items())))

@@ -11,6 +11,7 @@ from connectors.files.infer import ColumnProbe, Hints, Verdict
 from connectors.files.jsontable import JsonTable
 from connectors.files.library import FileObject
 from connectors.files.recognise import HUBSPOT, KEY_PREFIXES, PLAIN, SALESFORCE, associated
+from connectors.files.relations import referred
 from connectors.files.survey import Survey
 from domain.entities import Kind
 from domain.records import FieldSchema, ObjectSchema, Option
@@ -24,10 +25,16 @@ _NAMES = ("name", "subject", "fullname", "title", "dealname", "ticketname", "com
 _MULTI = re.compile(r"[^;]+(?:;[^;]+)*\Z")
 
 
-def object_schema(found: FileObject, survey: Survey, hints: Hints, prefixes: Mapping[str, str]) -> ObjectSchema:
-    """``prefixes``: Salesforce key prefix to the object of these files that has it."""
+def object_schema(
+    found: FileObject,
+    survey: Survey,
+    hints: Hints,
+    prefixes: Mapping[str, str],
+    peers: Mapping[tuple[str, ...], str],
+) -> ObjectSchema:
+    """``prefixes``: Salesforce key prefix to the object of these files that has it. ``peers``: see `relations.peers`."""
     verdicts = {name: probe.verdict(hints) for name, probe in survey.columns.items()}
-    fields = [_field(found, survey, probe, verdicts[name], prefixes) for name, probe in survey.columns.items()]
+    fields = [_field(found, survey, probe, verdicts[name], prefixes, peers) for name, probe in survey.columns.items()]
     if survey.identity.made:
         fields.insert(0, FieldSchema(MADE_ID, label="Made id", vendor_type="made_id", required=True, unique=True))
     dates = {f.name for f in fields if f.kind in (Kind.DATE, Kind.TIMESTAMP)}
@@ -72,7 +79,12 @@ def hints_of(survey: Survey, delimiters: Sequence[str], settings: Mapping[str, s
 
 
 def _field(
-    found: FileObject, survey: Survey, probe: ColumnProbe, verdict: Verdict, prefixes: Mapping[str, str]
+    found: FileObject,
+    survey: Survey,
+    probe: ColumnProbe,
+    verdict: Verdict,
+    prefixes: Mapping[str, str],
+    peers: Mapping[tuple[str, ...], str],
 ) -> FieldSchema:
     name, dialect = probe.name, found.recognised.dialect
     is_id = survey.identity.column == name and survey.identity.mode == "column"
@@ -80,7 +92,9 @@ def _field(
     refers: tuple[str, ...] = ()
     if is_id:
         kind, vendor_type = Kind.TEXT, "id"
-    elif targets := _tree_targets(found, name) or _targets(dialect, probe, prefixes):
+    elif targets := (
+        _tree_targets(found, name) or _targets(dialect, probe, prefixes) or _named_targets(found, name, kind, peers)
+    ):
         kind, vendor_type, refers = Kind.REFERENCE, "reference", targets
         multiple = dialect == HUBSPOT and name.endswith("s")
     elif dialect != PLAIN and kind is Kind.TEXT and _is_multiple(probe):
@@ -113,6 +127,12 @@ def _targets(dialect: str, probe: ColumnProbe, prefixes: Mapping[str, str]) -> t
         return ()
     names = {prefixes.get(prefix, "") for prefix in probe.prefixes}
     return () if "" in names else tuple(sorted(names))
+
+
+def _named_targets(found: FileObject, name: str, kind: Kind, peers: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
+    """Files without a dialect say by a column's name what it refers to."""
+    plain = found.recognised.dialect == PLAIN and kind in (Kind.TEXT, Kind.INTEGER)
+    return referred(name, found.name, peers) if plain else ()
 
 
 def _is_multiple(probe: ColumnProbe) -> bool:
