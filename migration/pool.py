@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection as mp_connection
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from multiprocessing.context import BaseContext
 
 from domain.errors import TransientError
 from domain.records import Page
@@ -49,6 +50,15 @@ def _work(job: ObjectJob, page: Page, seq: int, first_row: int) -> Counts:
     return _stagers[job.object].stage(page, seq, first_row)
 
 
+def _context() -> BaseContext:
+    """Processes forked from a server that has imported everything once, where the system has that; else fresh ones."""
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["migration.pool"])
+    return context
+
+
 class MappingPool:
     """Stages pages here, or in ``processes`` processes that start when first needed and serve one object after the other."""
 
@@ -73,7 +83,7 @@ class MappingPool:
                 on_counts(stager.stage(page, seq, first_row))
             return
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._processes, get_context("spawn"), _start_worker, (self._app_url,))
+            self._pool = ProcessPoolExecutor(self._processes, _context(), _start_worker, (self._app_url,))
         under_way: deque[Future[Counts]] = deque()
         try:
             for page, seq, first_row in pages:
