@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 
 from cli import show
 from cli.exits import DIFFERENCES
@@ -63,7 +65,7 @@ def audit(session: Session, source: Source, objects: Objects = None) -> None:
     with _watched(session) as on_progress:
         found = audit_source(session.hub, connection.id, objects or None, on_progress)
     session.out.result(found, *show.audit(found))
-    session.out.say(f"Next: [bold]syncline migrate plan {source}[/bold]")
+    session.out.say(f"Next: [bold]syncline migrate plan {escape(quote(source))}[/bold]")
 
 
 @command(app)
@@ -93,7 +95,7 @@ def plan(
     session.out.result(show.plan_json(proposal, path), *show.plan(proposal))
     session.out.say(f"Written to [bold]{path}[/bold].")
     if not approve:
-        session.out.say(f"Read it, edit it, then: [bold]syncline migrate approve {path}[/bold]")
+        session.out.say(f"Read it, edit it, then: [bold]syncline migrate approve {escape(quote(str(path)))}[/bold]")
 
 
 @command(app, "approve")

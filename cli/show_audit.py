@@ -75,6 +75,7 @@ def _findings(found: Audit) -> Iterator[Table]:
         for r in o.orphans:
             if r.orphans:
                 rows.append((o.object, f"{r.orphans:,} of {r.references:,} {r.field} lead to no record that is listed"))
+        rows += [(o.object, note) for note in o.notes]
         rows += [(o.object, f"{number:,} records: {meaning(problem)}") for problem, number in o.problems.items()]
     if rows:
         yield table(("object", "worth knowing"), rows)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from connectors.kit.contract import Connector, ReadRequest, SupportsCount
 from domain.entities import ENTITIES
 from domain.errors import ConfigurationError, RecordRejectedError
-from domain.records import Catalog, MappedBatch, ObjectSchema
+from domain.records import AccountInfo, Catalog, MappedBatch, ObjectSchema
 from mappings.compile import Lens
 from migration.audit_model import Audit, ObjectAudit, SourceStage, SourceUser, UnreadObject
 from migration.audit_sketch import Budget, HashSample
@@ -68,7 +68,7 @@ class _Auditor:
     def read_all(self, catalog: Catalog) -> list[_Read]:
         readable = [s for s in catalog.objects.values() if s.readable]
         self.unread += [
-            UnreadObject(s.name, "The connected user may not read it.")
+            UnreadObject(s.name, str(s.attributes.get("problem") or "The connected user may not read it."))
             for s in catalog.objects.values()
             if not s.readable
         ]
@@ -135,11 +135,17 @@ def audit(
         at=datetime.now(UTC),
         catalog_fingerprint=catalog.fingerprint(),
         objects=tuple(_object_audit(connector, read, known) for read in reads),
-        unread=tuple(auditor.unread),
+        unread=(*auditor.unread, *_left_out(account)),
         users=tuple({u.vendor_id: u for u in auditor.kept.users}.values()),
         stages=tuple({s.vendor_id: s for s in auditor.kept.stages}.values()),
         exact=exact,
     )
+
+
+def _left_out(account: AccountInfo) -> list[UnreadObject]:
+    """What the connector saw and took for no object at all, such as an empty file."""
+    skipped = account.details.get("skipped", ())
+    return [UnreadObject(s["file"], f"It {s['reason']}." if s["reason"][:3] == "is " else s["reason"]) for s in skipped]
 
 
 def _known_ids(reads: Sequence[_Read]) -> dict[str, HashSample]:
@@ -164,6 +170,7 @@ def _object_audit(connector: Connector, read: _Read, known: Mapping[str, HashSam
         vendor_count=read.expected, rejects=tally.rejects, repeated=tally.repeated, sampled=read.sampled,
         fields=tally.fields(), duplicates=tally.duplicates(), shared_emails=tally.shared_emails(),
         orphans=tally.orphans(known), problems=dict(tally.problems), oldest=oldest, newest=newest, estimate=cost,
+        notes=tuple(str(note) for note in schema.attributes.get("warnings", ())),
     )  # fmt: skip
 
 

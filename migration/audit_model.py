@@ -111,6 +111,8 @@ class ObjectAudit:
     oldest: datetime | None = None
     newest: datetime | None = None
     estimate: Estimate = Estimate()
+    notes: tuple[str, ...] = ()
+    """What the connector noticed, as sentences: doubtful dates, records without an id of their own."""
 
     @property
     def expected_count(self) -> int:

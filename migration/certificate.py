@@ -108,9 +108,9 @@ class Certificate:
             return f"{self.differences.total} differences: {kinds}."
         source = sum(o.source for o in self.objects)
         rejected = sum(o.rejected for o in self.objects)
-        sentence = f"Nothing was lost: all {source} records of the source are accounted for, and every value agrees."
+        sentence = f"Nothing was lost: all {source:,} records of the source are accounted for, and every value agrees."
         if rejected:
-            sentence += f" {rejected} of them wait in the dead-letter queue, each with its reason."
+            sentence += f" {rejected:,} of them wait in the dead-letter queue, each with its reason."
         return sentence
 
     def to_json(self) -> dict[str, Any]:

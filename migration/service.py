@@ -396,6 +396,12 @@ class Migrations:
         with self._database.tenant(self._tenant_id) as connection:
             if run_id is not None:
                 run = runs.get(connection, self._tenant_id, run_id)
+                if run.kind != "run":
+                    raise ConfigurationError(
+                        f"Run {run_id} is a dry run: it wrote nothing.",
+                        remedy="Name a real run; `syncline migrate status` lists them.",
+                        code="wrong_run_status",
+                    )
                 if run.status not in statuses:
                     raise ConfigurationError(
                         f"Run {run_id} is {run.status}.",

@@ -49,7 +49,12 @@ def domain_error(error: Exception) -> SynclineError | None:
     if state in _AGAIN:
         return TransientError(_AGAIN[state], code="database_unavailable", retry_after_s=1)
     if lost or state.startswith("08") or (not state and isinstance(cause, psycopg.OperationalError)):
-        return TransientError("The connection to the database was lost.", code="database_unavailable", retry_after_s=1)
+        return TransientError(
+            "The database cannot be reached, or its connection was lost.",
+            remedy="Check that the server runs and that DATABASE_URL names it, then try again.",
+            code="database_unavailable",
+            retry_after_s=1,
+        )
     return None
 
 

@@ -32,10 +32,14 @@ _SPILL = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``mode``: ``column``, ``email``, ``row`` or ``row_number``; ``column`` where one is used."""
+    """``mode``: ``column``, ``email``, ``row`` or ``row_number``; ``column`` where one is used.
+
+    ``unfit``: a column that is called an id but repeats values or leaves some blank.
+    """
 
     mode: str
     column: str | None = None
+    unfit: str | None = None
 
     @property
     def made(self) -> bool:
@@ -43,13 +47,16 @@ class Identity:
 
     def explained(self) -> str:
         """What a person should know; blank for a real id."""
-        return {
-            "column": "",
-            "email": f"No id column: records are told apart by their “{self.column}”.",
-            "row": "No id column: records are told apart by all their cells, so a row edited later is a new record.",
-            "row_number": "No id column, and some rows are equal: records are told apart by cells and row number, "
+        if self.mode == "column":
+            return ""
+        why = f"Column “{self.unfit}” repeats values or is blank in some rows" if self.unfit else "No id column"
+        told = {
+            "email": f"{why}: records are told apart by their “{self.column}”.",
+            "row": f"{why}: records are told apart by all their cells, so a row edited later is a new record.",
+            "row_number": f"{why}, and some rows are equal: records are told apart by cells and row number, "
             "so another export of the same data gives other ids. Name one with id_column.",
         }[self.mode]
+        return f"{told} What refers to the column finds no record; mend it in the file." if self.unfit else told
 
     def maker(self, columns: Sequence[str]) -> Callable[[Sequence[Any], int], str]:
         """A function of a row and its line that gives the made id."""

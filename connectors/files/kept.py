@@ -27,7 +27,7 @@ from connectors.files.library import FileObject
 from connectors.files.limits import MIB, Limits
 from connectors.files.survey import Survey
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever a survey of the same file would come out otherwise, or is written otherwise."""
 
 _ENTRIES_MAX = 1_000
@@ -121,7 +121,7 @@ def _as_json(survey: Survey) -> dict[str, Any] | None:
     return {
         "columns": [_probe_as_json(probe) for probe in survey.columns.values()],
         "counts": [survey.rows, survey.deleted, survey.rejected, survey.blank],
-        "identity": [survey.identity.mode, survey.identity.column],
+        "identity": [survey.identity.mode, survey.identity.column, survey.identity.unfit],
         "settled": [dict(state) for state in survey.settled],
     }
 

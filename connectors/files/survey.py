@@ -131,12 +131,13 @@ def _identity(
     if id_column:
         return Identity("column", id_column)
     emails = set(email_candidates(columns))
+    unfit = next((name for name in wanted if name not in emails), None) if result.rows else None
     for name in wanted:
         if probes[name].unique() and result.rows:
-            return Identity("email" if name in emails else "column", name)
+            return Identity("email", name, unfit) if name in emails else Identity("column", name)
     if wanted:
         by_row = UniqueProbe()
         for part in parts:
             for chunk in part.chunks(None):
                 feed_rows(by_row, arranged(columns, part, chunk.rows))
-    return Identity("row" if by_row.unique() else "row_number")
+    return Identity("row" if by_row.unique() else "row_number", unfit=unfit)

@@ -141,6 +141,33 @@ def test_undo_takes_everything_back(syncline: Syncline, migrated: str, export: P
     assert outcomes(again.json["objects"]["accounts"]) == {"created": 2}
 
 
+def test_a_dry_run_is_nothing_to_undo(syncline: Syncline, export: Path) -> None:
+    syncline("migrate", "plan", export, "--approve")
+    syncline("migrate", "dry-run", export)
+    dry = syncline("migrate", "status", "--json").json[0]["run_id"]
+    refused = syncline("migrate", "undo", dry, "--yes")
+    assert (refused.code, "it wrote nothing" in refused.err) == (78, True)
+
+
+def test_contacts_find_their_accounts(syncline: Syncline, migrated: str, export: Path) -> None:
+    plan = (Path.cwd() / "ex-port-plan.toml").read_text(encoding="utf-8")
+    assert 'account_id = {use = "mapped", to = ["account_id"]' in plan
+
+
+def test_an_audit_tells_what_it_left_out_and_what_is_doubtful(syncline: Syncline, export: Path) -> None:
+    (export / "empty.csv").write_text("")
+    (export / "broken.csv").write_text("id,name\nB1,x\nB1,y\n")
+    told = syncline("migrate", "audit", export, "--json").json
+    assert {"object": "empty.csv", "reason": "It is empty."} in told["unread"]
+    (broken,) = (o for o in told["objects"] if o["object"] == "broken")
+    assert "Column “id” repeats values" in " ".join(broken["notes"])
+    assert "Column “id”" in syncline("migrate", "audit", export).out
+
+
+def test_next_commands_can_be_pasted(syncline: Syncline, export: Path) -> None:
+    assert f"syncline migrate plan '{export}'" in " ".join(syncline("migrate", "audit", export).err.split())
+
+
 def test_undo_asks_first(syncline: Syncline, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
