@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -130,6 +131,12 @@ class Hub:
         from migration.service import Migrations
 
         return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
+
+    def forget_connection(self, connection_id: UUID) -> None:
+        """Delete a connection, its credentials and what its connector kept of the source. What was migrated stays."""
+        with self.db.tenant(self.tenant_id) as conn:
+            connections.delete(conn, connection_id)
+        shutil.rmtree(self.settings.home / "cache" / str(connection_id), ignore_errors=True)
 
     def _cache_of(self, connection_id: UUID) -> Path | None:
         """The folder of what a connector may compute again, for this user alone; None where it cannot be made."""

@@ -82,11 +82,9 @@ def remove(
 ) -> None:
     """Forget a connection and its credentials. What was migrated stays."""
     from cli.sources import find_connection
-    from storage import connections
 
     found = find_connection(session, name)
     if not yes:
         typer.confirm(f"Forget the connection {found.name} and its credentials?", abort=True, err=True)
-    with session.hub.db.tenant(session.tenant_id) as conn:
-        connections.delete(conn, found.id)
+    session.hub.forget_connection(found.id)
     session.out.result({"removed": found.name}, f"Forgot {found.name}. What was migrated from it stays.")

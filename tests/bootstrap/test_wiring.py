@@ -10,6 +10,8 @@ import pytest
 
 from bootstrap.settings import load_settings
 from bootstrap.wiring import Hub
+from storage import connections
+from storage.database import Database
 
 CONNECTION = UUID("00000000-0000-7000-8000-00000000000c")
 
@@ -26,3 +28,19 @@ def test_a_connections_cache_is_its_users_alone(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("in the way", "utf-8")
     assert Hub(load_settings(home=tmp_path))._cache_of(CONNECTION) is None
+
+
+def test_forgetting_a_connection_forgets_what_was_kept_of_its_source(
+    tmp_path: Path, db: Database, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(load_settings(home=tmp_path, tenant=str(tenant_id)))
+    monkeypatch.setattr(Hub, "db", db)
+    with db.tenant(tenant_id) as conn:
+        connections.create(conn, CONNECTION, vendor="files", name="export")
+    folder = hub._cache_of(CONNECTION)
+    assert folder is not None
+    (folder / "survey.json").write_text("{}", "utf-8")
+    hub.forget_connection(CONNECTION)
+    assert not folder.exists()
+    with db.tenant(tenant_id) as conn:
+        assert connections.by_name(conn, "export") is None
