@@ -46,7 +46,8 @@ def test_survivor_and_duplicate_changed_in_one_run_both_arrive_and_can_be_undone
     assert again.ledgers["Contact"].unchanged == 3
     world.migrations.undo(again.run_id)
     undone = world.migrations.undo(result.run_id)
-    assert undone.kept == [] and snapshot(world) == before
+    assert undone.kept == []
+    assert snapshot(world) == before
 
 
 def test_a_changed_reference_to_what_is_not_there_yet_is_set_when_it_comes(world: World) -> None:

@@ -119,7 +119,8 @@ def test_a_dry_run_of_a_later_run_says_what_the_run_does(world: World) -> None:
     preview = dry(world, later)
     result = world.migrate(later, **RULES)
     assert totals({n: p.ledger for n, p in preview.objects.items()}) == totals(result.ledgers)
-    assert result.ledgers["Contact"].updated == 4 and result.ledgers["Contact"].conflicts >= 1
+    assert result.ledgers["Contact"].updated == 4
+    assert result.ledgers["Contact"].conflicts >= 1
 
 
 def test_a_dry_run_of_an_unchanged_source_says_nothing_to_do(world: World) -> None:
@@ -136,7 +137,8 @@ def test_a_dry_run_writes_nothing(world: World, later: bool) -> None:
         world.migrate(messy(), **RULES)
     before = everything(world)
     dry(world, changed(messy()))
-    assert everything(world) == before and staged(world) == {}
+    assert everything(world) == before
+    assert staged(world) == {}
 
 
 def test_a_dry_run_that_fails_leaves_nothing_staged_and_is_no_unfinished_run(
@@ -151,20 +153,23 @@ def test_a_dry_run_that_fails_leaves_nothing_staged_and_is_no_unfinished_run(
                 raise TransientError("The vendor does not answer.")
             yield page
 
-    with monkeypatch.context() as patched, pytest.raises(TransientError):
+    with monkeypatch.context() as patched:
         patched.setattr(ListSource, "read", read)
-        dry(world, messy())
-    assert everything(world) == before and staged(world) == {}
+        with pytest.raises(TransientError):
+            dry(world, messy())
+    assert everything(world) == before
+    assert staged(world) == {}
     assert [(s.run.kind, s.state) for s in world.migrations.status()] == [("dry_run", "failed")]
     assert world.migrate(messy(), **RULES).ledgers["Contact"].adds_up
 
 
 def test_what_a_killed_dry_run_staged_goes_with_the_next_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(world.migrations, "_forget_staged", lambda *_: None)
         patched.setattr(ListSource, "count", lambda *_: {})
         patched.setattr("migration.dry_run.preview", _killed)
-        dry(world, messy())
+        with pytest.raises(KeyboardInterrupt):
+            dry(world, messy())
     assert staged(world)
     dry(world, messy())
     assert staged(world) == {}
@@ -183,9 +188,11 @@ def test_differences_name_the_fields_with_before_and_after(world: World) -> None
     assert diffs["0030019"].fields["title"] == (None, "Duplicate says")
     assert "department" in diffs["0030019"].conflicts, "the survivor's change comes first"
     assert diffs["0030004"].fields["custom_fields.Shoe__c"][1] is None
-    assert "title" in diffs["0030004"].conflicts and "title" not in diffs["0030004"].fields
+    assert "title" in diffs["0030004"].conflicts
+    assert "title" not in diffs["0030004"].fields
     moved = diffs["0030005"].fields["account_id"]
-    assert moved[0] != moved[1] and None not in moved
+    assert moved[0] != moved[1]
+    assert None not in moved
 
 
 def test_merges_and_unresolved_references_are_told(world: World) -> None:
@@ -201,7 +208,9 @@ def test_merges_and_unresolved_references_are_told(world: World) -> None:
 def test_a_limit_takes_the_first_records_of_every_object(world: World) -> None:
     preview = dry(world, messy(), limit=9)
     ledgers = {n: p.ledger for n, p in preview.objects.items()}
-    assert ledgers["Contact"].listed == 9 and ledgers["Contact"].adds_up and ledgers["Account"].listed == 3
+    assert ledgers["Contact"].listed == 9
+    assert ledgers["Contact"].adds_up
+    assert ledgers["Account"].listed == 3
 
 
 def test_a_percentage_takes_records_that_belong_together(world: World) -> None:
@@ -210,8 +219,11 @@ def test_a_percentage_takes_records_that_belong_together(world: World) -> None:
     preview = dry(world, {"User": USERS, "Account": firms, "Contact": people}, percent=25)
     chosen = preview.objects["Account"].ledger.source
     ledger = preview.objects["Contact"].ledger
-    assert 1 <= chosen <= 25 and ledger.source == 5 * chosen and ledger.left_out == 200 - ledger.source
-    assert ledger.adds_up and ledger.created == ledger.source
+    assert 1 <= chosen <= 25
+    assert ledger.source == 5 * chosen
+    assert ledger.left_out == 200 - ledger.source
+    assert ledger.adds_up
+    assert ledger.created == ledger.source
     assert preview.objects["Contact"].unresolved == {}
 
 
