@@ -112,6 +112,7 @@ class _Lines:
         self._at = float("-inf")
         self._current: tuple[str, str] | None = None
         self._unsaid: Event | None = None
+        self._said: dict[tuple[str, str], tuple[int, dict[str, int]]] = {}
 
     def show(self, event: Event) -> None:
         if (event.object, event.phase) != self._current:
@@ -129,6 +130,10 @@ class _Lines:
     def _say(self, event: Event) -> None:
         self._unsaid = None
         self._at = self._clock()
+        key, news = (event.object, event.phase), (event.done, dict(event.counts))
+        if self._said.get(key) == news:  # objects take turns: what was said when another's turn came is not repeated
+            return
+        self._said[key] = news
         of = f" of {event.total:,}" if event.total is not None and event.done <= event.total else ""
         parts = [f"{event.object}: {event.phase} {event.done:,}{of}", speed(event), counts(event.counts)]
         self._console.print(escape(" · ".join(part for part in parts if part)))

@@ -166,12 +166,12 @@ class Gate:
         kwargs: dict[str, Any] = {"remedy": rule.remedy, "context": context, "code": rule.code}
         if issubclass(rule.error, TransientError):
             kwargs["retry_after_s"] = attempt.retry_after_s
-        return rule.error(self._sentence(rule, attempt, context), **kwargs)
+        return rule.error(self._sentence(rule, call, attempt, context), **kwargs)
 
-    def _sentence(self, rule: Rule, attempt: Attempt[Any], context: Mapping[str, Any]) -> str:
+    def _sentence(self, rule: Rule, call: Call, attempt: Attempt[Any], context: Mapping[str, Any]) -> str:
         what = f"{context['method']} {context['path']}"
         if attempt.lost is not None:
-            return f"{self.errors.vendor} gave no answer to {what}: {attempt.why}."
+            return f"{self.errors.vendor} gave no answer at {origin_of(call.url)} to {what}: {attempt.why}."
         code = f", {context['vendor_code']}" if "vendor_code" in context else ""
         return f"{self.errors.vendor} {rule.says} ({what} answered {attempt.status}{code})."
 

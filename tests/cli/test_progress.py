@@ -64,6 +64,17 @@ def test_every_phase_ends_with_its_last_number() -> None:
     ]
 
 
+def test_objects_that_take_turns_say_each_number_once() -> None:
+    console, stream = plain()
+    with ProgressView(console, clock=Watch()) as view:
+        view(event(0))
+        view(event(5))
+        view(event(0, phase="extract", of="Lead"))
+        view(event(5, finished=True))
+    lines = stream.getvalue().splitlines()
+    assert lines.count("Contact: load 5 of 20,000") == 1
+
+
 def test_nothing_is_said_when_nothing_happens() -> None:
     console, stream = plain()
     with ProgressView(console):
