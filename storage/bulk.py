@@ -116,7 +116,7 @@ def insert(
 
     Columns that hold only None are left to their default. Runs in the caller's transaction.
     """
-    filled = {c: v for c, v in columns.items() if any(x is not None for x in v)}
+    filled = {c: v for c, v in columns.items() if v.count(None) < len(v)}
     data = encode(table, filled)
     if not data:
         return 0

@@ -534,7 +534,7 @@ migration_journal = (
         Column("before_link", JSONB),
         Column("version_after", BigInteger),
         _now("at"),
-        PrimaryKeyConstraint("tenant_id", "run_id", "entity", "entity_id", "vendor_id"),
+        PrimaryKeyConstraint("tenant_id", "run_id", "entity", "entity_id", "object", "vendor_id"),
     )
 )
 

@@ -127,6 +127,27 @@ def shared_targets(connection: Connection, staged: StagedObject) -> dict[UUID, d
     return {target: {} for target in rows.scalars()}
 
 
+_TRACES = """
+        journal AS (
+            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link,
+                                           version_after)
+            SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, src.id, CAST(:o AS text), src.vendor_id, src.action,
+                   CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link,
+                   coalesce(c.version, CAST(src.before->>'version' AS bigint))
+            FROM src LEFT JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id),
+        history AS (
+            INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id,
+                                       version)
+            SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, src.id, f.name,
+                   coalesce(src.before->f.name, src.before->'custom_fields'->substr(f.name, 15)),
+                   coalesce(c.after->f.name, c.after->'custom_fields'->substr(f.name, 15)),
+                   'migration', CAST(:c AS uuid), src.rule, CAST(:r AS uuid), c.version
+            FROM src JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id CROSS JOIN LATERAL (
+                SELECT unnest(src.fields) AS name
+                UNION ALL SELECT 'custom_fields.' || k FROM unnest(src.custom || src.removed) k) f)"""
+"""What a change leaves behind: the before-images that undo needs, and a row of history for each field."""
+
+
 def apply(
     connection: Connection,
     staged: StagedObject,
@@ -170,23 +191,7 @@ def apply(
             WHERE h.tenant_id = :t AND h.id = src.id
               AND cardinality(src.fields) + cardinality(src.custom) + cardinality(src.removed) > 0
             RETURNING h.id, h.version, to_jsonb(h) AS after, src.vendor_id),
-        journal AS (
-            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link,
-                                           version_after)
-            SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, src.id, CAST(:o AS text), src.vendor_id, src.action,
-                   CASE WHEN c.id IS NOT NULL THEN src.before END, src.before_link,
-                   coalesce(c.version, CAST(src.before->>'version' AS bigint))
-            FROM src LEFT JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id),
-        history AS (
-            INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id,
-                                       version)
-            SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, src.id, f.name,
-                   coalesce(src.before->f.name, src.before->'custom_fields'->substr(f.name, 15)),
-                   coalesce(c.after->f.name, c.after->'custom_fields'->substr(f.name, 15)),
-                   'migration', CAST(:c AS uuid), src.rule, CAST(:r AS uuid), c.version
-            FROM src JOIN changed c ON c.id = src.id AND c.vendor_id = src.vendor_id CROSS JOIN LATERAL (
-                SELECT unnest(src.fields) AS name
-                UNION ALL SELECT 'custom_fields.' || k FROM unnest(src.custom || src.removed) k) f)
+        {_TRACES}
         SELECT count(*) FROM changed""",
         **parameters,
     )

@@ -1956,7 +1956,7 @@ CREATE TABLE migration_journal (
     before_link JSONB,
     version_after BIGINT,
     at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT migration_journal_pkey PRIMARY KEY (tenant_id, run_id, entity, entity_id, vendor_id)
+    CONSTRAINT migration_journal_pkey PRIMARY KEY (tenant_id, run_id, entity, entity_id, object, vendor_id)
 );
 
 CREATE TABLE blob (
