@@ -31,10 +31,14 @@ def audit(found: Audit) -> Iterator[str | Table]:
     for unread in found.unread:
         yield f"[yellow]Not read:[/yellow] {escape(unread.object)}: {escape(unread.reason)}"
     cost = found.estimate
-    yield (
-        f"{found.records:,} records in {len(found.objects)} objects. Migrating them takes about {duration(cost.seconds)}"
-        + (f" and {cost.calls:,} calls to the vendor." if cost.calls else ".")
-    )
+    moved = f"{_counted(found.records, 'record')} in {_counted(len(found.objects), 'object')}"
+    calls = f" and {_counted(cost.calls, 'call')} to the vendor" if cost.calls else ""
+    yield f"{moved}. Migrating them takes about {duration(cost.seconds)}{calls}."
+
+
+def _counted(number: int, noun: str) -> str:
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def _objects(found: Audit) -> Table:
@@ -62,21 +66,27 @@ def _findings(found: Audit) -> Iterator[Table]:
             if d.groups:
                 about = "" if d.exact else "about "
                 rows.append(
-                    (o.object, f"{about}{d.records:,} records in {d.groups:,} groups agree on {', '.join(d.rule)}")
+                    (
+                        o.object,
+                        f"{about}{d.records:,} records in {_counted(d.groups, 'group')} agree on {', '.join(d.rule)}",
+                    )
                 )
         if o.shared_emails and o.shared_emails.addresses:
             shared = o.shared_emails
             rows.append(
                 (
                     o.object,
-                    f"{shared.addresses:,} e-mail addresses are shared by {shared.people:,} differently named people",
+                    f"{_counted(shared.addresses, 'e-mail address')} {'is' if shared.addresses == 1 else 'are'} shared by "
+                    f"{shared.people:,} differently named people",
                 )
             )
         for r in o.orphans:
             if r.orphans:
                 rows.append((o.object, f"{r.orphans:,} of {r.references:,} {r.field} lead to no record that is listed"))
         rows += [(o.object, note) for note in o.notes]
-        rows += [(o.object, f"{number:,} records: {meaning(problem)}") for problem, number in o.problems.items()]
+        rows += [
+            (o.object, f"{_counted(number, 'record')}: {meaning(problem)}") for problem, number in o.problems.items()
+        ]
     if rows:
         yield table(("object", "worth knowing"), rows)
 

@@ -132,7 +132,7 @@ def test_an_audit_shows_objects_findings_and_cost() -> None:
     contact = ObjectAudit(
         "Contact", entity="contact", count=1_000, rejects=2,
         fields=(FieldAudit("[Email]", kind=_text(), records=1_000, filled=900, distinct=880),),
-        duplicates=(DuplicateAudit(("email", "last_name"), 40, 100),),
+        duplicates=(DuplicateAudit(("email", "last_name"), 40, 100), DuplicateAudit(("name",), 1, 2)),
         orphans=(OrphanAudit("AccountId", ("Account",), 900, 7, 3),),
         problems={"bad_email": 12}, oldest=AT, newest=AT, estimate=Estimate(5, 90.0),
     )  # fmt: skip
@@ -141,6 +141,8 @@ def test_an_audit_shows_objects_findings_and_cost() -> None:
     text = seen(show.audit(found))
     assert "Head office" in text
     assert "100 records in 40 groups agree on email, last_name" in text
+    assert "2 records in 1 group agree on name" in text
+    assert "1,000 records in 1 object." in text
     assert "7 of 900 AccountId lead to no record" in text
     assert "12 records: bad_email" in text
     assert "[Email]" in text
