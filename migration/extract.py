@@ -115,7 +115,9 @@ class PageStager:
             ]
             self._count(counts, batch, rejects)
             if rejects and not self._job.dry_run:
-                dead_letters.record(connection, self._job.key.tenant_id, [self._letter(r) for r in rejects])
+                unread = len(page.rejects)
+                letters = [self._letter(r, "extract" if n < unread else "map") for n, r in enumerate(rejects)]
+                dead_letters.record(connection, self._job.key.tenant_id, letters)
             runs.add_chunk(
                 connection,
                 self._job.key,
@@ -223,14 +225,14 @@ class PageStager:
             for r in rejects[:SAMPLES_MAX]
         ]
 
-    def _letter(self, reject: Reject) -> dead_letters.NewLetter:
+    def _letter(self, reject: Reject, stage: str) -> dead_letters.NewLetter:
         return dead_letters.NewLetter(
             connection_id=self._job.connection_id,
             run_id=self._job.key.run_id,
             object=self._job.object,
             vendor_id=reject.vendor_id,
             entity=self._job.entity,
-            stage="map" if reject.vendor_id else "extract",
+            stage=stage,
             code=reject.code,
             message=reject.message,
             place=str(reject.place) or None,

@@ -3,7 +3,8 @@
 An id must be the same when the same system is exported again, or the second migration doubles everything. In order:
 
 1. the dialect's id column, or the column that ``id_column`` of the settings names;
-2. a column called id (or <object>_id, uuid, key …) that is filled and unique over all rows;
+2. a column called id (or <object>_id, uuid, key …) that is filled and unique over all rows; one that is plainly called
+   the id also where it is blank in some rows, which are rejects, or repeats itself in a few, of which the last counts;
 3. a digest of the e-mail address, where an e-mail column is filled and unique: survives edits of other cells;
 4. a digest of the whole row, when no two rows are equal: survives sorting and added rows, an edited row is a new record;
 5. a digest of the row and its number among the object's rows: survives nothing but the same file.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -23,8 +25,12 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from domain.records import MISSING
+
 MADE_ID = "_id"
-_NAMES = {"id", "recordid", "uuid", "guid", "key", "externalid", "identifier", "rowid", "oid"}
+_PLAIN_NAMES = {"id", "recordid", "uuid", "guid", "identifier", "rowid", "oid"}
+_NAMES = {*_PLAIN_NAMES, "key", "externalid"}
+_REPEATS_MAX_PERCENT = 1
 _EMAIL = re.compile(r"e-?mail(?: ?address)?\d?\Z", re.I)
 _BUCKETS = 64
 _SPILL = 32 * 1024
@@ -70,18 +76,38 @@ class Identity:
 
 def id_candidates(columns: Sequence[str], stem: str) -> list[str]:
     """Columns whose names say that they may be the id, likeliest first."""
-    words = re.sub(r"[^a-z]", "", stem.lower())
-    singular = words.removesuffix("s")
-    own = {f"{word}{end}" for word in (words, singular) for end in ("id", "key", "uuid", "number", "no")}
-    plain = {name: re.sub(r"[^a-z]", "", name.lower()) for name in columns}
+    own = {f"{noun}{end}" for noun in _nouns(stem) for end in ("id", "key", "uuid", "number", "no")}
+    plain = {name: _letters(name) for name in columns}
     ranked = [name for name in columns if plain[name] in _NAMES]
     ranked += [name for name in columns if plain[name] in own]
     ranked += [name for name in columns[:1] if re.search(r"(?:\bid|_id|Id|ID)\Z", name) and name not in ranked]
     return ranked[:3]
 
 
+def is_plainly_id(column: str, stem: str) -> bool:
+    """Is the column called nothing but the id of its file's records? Another file's id, a number or a key may repeat."""
+    name = _letters(column)
+    return name in _PLAIN_NAMES or any(name in (f"{noun}id", f"{noun}uuid") for noun in _nouns(stem))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text.lower())
+
+
+def _nouns(stem: str) -> set[str]:
+    """What a file's records may be called, in the plural and the singular."""
+    parts = re.findall(r"[a-z]+", stem.lower())
+    nouns = {"".join(parts), "".join(part for part in parts if part not in ("export", "all"))} - {""}
+    return {*nouns, *(n.removesuffix("s") for n in nouns), *(n[:-3] + "y" for n in nouns if n.endswith("ies"))}
+
+
 def email_candidates(columns: Sequence[str]) -> list[str]:
     return [name for name in columns if _EMAIL.search(name)][:1]
+
+
+def id_text(value: Any) -> str:
+    """An id cell as the id that it gives; blank for a blank one."""
+    return "" if value is None or value is MISSING else str(value).strip()
 
 
 def row_bytes(row: Sequence[Any]) -> bytes:
@@ -100,19 +126,29 @@ class UniqueProbe:
     """Were all the values different and none blank? Exact up to collisions of 64-bit hashes (1 in 10⁸ for a million).
 
     Hashes go to buckets that spill to unnamed temporary files, so memory stays within 32 MiB plus a 64th of the hashes.
+    A ``strict`` one gives up at the first repeated or blank value. Another goes on, and tells by `nearly` whether so few
+    were that they are slips in a column of ids; ``repeated`` then holds the hashes of values that stand there twice.
     """
 
     alive: bool = True
+    strict: bool = True
+    filled: int = 0
+    blank: int = 0
+    repeats: int = 0
+    repeated: set[int] = field(default_factory=set)
     _buckets: list[array[int]] = field(default_factory=lambda: [array("q") for _ in range(_BUCKETS)])
     _files: dict[int, BinaryIO] = field(default_factory=dict)
 
     def feed(self, values: Sequence[Any]) -> None:
         if not self.alive:
             return
+        given, values = len(values), values if all(values) else [v for v in values if v]
         hashes = list(map(hash, values))
-        if len(set(hashes)) < len(hashes) or any(v is None or v == "" or not v for v in values):
+        if self.strict and (len(values) < given or len(set(hashes)) < given):
             self._die()
             return
+        self.filled += len(values)
+        self.blank += given - len(values)
         buckets = self._buckets
         for value in hashes:
             buckets[value & 63].append(value)
@@ -121,11 +157,19 @@ class UniqueProbe:
                 self._spill(number)
 
     def unique(self) -> bool:
-        """The answer; closes the files."""
-        if self.alive and not all(map(self._distinct, range(_BUCKETS))):
-            self._die()
+        """The answer, to be asked for once, after the last value; closes the files."""
+        for number in range(_BUCKETS if self.alive else 0):
+            self._count(number)
+            if self.repeats * 100 > (0 if self.strict else _REPEATS_MAX_PERCENT * self.filled):
+                self._die()
+                return False
+        self._buckets = []
         self._close()
-        return self.alive
+        return self.alive and not self.blank and not self.repeats
+
+    def nearly(self) -> bool:
+        """After `unique`: are 99 % of the values different, two at least, and at most half of the cells blank?"""
+        return self.alive and self.filled - self.repeats >= 2 and self.filled >= self.blank
 
     def _spill(self, number: int) -> None:
         if number not in self._files:
@@ -133,15 +177,21 @@ class UniqueProbe:
         self._files[number].write(self._buckets[number].tobytes())
         self._buckets[number] = array("q")
 
-    def _distinct(self, number: int) -> bool:
+    def _count(self, number: int) -> None:
+        """Add the repeats of a bucket, and empty it."""
+        bucket, self._buckets[number] = self._buckets[number], array("q")
         if (stream := self._files.get(number)) is not None:
             stream.seek(0)
-            self._buckets[number].frombytes(stream.read())
-        return len(set(self._buckets[number])) == len(self._buckets[number])
+            bucket.frombytes(stream.read())
+        repeats = len(bucket) - len(set(bucket))
+        self.repeats += repeats
+        if repeats and not self.strict:
+            self.repeated.update(value for value, times in Counter(bucket).items() if times > 1)
 
     def _die(self) -> None:
         self.alive = False
         self._buckets = []
+        self.repeated = set()
         self._close()
 
     def _close(self) -> None:

@@ -25,9 +25,11 @@ from connectors.files.identity import Identity
 from connectors.files.infer import ColumnProbe
 from connectors.files.library import FileObject
 from connectors.files.limits import MIB, Limits
+from connectors.files.repeats import Repeats
 from connectors.files.survey import Survey
+from domain.records import Place
 
-FORMAT = 2
+FORMAT = 3
 """Raise it whenever a survey of the same file would come out otherwise, or is written otherwise."""
 
 _ENTRIES_MAX = 1_000
@@ -123,6 +125,7 @@ def _as_json(survey: Survey) -> dict[str, Any] | None:
         "counts": [survey.rows, survey.deleted, survey.rejected, survey.blank],
         "identity": [survey.identity.mode, survey.identity.column, survey.identity.unfit],
         "settled": [dict(state) for state in survey.settled],
+        "repeats": [survey.repeats.rows, [[place.file, place.row] for place in survey.repeats.places]],
     }
 
 
@@ -130,7 +133,8 @@ def _survey_from(value: Mapping[str, Any]) -> Survey:
     probes = [_probe_from(column) for column in value["columns"]]
     rows, deleted, rejected, blank = value["counts"]
     identity, settled = Identity(*value["identity"]), tuple(value["settled"])
-    return Survey({p.name: p for p in probes}, rows, deleted, rejected, blank, identity, settled)
+    repeats = Repeats(value["repeats"][0], tuple(Place(*place) for place in value["repeats"][1]))
+    return Survey({p.name: p for p in probes}, rows, deleted, rejected, blank, identity, settled, repeats)
 
 
 def _probe_as_json(probe: ColumnProbe) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 from connectors.files import rejects as codes
-from connectors.files.identity import MADE_ID, Identity
+from connectors.files.identity import MADE_ID, Identity, id_text
 from connectors.files.jsontable import JsonTable
 from connectors.files.library import FileObject
 from connectors.files.recognise import SALESFORCE
@@ -18,9 +18,10 @@ from connectors.files.survey import arranged, is_deleted
 from connectors.files.table import Chunk, Places
 from connectors.kit.contract import ReadRequest
 from domain.errors import ConfigurationError, CursorExpiredError
-from domain.records import MISSING, Cursor, Page, Place
+from domain.records import MISSING, Cursor, Page, Place, Reject
 
 _PART_SHIFT = 44  # more lines than a file can have
+_ID_MAX = 255  # a longer first cell is no id but text that a quote left behind
 
 
 def nothing_new(found: FileObject, cursor: Cursor, stamp: str) -> Page:
@@ -78,6 +79,8 @@ class Reading:
         cursor = self._cursor(number, chunk, last)
         places = Places(part.label, chunk.lines)
         page = Page(self.found.name, fields, rows, cursor, last, rejects=chunk.rejects, places=places)
+        if page.rejects:
+            page.rejects = [self._named(reject) for reject in page.rejects]
         self._identify(page, number, chunk.lines)
         self._set_deleted_apart(page)
         if self.request.ids is not None:
@@ -102,6 +105,13 @@ class Reading:
                 problem = "the id is blank, so nothing can refer to the record. Fill it in."
                 page.rejects.append(reject(codes.CODE_NO_ID, place, problem, _raw(page, index)))
         _keep(page, keep)
+
+    def _named(self, found: Reject) -> Reject:
+        """A ragged row with its id, where that stands in the first column: later cells may have moved."""
+        if found.code != codes.CODE_RAGGED or self.identity.made or found.raw["columns"][0] != self._id_field():
+            return found
+        name = id_text(found.raw["cells"][0])
+        return replace(found, vendor_id=name) if 0 < len(name) <= _ID_MAX else found
 
     def _set_deleted_apart(self, page: Page) -> None:
         """Records in Salesforce's recycle bin, which an export may contain, are deletions and no records."""

@@ -164,8 +164,8 @@ def _named(columns: Sequence[str] | Mapping[str, Any], wanted: Sequence[str]) ->
 def _attributes(found: FileObject, survey: Survey, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     warnings = [w for part in found.parts for w in part.notes.get("warnings", ())]
     warnings += [f"Column “{name}”: {verdict.doubt}." for name, verdict in verdicts.items() if verdict.doubt]
-    if explained := survey.identity.explained():
-        warnings.append(explained)
+    about_ids = (survey.identity.explained(), survey.repeats.explained()) if survey.records else ("It has no rows.",)
+    warnings += filter(None, about_ids)
     return {
         "dialect": found.recognised.dialect,
         "dialect_object": found.recognised.object,

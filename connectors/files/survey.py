@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from connectors.files.csvparse import collector_paused
-from connectors.files.identity import Identity, UniqueProbe, email_candidates, feed_rows, id_candidates
+from connectors.files.identity import (
+    Identity,
+    UniqueProbe,
+    email_candidates,
+    feed_rows,
+    id_candidates,
+    id_text,
+    is_plainly_id,
+)
 from connectors.files.infer import ColumnProbe
+from connectors.files.repeats import Repeats, find_repeats
 from connectors.files.table import Chunk, Settled, Table
 from domain.records import MISSING
 
@@ -20,7 +29,7 @@ _DELETED = {"true", "1", True}
 class Survey:
     """``rows`` that can be read, ``deleted`` of them in the exporter's recycle bin, ``rejected`` and ``blank`` ones besides.
 
-    ``settled``: what `Table.settle` found of each part.
+    ``settled``: what `Table.settle` found of each part. ``repeats``: rows with the id of an earlier, different one.
     """
 
     columns: dict[str, ColumnProbe]
@@ -30,6 +39,7 @@ class Survey:
     blank: int = 0
     identity: Identity = field(default_factory=lambda: Identity("row_number"))
     settled: tuple[Settled, ...] = ()
+    repeats: Repeats = field(default_factory=Repeats)
 
     @property
     def records(self) -> int:
@@ -49,20 +59,37 @@ def arranged(columns: Sequence[str], table: Table, rows: list[list[Any]]) -> lis
 def survey(
     columns: Sequence[str], parts: Sequence[Table], stem: str, id_column: str | None, deleted_column: str | None = None
 ) -> Survey:
-    """Read every part once (twice where nothing but whole rows can tell records apart)."""
+    """Read every part once (twice where nothing but whole rows can tell records apart, or where ids repeat)."""
     result = Survey({name: ColumnProbe(name) for name in columns})
     if id_column:
         result.columns[id_column].set_aside()
-    wanted = [] if id_column else [*id_candidates(columns, stem), *email_candidates(columns)]
-    probes = {name: UniqueProbe() for name in wanted}
-    by_row = UniqueProbe(alive=not wanted and id_column is None)
+    emails = [] if id_column else email_candidates(columns)
+    probes = (
+        {} if id_column else {n: UniqueProbe(strict=not is_plainly_id(n, stem)) for n in id_candidates(columns, stem)}
+    )
+    probes |= {name: UniqueProbe() for name in emails}
+    by_row = UniqueProbe(alive=not probes and id_column is None)
     for part in parts:
         chunks, more = part.chunks(None), True
         while more:
             with collector_paused():  # a chunk's rows are gone when it goes on: it never has to walk through them
                 more = _take(result, next(chunks, None), columns, part, probes, by_row, deleted_column)
-    result.identity = _identity(result, id_column, wanted, probes, by_row, columns, parts)
+    if id_column:
+        result.identity = Identity("column", id_column)
+    elif result.rows and (name := _id_column(probes, emails, stem)) is not None:
+        result.identity = Identity("column", name)
+        if repeated := probes[name].repeated:
+            result.repeats = find_repeats(list(columns).index(name), _chunks(columns, parts), repeated)
+    else:
+        result.identity = _made(result, probes, emails, by_row, _chunks(columns, parts))
     return result
+
+
+def _chunks(columns: Sequence[str], parts: Sequence[Table]) -> Iterator[tuple[str, list[list[Any]], Sequence[int]]]:
+    """File, rows and lines of every chunk, once more from the beginning."""
+    for part in parts:
+        for chunk in part.chunks(None):
+            yield part.label, arranged(columns, part, chunk.rows), chunk.lines
 
 
 def _take(
@@ -106,7 +133,8 @@ def _feed(
         probe = result.columns[name]
         (probe.feed_natives if native else probe.feed)(values)
         if name in probes:
-            probes[name].feed([_id_text(v) for v in values])
+            texts = map(id_text, values)
+            probes[name].feed([*map(str.lower, texts)] if email_candidates([name]) else [*texts])
         if name == deleted_column:
             result.deleted += sum(is_deleted(v) for v in values)
 
@@ -115,29 +143,26 @@ def is_deleted(value: Any) -> bool:
     return (value.lower() if isinstance(value, str) else value) in _DELETED
 
 
-def _id_text(value: Any) -> str:
-    return "" if value is None or value is MISSING else str(value).strip().lower()
+def _id_column(probes: Mapping[str, UniqueProbe], emails: Sequence[str], stem: str) -> str | None:
+    """The column that holds ids: what is plainly called the id, even with slips, before what merely is unique."""
+    unique = {name: probe.unique() for name, probe in probes.items() if name not in emails}
+    fit = [name for name in unique if unique[name] or probes[name].nearly()]
+    return min(fit, key=lambda name: (not is_plainly_id(name, stem), not unique[name]), default=None)
 
 
-def _identity(
+def _made(
     result: Survey,
-    id_column: str | None,
-    wanted: list[str],
-    probes: dict[str, UniqueProbe],
+    probes: Mapping[str, UniqueProbe],
+    emails: Sequence[str],
     by_row: UniqueProbe,
-    columns: Sequence[str],
-    parts: Sequence[Table],
+    chunks: Iterator[tuple[str, list[list[Any]], Sequence[int]]],
 ) -> Identity:
-    if id_column:
-        return Identity("column", id_column)
-    emails = set(email_candidates(columns))
-    unfit = next((name for name in wanted if name not in emails), None) if result.rows else None
-    for name in wanted:
-        if probes[name].unique() and result.rows:
-            return Identity("email", name, unfit) if name in emails else Identity("column", name)
-    if wanted:
+    """What tells records apart where no column does."""
+    unfit = next((name for name in probes if name not in emails), None) if result.rows else None
+    if result.rows and (name := next((name for name in emails if probes[name].unique()), None)):
+        return Identity("email", name, unfit)
+    if probes:
         by_row = UniqueProbe()
-        for part in parts:
-            for chunk in part.chunks(None):
-                feed_rows(by_row, arranged(columns, part, chunk.rows))
+        for _file, rows, _lines in chunks:
+            feed_rows(by_row, rows)
     return Identity("row" if by_row.unique() else "row_number", unfit=unfit)

@@ -130,6 +130,39 @@ def test_a_folder_of_ugly_tables_moves_in_and_out_again(ugly: Path, travel: Trav
 
 
 @pytest.fixture
+def slips(tmp_path: Path) -> Path:
+    """A table of companies whose ids are right but for one that stands there twice, one that is blank, one cut-off row."""
+    rows = [["id", "name", "city"], *([f"C{n}", f"Company {n}", "Bonn"] for n in range(150))]
+    rows += [["C7", "Seven renamed", "Köln"], ["", "Nobody's", "Ulm"], ["C900", "Cut off"]]
+    write(tmp_path / "slips", "companies.csv", table(rows))
+    people = [["id", "last name", "email", "company_id"]]
+    people += [[f"{n}", f"Nr {n}", f"p{n}@x.example", f"C{n}"] for n in (6, 7, 8)]
+    write(tmp_path / "slips", "people.csv", table(people))
+    return tmp_path / "slips"
+
+
+def test_references_hold_though_an_id_repeats_and_another_is_blank(slips: Path, travel: Travel) -> None:
+    def check(journey: Journey, result: Any) -> None:
+        companies = result.ledgers["companies"]
+        assert (companies.listed, companies.superseded, companies.rejected, companies.created) == (153, 1, 2, 150)
+        found = journey.rows(
+            "SELECT c.email, a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id ORDER BY c.email"
+        )
+        assert found == [
+            ("p6@x.example", "Company 6"),
+            ("p7@x.example", "Seven renamed"),
+            ("p8@x.example", "Company 8"),
+        ]
+        letters = journey.rows("SELECT code, stage, vendor_id, place, field FROM dead_letter ORDER BY code")
+        assert letters == [
+            ("file_no_id", "extract", None, "companies.csv, row 153, column id", "id"),
+            ("file_ragged_row", "extract", "C900", "companies.csv, row 154, column city", "city"),
+        ]
+
+    there_and_back(travel(slips), check)
+
+
+@pytest.fixture
 def hubspot(tmp_path: Path) -> Path:
     folder = tmp_path / "hubspot-crm-exports"
     write(
