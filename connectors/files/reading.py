@@ -96,9 +96,9 @@ class Reading:
             page.rows = [[make(row, first + line), *row] for row, line in zip(page.rows, lines, strict=True)]
             return
         at = page.fields.index(self._id_field())
-        if all(map(itemgetter(at), page.rows)):
+        keep = [id_text(row[at]) != "" for row in page.rows]
+        if all(keep):
             return
-        keep = [row[at] not in ("", None, MISSING) for row in page.rows]
         for index, kept in enumerate(keep):
             if not kept:
                 place = replace(self._places(page)[index], column=self._id_field())

@@ -105,9 +105,23 @@ def test_only_the_first_repeats_are_named() -> None:
     assert Repeats().explained() == ""
 
 
+@pytest.mark.parametrize(
+    ("contents", "changes"), [("ab", 1), ("aab", 1), ("abb", 1), ("aba", 2), ("aaa", 0), ("abc", 2)]
+)
+def test_a_row_is_compared_with_the_one_that_counted_until_then(contents: str, changes: int) -> None:
+    rows = [["1", content] for content in contents]
+    assert find_repeats(0, [("a.csv", rows, range(2, 2 + len(rows)))], {hash("1")}).rows == changes
+
+
+def test_rows_of_other_ids_are_not_looked_at() -> None:
+    rows = [["1", "a"], ["2", "a"], ["2", "b"]]
+    assert find_repeats(0, [("a.csv", rows, range(2, 5))], {hash("1")}) == Repeats()
+
+
 @pytest.mark.parametrize("name", ["companies.csv", "companies.jsonl"])
-def test_a_blank_id_is_a_reject_that_names_file_row_and_column(tmp_path: Path, name: str) -> None:
-    rows = [{"id": "C1", "name": "a"}, {"id": "", "name": "b"}, {"id": "C2", "name": "c"}]
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_id_is_a_reject_that_names_file_row_and_column(tmp_path: Path, name: str, blank: str) -> None:
+    rows = [{"id": "C1", "name": "a"}, {"id": blank, "name": "b"}, {"id": "C2", "name": "c"}]
     lines = [f"{r['id']},{r['name']}\n" for r in rows] if name.endswith("csv") else [json.dumps(r) + "\n" for r in rows]
     path = write(tmp_path, name, "".join(["id,name\n" if name.endswith("csv") else "", *lines]))
     found = listing(path)
