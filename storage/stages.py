@@ -72,7 +72,7 @@ def _linked(connection: Connection, tenant_id: UUID, connection_id: UUID, vendor
             link.c.tenant_id == tenant_id, link.c.connection_id == connection_id, link.c.vendor_object == vendor_object
         )
     )
-    return dict(rows)
+    return {row.vendor_id: row.entity_id for row in rows}
 
 
 def _add(

@@ -306,7 +306,9 @@ link = Table(
     _now("created_at"),
     _now("updated_at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_object", "vendor_id"),
-    Index(None, "tenant_id", "entity_id"),
+    # The one index that the tenant does not lead: while the table is empty, the planner finds every index on it equally good,
+    # and must not look a vendor's record up by tenant alone.
+    Index("link_entity_id_idx", "entity_id", "tenant_id"),
     Index("link_run_id_idx", "tenant_id", "run_id", postgresql_where=text("run_id IS NOT NULL")),
 )
 

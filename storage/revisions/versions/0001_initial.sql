@@ -1746,9 +1746,9 @@ CREATE TABLE link (
     CONSTRAINT link_pkey PRIMARY KEY (tenant_id, connection_id, vendor_object, vendor_id)
 );
 
-CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NULL;
+CREATE INDEX link_entity_id_idx ON link (entity_id, tenant_id);
 
-CREATE INDEX link_tenant_id_entity_id_idx ON link (tenant_id, entity_id);
+CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE pending_reference (
     tenant_id UUID NOT NULL,
