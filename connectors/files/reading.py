@@ -96,6 +96,8 @@ class Reading:
             page.rows = [[make(row, first + line), *row] for row, line in zip(page.rows, lines, strict=True)]
             return
         at = page.fields.index(self._id_field())
+        if _all_filled(map(itemgetter(at), page.rows)):
+            return
         keep = [id_text(row[at]) != "" for row in page.rows]
         if all(keep):
             return
@@ -151,6 +153,14 @@ class Reading:
 
     def _places(self, page: Page) -> Sequence[Place]:
         return page.places or ()
+
+
+def _all_filled(texts: Iterator[Any]) -> bool:
+    """Are all of them texts and none blank? Quick for what nearly every page holds."""
+    try:
+        return all(map(str.strip, texts))
+    except TypeError:
+        return False
 
 
 def _keep(page: Page, keep: Sequence[bool]) -> None:
