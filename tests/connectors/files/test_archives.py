@@ -40,6 +40,7 @@ def skipped(path: Path) -> dict[str, str]:
         ("contacts.csv.gz", gzip.compress(CONTACTS.encode()), "contacts.csv.gz"),
         ("contacts.csv.GZ", gzip.compress(b"id,name\n1,Ann\n") + gzip.compress(b"2,Bob\n"), "contacts.csv.GZ"),
     ],
+    ids=["zip", "zip in a zip", "gz", "gz of two members"],  # the bytes hold the time: no name for a test
 )
 def test_packed_files_are_read_in_place(tmp_path: Path, name: str, content: bytes, label: str) -> None:
     found = listing(write(tmp_path, name, content))
