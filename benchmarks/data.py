@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 FIRST = (
     "Ada",
@@ -86,125 +88,72 @@ def _moment(number: int) -> str:
     )
 
 
+_ACCOUNT = (
+    "Id Name Website Phone Industry AnnualRevenue NumberOfEmployees BillingStreet BillingCity BillingState BillingPostalCode "
+    "BillingCountry ParentId Tier__c CreatedDate SystemModstamp"
+)
+_CONTACT = (
+    "Id FirstName LastName Email Phone MobilePhone Title Department AccountId MailingStreet MailingCity MailingState "
+    "MailingPostalCode MailingCountry Shoe_Size__c CreatedDate SystemModstamp"
+)
+_OPPORTUNITY = "Id Name AccountId StageName Amount Probability CloseDate Type LeadSource CreatedDate SystemModstamp"
+
+
 def write(folder: Path, contacts: int, accounts: int, opportunities: int, seed: int = 1) -> None:
     """Write Account.csv, Contact.csv and Opportunity.csv. About 3 % of the contacts are duplicates, 1 % have a broken e-mail."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)
-    with (folder / "Account.csv").open("w", newline="", encoding="utf-8") as file:
+    _table(folder / "Account.csv", _ACCOUNT, (_account(i, rng) for i in range(accounts)))
+    _table(folder / "Contact.csv", _CONTACT, (_contact(i, accounts, rng) for i in range(contacts)))
+    _table(folder / "Opportunity.csv", _OPPORTUNITY, (_opportunity(i, accounts) for i in range(opportunities)))
+
+
+def _table(path: Path, header: str, rows: Iterable[list[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow(
-            [
-                "Id",
-                "Name",
-                "Website",
-                "Phone",
-                "Industry",
-                "AnnualRevenue",
-                "NumberOfEmployees",
-                "BillingStreet",
-                "BillingCity",
-                "BillingState",
-                "BillingPostalCode",
-                "BillingCountry",
-                "ParentId",
-                "Tier__c",
-                "CreatedDate",
-                "SystemModstamp",
-            ]
-        )
-        for i in range(accounts):
-            city = CITIES[i % 5]
-            out.writerow(
-                [
-                    record_id("001", i),
-                    f"{LAST[i % 16]} {CITIES[i % 5][0]} {i} GmbH",
-                    f"https://a{i}.example",
-                    _phone(rng),
-                    "Energy",
-                    i * 1000.5,
-                    i % 5000,
-                    f"{i} Main St",
-                    *city,
-                    record_id("001", i // 2) if i % 10 == 3 else "",
-                    "Gold" if i % 3 else "",
-                    _moment(i),
-                    _moment(i + 99),
-                ]
-            )
-    with (folder / "Contact.csv").open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(
-            [
-                "Id",
-                "FirstName",
-                "LastName",
-                "Email",
-                "Phone",
-                "MobilePhone",
-                "Title",
-                "Department",
-                "AccountId",
-                "MailingStreet",
-                "MailingCity",
-                "MailingState",
-                "MailingPostalCode",
-                "MailingCountry",
-                "Shoe_Size__c",
-                "CreatedDate",
-                "SystemModstamp",
-            ]
-        )
-        for i in range(contacts):
-            twin = i - 1 if i % 33 == 32 else i
-            email = f"person{twin}@c{twin % 977}.example" if i % 100 else f"person{i} at nowhere"
-            out.writerow(
-                [
-                    record_id("003", i),
-                    FIRST[twin % 16],
-                    LAST[twin // 16 % 16],
-                    email.upper() if i % 7 == 0 else email,
-                    _phone(rng),
-                    _phone(rng) if i % 3 == 0 else "",
-                    "Manager",
-                    "Sales",
-                    record_id("001", i % accounts),
-                    f"{i} Side St",
-                    *CITIES[i % 5],
-                    i % 48,
-                    _moment(i),
-                    _moment(i + 77),
-                ]
-            )
-    with (folder / "Opportunity.csv").open("w", newline="", encoding="utf-8") as file:
-        out = csv.writer(file)
-        out.writerow(
-            [
-                "Id",
-                "Name",
-                "AccountId",
-                "StageName",
-                "Amount",
-                "Probability",
-                "CloseDate",
-                "Type",
-                "LeadSource",
-                "CreatedDate",
-                "SystemModstamp",
-            ]
-        )
-        for i in range(opportunities):
-            out.writerow(
-                [
-                    record_id("006", i),
-                    f"Deal {i}",
-                    record_id("001", i % accounts),
-                    STAGES[i % 6],
-                    i * 12.25,
-                    i % 100,
-                    _moment(i)[:10],
-                    "New",
-                    "Web",
-                    _moment(i),
-                    _moment(i + 55),
-                ]
-            )
+        out.writerow(header.split())
+        out.writerows(rows)
+
+
+def _account(i: int, rng: random.Random) -> list[Any]:
+    name = f"{LAST[i % 16]} {CITIES[i % 5][0]} {i} GmbH"
+    parent = record_id("001", i // 2) if i % 10 == 3 else ""
+    money = ("Energy", i * 1000.5, i % 5000)
+    place = (f"{i} Main St", *CITIES[i % 5])
+    tier = "Gold" if i % 3 else ""
+    return [
+        record_id("001", i),
+        name,
+        f"https://a{i}.example",
+        _phone(rng),
+        *money,
+        *place,
+        parent,
+        tier,
+        _moment(i),
+        _moment(i + 99),
+    ]
+
+
+def _contact(i: int, accounts: int, rng: random.Random) -> list[Any]:
+    twin = i - 1 if i % 33 == 32 else i
+    email = f"person{twin}@c{twin % 977}.example" if i % 100 else f"person{i} at nowhere"
+    person = (FIRST[twin % 16], LAST[twin // 16 % 16], email.upper() if i % 7 == 0 else email)
+    phones = (_phone(rng), _phone(rng) if i % 3 == 0 else "")
+    work = ("Manager", "Sales", record_id("001", i % accounts))
+    return [
+        record_id("003", i),
+        *person,
+        *phones,
+        *work,
+        f"{i} Side St",
+        *CITIES[i % 5],
+        i % 48,
+        _moment(i),
+        _moment(i + 77),
+    ]
+
+
+def _opportunity(i: int, accounts: int) -> list[Any]:
+    deal = (f"Deal {i}", record_id("001", i % accounts), STAGES[i % 6], i * 12.25, i % 100, _moment(i)[:10])
+    return [record_id("006", i), *deal, "New", "Web", _moment(i), _moment(i + 55)]
