@@ -1,0 +1,160 @@
+"""What to send to a vendor about hub records that changed: a `Pushable` becomes a `PushDecision`.
+
+Only fields that differ from what the vendor last said are sent. A reference to a record that the vendor lacks is left out and
+sent later, unless the vendor refuses the record without it: so parents come first, and cycles close in a second pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from sync_engine.core.merge import is_blank, same
+from sync_engine.core.model import (
+    Conflict,
+    Decision,
+    DeletePolicy,
+    Hub,
+    Known,
+    Link,
+    Outcome,
+    Pushable,
+    PushDecision,
+    PushKind,
+    Record,
+    Rules,
+    Side,
+)
+from sync_engine.core.pull import plan_pull
+
+
+def plan_push(items: Sequence[Pushable], rules: Rules) -> list[PushDecision]:
+    """One decision a record, in the order given."""
+    return [_decide(item, rules) for item in items]
+
+
+def _decide(item: Pushable, rules: Rules) -> PushDecision:
+    hub, link = item.hub, item.link
+    if not rules.pushes or hub is None:
+        return PushDecision(item.entity_id, PushKind.NOTHING)
+    if hub.deleted:
+        return _delete(item, hub, rules)
+    if link is None or (link.tombstoned and not item.found):
+        return _create(item, hub, rules)
+    if link.tombstoned:
+        return PushDecision(item.entity_id, PushKind.NOTHING)
+    return _update(item, hub, link, rules)
+
+
+# ---------------------------------------------------------------- updates
+
+
+def _update(item: Pushable, hub: Hub, link: Link, rules: Rules) -> PushDecision:
+    learned = _learn(item, link, hub, rules)
+    if learned is not None and _teaches(learned):
+        return PushDecision(item.entity_id, PushKind.NOTHING, vendor_id=link.vendor_id, pull=learned)
+    fields = outgoing(rules, link, hub)
+    version = item.current.version if item.current is not None else link.version
+    return PushDecision(
+        item.entity_id,
+        PushKind.UPDATE if fields else PushKind.NOTHING,
+        fields,
+        link.vendor_id,
+        version or None,
+        hub.version,
+        later=item.waits,
+    )
+
+
+def _learn(item: Pushable, link: Link, hub: Hub, rules: Rules) -> Decision | None:
+    """What the vendor says right now is taken in first, as if it had been pulled."""
+    if item.current is None:
+        return None
+    known = Known({link.vendor_id: link}, {hub.id: hub})
+    always = replace(item.current, fingerprint=b"", version=max(item.current.version, link.version))
+    return plan_pull([always], known, replace(rules, pulls=True), lambda _: hub.id)[0]
+
+
+def _teaches(learned: Decision) -> bool:
+    """Whether the vendor said something that the hub has not taken account of: then nothing is sent before it is."""
+    return bool(learned.set_hub or learned.conflicts or learned.delete or learned.tombstone_link)
+
+
+def outgoing(rules: Rules, link: Link, hub: Hub) -> Record:
+    """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put."""
+    base = link.base or {}
+    names = {*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))}
+    result = {}
+    for name in sorted(names):
+        if not rules.writes_field(name) or name in link.open:
+            continue
+        value = hub.seen.get(name)
+        if name not in hub.seen and not is_blank(hub.values.get(name)):
+            continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write
+        if not same(value, base.get(name)):
+            result[name] = value
+    return result
+
+
+# ---------------------------------------------------------------- creates
+
+
+def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
+    if item.found is not None:
+        base = item.intent.sent if item.intent is not None else {}
+        return PushDecision(item.entity_id, PushKind.ADOPT, base, item.found, None, hub.version)
+    if not rules.creates_out or (item.link is not None and not _recreates(item.link, hub, rules)):
+        return PushDecision(item.entity_id, PushKind.NOTHING)
+    fields = {n: v for n, v in hub.seen.items() if rules.writes_field(n) and not is_blank(v)}
+    waited = tuple(w for w in item.waits if w.field in rules.required)
+    if waited:
+        return PushDecision(item.entity_id, PushKind.WAIT, hub_version=hub.version, waits=waited)
+    return PushDecision(item.entity_id, PushKind.CREATE, fields, None, None, hub.version, later=item.waits)
+
+
+def _recreates(link: Link, hub: Hub, rules: Rules) -> bool:
+    """Whether a record that the vendor deleted is created there again: never by ARCHIVE, else where the hub has edits since."""
+    if rules.deletes_in is DeletePolicy.ARCHIVE:
+        return False
+    base = link.base or {}
+    return any(rules.writes_field(n) and not same(v, base.get(n)) for n, v in hub.seen.items())
+
+
+# ---------------------------------------------------------------- deletes
+
+
+def _delete(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
+    link = item.link
+    if link is None or link.tombstoned or rules.deletes_out is not DeletePolicy.PROPAGATE:
+        return PushDecision(item.entity_id, PushKind.NOTHING)
+    if item.current is not None and rules.edit_beats_delete and rules.pulls:
+        known = Known({link.vendor_id: link}, {hub.id: hub})
+        learned = plan_pull([item.current], known, rules, lambda _: hub.id)[0]
+        if learned.outcome is Outcome.REVIVED:
+            return PushDecision(item.entity_id, PushKind.RESTORE, vendor_id=link.vendor_id, pull=learned)
+    conflicts: tuple[Conflict, ...] = ()
+    if item.current is not None and item.current.version != link.version and link.version:
+        changed = {n: v for n, v in item.current.values.items() if not same(v, (link.base or {}).get(n))}
+        if changed:
+            conflicts = (Conflict("*", Side.HUB, "delete_beats_edit", None, changed),)
+    return PushDecision(
+        item.entity_id, PushKind.DELETE, {}, link.vendor_id, link.version or None, hub.version, conflicts=conflicts
+    )
+
+
+def in_order(decisions: Sequence[PushDecision]) -> list[PushDecision]:
+    """Decisions with parents before the records of the same object that wait for them, as far as there is no cycle."""
+    by_id = {d.entity_id: d for d in decisions}
+    placed: dict[UUID, None] = {}
+
+    def place(decision: PushDecision, above: frozenset[UUID]) -> None:
+        for ref in (*decision.waits, *decision.later):
+            parent = by_id.get(ref.entity_id)
+            if parent is not None and ref.entity_id not in above and ref.entity_id not in placed:
+                place(parent, above | {decision.entity_id})
+        placed.setdefault(decision.entity_id)
+
+    for decision in decisions:
+        place(decision, frozenset())
+    return [by_id[entity_id] for entity_id in placed]
