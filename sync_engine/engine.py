@@ -101,7 +101,7 @@ class Pass:
             return
         started = self.clock()
         try:
-            for page in self.port.list(state.cursor):
+            for page in self.port.pages(state.cursor):
                 self.renew()
                 if self._brakes(state, page.raws):
                     return
@@ -207,7 +207,7 @@ class Pass:
 
     def _relist(self, under_way: Resync) -> None:
         """A vendor that lists no versions: read everything again. What it no longer lists shows by its own deletes alone."""
-        for page in self.port.list(None):
+        for page in self.port.pages(None):
             self.renew()
             ended = page.last
             self.apply(

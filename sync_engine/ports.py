@@ -322,7 +322,7 @@ class VendorPort(Protocol):
     id_order: str
     settle_s: float
 
-    def list(self, cursor: Cursor | None) -> Iterator[Listing]: ...
+    def pages(self, cursor: Cursor | None) -> Iterator[Listing]: ...
 
     def fetch(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
         """The records as they are now; one that is gone comes as deleted (or merged), and none is left out."""
