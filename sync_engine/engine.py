@@ -129,13 +129,11 @@ class Pass:
             raws = self.port.fetch([n.vendor_id for n in notices])
             self.apply(raws, PullCommit(self.rules.entity, notices=[n.id for n in notices]))
 
-    def apply(self, raws: Sequence[Raw], commit: PullCommit) -> None:
+    def apply(self, raws: Sequence[Raw], commit: PullCommit) -> list[Decision]:
         """Plan and commit a batch, anew whenever something changed meanwhile; the cursor moves with the last of it."""
-        pending, counts = list(raws), Counter[str]()
+        pending, done = list(raws), list[Decision]()
         for _ in range(REPLANS_MAX):
-            query = self._query(pending)
-            gathered = self.store.gather_pull(self.lane, query)
-            decisions = plan_pull(resolve(pending, gathered), self._projected(gathered), self.rules, self.port.new_id)
+            query, decisions, _ = self.plan(pending)
             ready = [d for d in decisions if not needs_another_look(d)]
             again = {id(d.incoming) for d in decisions if needs_another_look(d)}
             part = replace(commit, decisions=ready, matches=_of(query, ready))
@@ -145,16 +143,23 @@ class Pass:
                 self.store.commit_pull(self.lease, part)
             except StaleError:
                 continue
-            counts.update(str(d.outcome) for d in ready)
+            done += ready
             pending = [r for r, d in zip(pending, decisions, strict=True) if id(d.incoming) in again]
             if not pending:
-                self.report.counts.update(counts)
-                return
+                self.report.counts.update(str(d.outcome) for d in done)
+                return done
         raise TransientError(
             f"Records of {self.lane.object} kept changing while they were planned.",
             remedy="The next pass takes them up again.",
             code="kept_changing",
         )
+
+    def plan(self, raws: Sequence[Raw]) -> tuple[PullQuery, list[Decision], Known]:
+        """What would be done about these records, and what that was decided from. Changes nothing."""
+        query = self._query(raws)
+        gathered = self.store.gather_pull(self.lane, query)
+        known = self._projected(gathered)
+        return query, plan_pull(resolve(raws, gathered), known, self.rules, self.port.new_id), known
 
     def _query(self, raws: Sequence[Raw]) -> PullQuery:
         refs = {ref: None for raw in raws for ref in raw.refs.values()}
