@@ -467,6 +467,8 @@ dead_letter = Table(
     Column("status", Text, nullable=False, server_default=text("'open'")),
     Column("resolved_at", _TIMESTAMP),
     Column("resolution", Text),
+    Column("original", JSONB),  # what the source sent, once a person mended `payload`
+    Column("edited_at", _TIMESTAMP),
     # One open letter for each record and cause: a repeated failure counts up instead of piling up.
     Column("key", Text, nullable=False),
     PrimaryKeyConstraint("tenant_id", "id"),

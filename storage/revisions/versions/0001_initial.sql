@@ -1893,6 +1893,8 @@ CREATE TABLE dead_letter (
     status TEXT DEFAULT 'open' NOT NULL,
     resolved_at TIMESTAMP WITH TIME ZONE,
     resolution TEXT,
+    original JSONB,
+    edited_at TIMESTAMP WITH TIME ZONE,
     key TEXT NOT NULL,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (tenant_id, id),
     CONSTRAINT dead_letter_tenant_id_key_key UNIQUE (tenant_id, key)
