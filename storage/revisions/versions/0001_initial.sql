@@ -1943,11 +1943,11 @@ CREATE TABLE conflict (
     CONSTRAINT conflict_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
+CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
 
 CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
 
-CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
+CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
 
 CREATE TABLE inbox (
     tenant_id UUID NOT NULL,
