@@ -60,6 +60,35 @@ def test_a_changed_reference_to_what_is_not_there_yet_is_set_when_it_comes(world
     assert world.count("pending_reference") == 0
 
 
+@pytest.mark.parametrize("now", ["001LATER", None])
+def test_a_reference_that_changes_while_it_waits_no_longer_waits_for_the_old_record(
+    world: World, now: str | None
+) -> None:
+    world.migrate(org([contact(1, AccountId="001LATE")]))
+    world.migrate(org([contact(1, AccountId=now)]))
+    waiting = [] if now is None else [("account_id", now)]
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == waiting
+    late = [*ACCOUNTS, {"Id": "001LATE", "Name": "Late"}]
+    world.migrate({**org([contact(1, AccountId=now)]), "Account": late})
+    assert world.rows("SELECT account_id FROM crm_contact") == [(None,)]
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == waiting
+
+
+def test_another_change_of_a_record_leaves_what_its_duplicate_waits_for(world: World) -> None:
+    waits, plain = twin(1, AccountId="001LATE"), twin(2, AccountId=None)
+    world.migrate(org([waits, plain]), **RULES)
+    world.migrate(org([waits | {"Title": "Boss"}, plain]), **RULES)
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == [("account_id", "001LATE")]
+
+
+def test_a_waiting_reference_to_any_object_is_set_when_its_record_comes(world: World) -> None:
+    world.migrate(org([contact(1, AccountId="001LATE")]))
+    world.execute("UPDATE pending_reference SET vendor_objects = '{*}'")
+    world.migrate({**org([contact(1, AccountId="001LATE")]), "Account": [*ACCOUNTS, {"Id": "001LATE", "Name": "Late"}]})
+    assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Late",)]
+    assert world.count("pending_reference") == 0
+
+
 LEADS = [{"Id": "00Q1", "FirstName": "L", "LastName": "Lead", "Company": "Co", "Email": "l@x.example"}]
 
 
