@@ -127,7 +127,7 @@ def shared_targets(connection: Connection, staged: StagedObject) -> dict[UUID, d
     return {target: {} for target in rows.scalars()}
 
 
-_TRACES = """
+_TRACES = f"""
         journal AS (
             INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link,
                                            version_after)
@@ -138,7 +138,7 @@ _TRACES = """
         history AS (
             INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id,
                                        version)
-            SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, src.id, f.name,
+            SELECT CAST(:t AS uuid), {bulk.NEW_ID}, :entity, src.id, f.name,
                    coalesce(src.before->f.name, src.before->'custom_fields'->substr(f.name, 15)),
                    coalesce(c.after->f.name, c.after->'custom_fields'->substr(f.name, 15)),
                    'migration', CAST(:c AS uuid), src.rule, CAST(:r AS uuid), c.version

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from uuid import RFC_4122
 
 import pytest
 
@@ -87,6 +89,23 @@ def test_a_waiting_reference_to_any_object_is_set_when_its_record_comes(world: W
     world.migrate({**org([contact(1, AccountId="001LATE")]), "Account": [*ACCOUNTS, {"Id": "001LATE", "Name": "Late"}]})
     assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Late",)]
     assert world.count("pending_reference") == 0
+
+
+def test_ids_of_history_and_of_undo_are_ordered_by_time(world: World) -> None:
+    world.migrate(org([contact(1), contact(2)]))
+    begun = time.time_ns() // 1_000_000
+    world.migrate(org([contact(1, Title="A"), contact(2, Title="B")]))
+    world.migrations.undo(world.migrations.status()[0].run.id)
+    world.migrations.undo(world.migrations.status()[1].run.id)
+    world.migrate(org([contact(1), contact(2)]))
+    world.migrate(org([contact(1, Title="A"), contact(2, Title="B")]))
+    history = [i for (i,) in world.rows("SELECT id FROM field_history")]
+    deleted = [i for (i,) in world.rows("SELECT id FROM change WHERE kind = 'deleted'")]
+    assert len(set(history)) == 2
+    assert len(deleted) >= 2
+    for one in (*history, *deleted):
+        assert (one.version, one.variant) == (7, RFC_4122)
+        assert begun <= one.int >> 80 <= time.time_ns() // 1_000_000 + 1
 
 
 LEADS = [{"Id": "00Q1", "FirstName": "L", "LastName": "Lead", "Company": "Co", "Email": "l@x.example"}]
