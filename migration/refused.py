@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from sqlalchemy import Connection
+from typing import Any
 
 from storage import dead_letters
 from storage.loading import Refused
@@ -12,7 +11,7 @@ from storage.planning import StagedObject
 
 
 def bury(
-    connection: Connection,
+    connection: Any,
     staged: StagedObject,
     refused: Sequence[Refused],
     *,
