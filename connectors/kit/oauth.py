@@ -279,7 +279,9 @@ def address(template: str, settings: Mapping[str, str]) -> str:
 
     def fill(match: re.Match[str]) -> str:
         following = re.match(r"[A-Za-z0-9.-]*", template[match.end() :])
-        value = settings.get(match[1], "").strip().removeprefix("https://").removesuffix("/")
+        value = settings.get(match[1], "")
+        if value.startswith("https://"):
+            value = value.removeprefix("https://").removesuffix("/")
         value = value.removesuffix(following[0] if following else "")
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
             raise ConfigurationError(
