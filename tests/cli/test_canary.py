@@ -45,7 +45,7 @@ WITHOUT_A_RUN = {
 }
 PERSONAL_FILES = {
     r"export/.*": "the source itself",
-    r"home/cache/[0-9a-f-]+/survey-\w+\.json": "what the survey of a folder of files remembers of its columns; it ought not to",
+    r"home/cache/[0-9a-f-]+/survey-\w+\.json": "options of columns with few values; its owner alone may read it",
 }
 CHECKS = (
     "secrets said", "secrets stored", "secrets in files", "persons named by", "persons stored in", "persons in files",
