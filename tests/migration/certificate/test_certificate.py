@@ -371,6 +371,15 @@ class TestForms:
         assert "https://" not in page
         assert "<script" not in page
 
+    def test_words_are_never_broken_into_letters(self, run: Certified) -> None:
+        """Eleven columns once squeezed the names of objects to one letter a line."""
+        page = run.certificate_after("UPDATE crm_contact SET last_name = 'X'").to_html()
+        style = page[: page.index("</style>")]
+        assert "anywhere" in style[style.index(".values") :], "long values of differences may break"
+        assert "anywhere" not in style[: style.index(".values")]
+        assert page.count('<div class="wide">') == page.count("</table></div>") >= 3, "wide tables scroll by themselves"
+        assert page.index('class="values"') > page.index("<h2>Differences</h2>")
+
     def test_page_escapes_and_defuses_values(self, run: Certified) -> None:
         page = run.certificate_after(
             "UPDATE crm_contact SET last_name = '<b onload=x>ü' WHERE last_name = 'Nr 1'",
