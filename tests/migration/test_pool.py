@@ -21,7 +21,7 @@ def _collections_of_plain_values() -> int:
     before = sum(s["collections"] for s in gc.get_stats())
     rows = [[n] for n in range(COLLECT_AFTER_OBJECTS // 2)]
     assert rows
-    return sum(s["collections"] for s in gc.get_stats()) - before
+    return int(sum(s["collections"] for s in gc.get_stats()) - before)
 
 
 def _rings_left() -> int:
