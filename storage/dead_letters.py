@@ -6,7 +6,7 @@ One open letter for each record and cause: the same failure again counts up, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select, text
 from domain.ids import new_id
 from storage.storable import storable_json, storable_text
 from storage.tables import dead_letter
-from storage.tenancy import driver_connection
+from storage.tenancy import current_tenant, driver_connection
 
 _ROWS_AT_ONCE = 2_000
 
@@ -190,6 +190,33 @@ def resolve(conn: Connection, ids: Sequence[UUID], resolution: str) -> int:
         .values(status="resolved", resolved_at=text("now()"), resolution=resolution)
     )
     return int(conn.execute(statement).rowcount)
+
+
+def resolve_pulled(conn: Connection, connection_id: UUID, object_name: str, outcomes: Mapping[str, str]) -> None:
+    """Close the open letters of vendor records (vendor id to resolution) that a pull left and a later one got over."""
+    if outcomes:
+        conn.execute(
+            text("""
+            UPDATE dead_letter d SET status = 'resolved', resolved_at = now(), resolution = u.resolution
+            FROM unnest(CAST(:ids AS text[]), CAST(:resolutions AS text[])) AS u(vendor_id, resolution)
+            WHERE d.tenant_id = CAST(:t AS uuid) AND d.connection_id = :c AND d.object = :o AND d.vendor_id = u.vendor_id
+              AND d.status = 'open' AND d.stage IN ('map', 'pull')"""),
+            {"t": current_tenant(conn), "c": connection_id, "o": object_name}
+            | {"ids": list(outcomes), "resolutions": list(outcomes.values())},
+        )
+
+
+def resolve_pushed(conn: Connection, connection_id: UUID, object_name: str, hub_ids: Sequence[UUID]) -> None:
+    """Close the open letters of hub records that a push left and a later one got over."""
+    if hub_ids:
+        conn.execute(
+            text("""
+            UPDATE dead_letter d SET status = 'resolved', resolved_at = now(), resolution = 'applied'
+            FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+            WHERE d.tenant_id = CAST(:t AS uuid) AND d.connection_id = :c AND d.object = :o AND d.entity_id = u.id
+              AND d.status = 'open' AND d.stage = 'push'"""),
+            {"t": current_tenant(conn), "c": connection_id, "o": object_name, "ids": list(hub_ids)},
+        )
 
 
 def _conditions(wanted: dict[str, Any]) -> list[Any]:

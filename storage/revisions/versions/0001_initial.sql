@@ -1905,7 +1905,8 @@ CREATE TABLE sync_notice (
     id UUID NOT NULL,
     deleted BOOLEAN DEFAULT false NOT NULL,
     at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT sync_notice_pkey PRIMARY KEY (tenant_id, connection_id, object, vendor_id)
+    CONSTRAINT sync_notice_pkey PRIMARY KEY (tenant_id, connection_id, object, vendor_id),
+    CONSTRAINT sync_notice_tenant_id_id_key UNIQUE (tenant_id, id)
 );
 
 CREATE INDEX sync_notice_at_idx ON sync_notice (tenant_id, connection_id, object, at);
@@ -1943,11 +1944,11 @@ CREATE TABLE conflict (
     CONSTRAINT conflict_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
-
 CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
 
 CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
+
+CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
 
 CREATE TABLE inbox (
     tenant_id UUID NOT NULL,
