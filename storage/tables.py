@@ -429,21 +429,25 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Index(None, "tenant_id", "entity"),
 )
 
-push_work = Table(  # hub records that may have to go out; `token` is new at each queueing, so that no late answer removes newer work
-    "push_work",
-    metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
-    Column("token", BigInteger, Identity(), nullable=False),
-    Column("due_at", _TIMESTAMP, nullable=False, server_default=text("'epoch'")),  # the epoch: at once
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("state", Text, nullable=False, server_default=text("'due'")),  # due, uncertain (read back first), waiting
-    _now("created_at"),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
-    Index("push_work_due_idx", "tenant_id", "connection_id", "object", "due_at", "token"),
+push_work = (
+    Table(  # hub records that may have to go out; `token` is new at each queueing: no late answer removes newer work
+        "push_work",
+        metadata,
+        _tenant(),
+        Column("connection_id", _UUID, nullable=False),
+        Column("object", Text, nullable=False),
+        Column("entity", Text, nullable=False),
+        Column("entity_id", _UUID, nullable=False),
+        Column("token", BigInteger, Identity(), nullable=False),
+        Column("due_at", _TIMESTAMP, nullable=False, server_default=text("'epoch'")),  # the epoch: at once
+        Column("attempts", Integer, nullable=False, server_default=text("0")),
+        Column(
+            "state", Text, nullable=False, server_default=text("'due'")
+        ),  # due, uncertain (read back first), waiting
+        _now("created_at"),
+        PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
+        Index("push_work_due_idx", "tenant_id", "connection_id", "object", "due_at", "token"),
+    )
 )
 
 push_wait = Table(  # a hub record that becomes due on a lane once another one is linked on the connection
@@ -611,6 +615,8 @@ dead_letter = Table(
     Column("status", Text, nullable=False, server_default=text("'open'")),
     Column("resolved_at", _TIMESTAMP),
     Column("resolution", Text),
+    Column("original", JSONB),  # what the source sent, once a person mended `payload`
+    Column("edited_at", _TIMESTAMP),
     # One open letter for each record and cause: a repeated failure counts up instead of piling up.
     Column("key", Text, nullable=False),
     PrimaryKeyConstraint("tenant_id", "id"),

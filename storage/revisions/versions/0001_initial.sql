@@ -1944,9 +1944,9 @@ CREATE TABLE conflict (
     CONSTRAINT conflict_pkey PRIMARY KEY (tenant_id, id)
 );
 
-CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
-
 CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
+
+CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
 
 CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
 
@@ -2008,6 +2008,8 @@ CREATE TABLE dead_letter (
     status TEXT DEFAULT 'open' NOT NULL,
     resolved_at TIMESTAMP WITH TIME ZONE,
     resolution TEXT,
+    original JSONB,
+    edited_at TIMESTAMP WITH TIME ZONE,
     key TEXT NOT NULL,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (tenant_id, id),
     CONSTRAINT dead_letter_tenant_id_key_key UNIQUE (tenant_id, key)
