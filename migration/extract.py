@@ -6,20 +6,17 @@ pickled.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
-
-import orjson
 
 from domain.ids import record_ids, record_namespace
 from domain.records import MISSING, MappedBatch, ObjectSchema, Page, Problem, Reject
 from mappings.compile import OUT_OF_SCOPE, MappingContext, compile_spec
+from mappings.fingerprint import fingerprints
 from mappings.spec import MappingSpec
 from storage import dead_letters, runs, staging
 from storage.database import Database
@@ -88,13 +85,12 @@ class PageStager:
         self._database = database
         self._job = job
         self._lens = compile_spec(job.spec, job.schema, job.context)
-        self._salt = self._lens.version.encode()
 
     def stage(self, page: Page, seq: int, first_row: int) -> Counts:
         """Stage ``page`` as chunk ``seq``, its rows numbered from ``first_row``; returns what became of them."""
         counts = Counts(listed=len(page.rows) + len(page.rejects))
         rows, positions = self._choose(page, counts)
-        prints = self._fingerprints(page.fields, rows)
+        prints = fingerprints(self._lens, page.fields, rows)
         with self._database.tenant(self._job.key.tenant_id) as connection:
             runs.fence(connection, self._job.key)
             targets: dict[int, UUID] = {}
@@ -143,14 +139,6 @@ class PageStager:
         keep = [i for i, vendor_id in enumerate(ids) if vendor_id in self._job.chosen]
         counts.left_out = len(ids) - len(keep)
         return _pick(keep, page.rows), keep
-
-    def _fingerprints(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[bytes]:
-        """A digest of each record as the source gave it (fields that nobody reads apart) and of the mapping's version."""
-        read = set(self._lens.source_fields)
-        kept = [i for i, name in enumerate(fields) if name in read]
-        pick = itemgetter(*kept) if 1 < len(kept) < len(fields) else None
-        blake2b, salt = hashlib.blake2b, self._salt
-        return [blake2b(_raw_bytes(pick(row) if pick else row), digest_size=16, key=salt[:64]).digest() for row in rows]
 
     def _refused(self, page: Page, rows: list[Sequence[Any]], positions: list[int], batch: MappedBatch) -> list[Reject]:
         """Records that the mapping refuses, each with its raw fields for a later replay."""
@@ -253,11 +241,3 @@ def _pick(positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-def _raw_bytes(row: Sequence[Any]) -> bytes:
-    """A record as bytes: quick for rows of text, exact for any JSON."""
-    try:
-        return "\x1f".join(row).encode("utf-8", "surrogatepass")
-    except TypeError:
-        return orjson.dumps(list(row), default=repr, option=orjson.OPT_PASSTHROUGH_DATETIME)

@@ -6,15 +6,16 @@ engine may be killed between any two of these calls, and goes on from what was c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.records import Cursor
-from sync_engine.core.model import Conflict, Decision, Failure, HubRef, Incoming, Known, Pushable, Record
+from domain.records import Cursor, WriteResult
+from sync_engine.core.model import Conflict, Decision, Failure, Hub, HubRef, Incoming, Known, Pushable, Record, Rules
 
 # ---------------------------------------------------------------- lanes
 
@@ -50,12 +51,14 @@ class StaleError(Exception):
 class Resync:
     """A full comparison under way: ``after`` is the last vendor id compared, None at its beginning.
 
-    ``missing`` counts links whose record was not listed; ``confirmed``: a person let the deletes pass the brake.
+    ``missing`` counts links whose record was not listed; once all are listed, and the brake lets it, a second pass (``deleting``)
+    asks for each of them and takes their deletes over. ``confirmed``: a person let the deletes pass the brake.
     """
 
     started_at: datetime
     after: str | None = None
     missing: int = 0
+    deleting: bool = False
     confirmed: bool = False
     reason: str = ""
 
@@ -114,8 +117,8 @@ class Gathered:
 class PullCommit:
     """One batch, whole or not at all: records, history, links, conflicts, dead letters, work for other lanes, and the cursor.
 
-    ``cursor`` None leaves it. ``matches`` repeats the query for records that are created: if one of them matches by now, the plan is
-    stale. ``notices``: ids of notices that this batch answers. ``rejects``: pieces of a page that were no record.
+    ``cursor`` None leaves it. ``matches`` repeats the query for records that are created: if one of them matches by now, the
+    plan is stale. ``notices``: ids of notices that this batch answers. ``rejects``: pieces of a page that were no record.
     """
 
     entity: str
@@ -197,11 +200,29 @@ class Pushed:
 # ---------------------------------------------------------------- the store
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The vendor ids behind ``after`` up to and with ``upto``, in the vendor's order; None: no bound on that side.
+
+    ``id_order``: "numeric" (by number) or "ascii" (by code point).
+    """
+
+    after: str | None
+    upto: str | None
+    id_order: str = "ascii"
+
+
+def span_digest(listed: Iterable[tuple[str, str]]) -> bytes:
+    """MD5 of ``id=version`` joined by commas: what a store computes beside its links. Against chance, not against malice."""
+    text = ",".join(f"{vendor_id}={version}" for vendor_id, version in listed)
+    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
+
+
 class SyncStore(Protocol):
     """Everything durable. All times are handed in: a store has no clock of its own that matters."""
 
     def take(self, lane: Lane, owner: str, now: datetime, until: datetime) -> Lease | None:
-        """Take a free or expired lane; each taking has a higher generation. None: someone holds it."""
+        """Take a free or expired lane, or one's own again; each taking has a higher generation. None: someone else holds it."""
 
     def release(self, lease: Lease) -> None:
         """Give a lane back; nothing happens if it was taken over."""
@@ -235,8 +256,90 @@ class SyncStore(Protocol):
     def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed], pulls: PullCommit | None = None) -> None:
         """Record how pushes ended (and what pre-reads taught). Raises LeaseLostError or StaleError, having changed nothing."""
 
-    def links_between(self, lane: Lane, after: str | None, upto: str | None, limit: int) -> Sequence[tuple[str, str]]:
-        """Live links as (vendor id, version), in the vendor's id order, behind ``after`` up to ``upto`` (None: no bound)."""
+    def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
+        """How many live links the span has, and `span_digest` of their (vendor id, version) in the vendor's id order."""
+
+    def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
+        """The live links of the span as (vendor id, version), in the vendor's id order."""
 
     def pause(self, lane: Lane, status: str, failure: Failure | None) -> None:
         """Set a lane's status with its reason; idle clears it."""
+
+
+# ---------------------------------------------------------------- the vendor
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page as the hub understands it. ``last``: the listing is complete with it, and ``cursor`` starts the next poll."""
+
+    raws: Sequence[Raw]
+    cursor: Cursor
+    last: bool = False
+    rejects: Sequence[tuple[Failure, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Ids and versions of some records, in the vendor's id order, with nothing between them and the page before."""
+
+    listed: Sequence[tuple[str, str]]
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One record to write: ``fields`` changed, out of the whole ``record`` (what the hub says, custom fields flat)."""
+
+    entity_id: UUID
+    fields: Record
+    record: Record
+    vendor_id: str | None = None
+    expected_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A hub record as the vendor can hold it, and the references that it cannot hold yet."""
+
+    seen: Record
+    waits: tuple[HubRef, ...] = ()
+
+
+class VendorPort(Protocol):
+    """One object of one connection, in the hub's terms. Raises the errors of `domain.errors`.
+
+    ``repeatable_creates``: a create repeated with the same key finds its own record. ``conditional_writes``: a write that names an
+    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it.
+    """
+
+    rules: Rules
+    batch_size: int
+    repeatable_creates: bool
+    conditional_writes: bool
+    can_find: bool
+    can_compare: bool
+    id_order: str
+    settle_s: float
+
+    def pages(self, cursor: Cursor | None) -> Iterator[Listing]: ...
+
+    def fetch(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+        """The records as they are now; one that is gone comes as deleted (or merged), and none is left out."""
+
+    def versions(self, after: str | None) -> Iterator[Versions]: ...
+
+    def project(self, hub: Hub, refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Projection: ...
+
+    def write(self, writes: Sequence[Write], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[WriteResult]:
+        """Create or update; one result each, in order. Raises only while nothing can have been written."""
+
+    def delete(self, vendor_ids: Sequence[str]) -> Sequence[WriteResult]: ...
+
+    def find(self, keys: Sequence[UUID]) -> Mapping[UUID, str]: ...
+
+    def new_id(self, incoming: Incoming) -> UUID:
+        """The id of the hub record that an incoming record creates: the same one every time."""
+
+    def cursor_at(self, moment: datetime) -> Cursor:
+        """A cursor from which a poll reads whatever changed at or after ``moment``, with the vendor's own overlap."""
