@@ -290,8 +290,10 @@ def _apply_to_link(tables: Tables, lane: Lane, decision: Decision) -> None:
         decision.link_origin,
         0 if old is None else old.revision + 1,
         decision.tombstone_link,
-        {} if old is None else old.open,
+        {} if old is None else {n: pair for n, pair in old.open.items() if n not in decision.settled},
     )
+    for name in decision.settled:
+        close_conflicts(tables, lane, decision.vendor_id, name, "settled")
     if not decision.tombstone_link and (old is None or old.tombstoned or old.entity_id != decision.entity_id):
         _linked_now(tables, lane, decision.vendor_id, decision.entity_id)
 
@@ -360,6 +362,8 @@ def apply_push(tables: Tables, lease: Lease, ends: Sequence[Pushed]) -> None:
 def _apply_end(tables: Tables, lane: Lane, end: Pushed) -> None:
     if end.link is not None:
         _relink(tables, lane, end)
+    elif end.deleted:
+        _bury_link(tables, lane, end.entity_id)
     if end.end in (PushEnd.SENT, PushEnd.DEAD, PushEnd.RETRY):
         _forget_sending(tables, lane, end)
     vendor_id = end.link[0] if end.link is not None else _vendor_id(tables, lane, end.entity_id)
@@ -380,7 +384,7 @@ def _relink(tables: Tables, lane: Lane, end: Pushed) -> None:
     assert end.link is not None
     vendor_id, base, version = end.link
     old = tables.links.get((lane, vendor_id))
-    if (None if old is None else old.revision) != end.link_revision:
+    if end.link_revision is not None and (old is None or old.revision != end.link_revision):
         raise StaleError
     fresh = Link(vendor_id, end.entity_id, origin="pushed") if old is None else old
     tables.links[lane, vendor_id] = replace(
@@ -395,6 +399,13 @@ def _relink(tables: Tables, lane: Lane, end: Pushed) -> None:
     )
     if not end.deleted and (old is None or old.tombstoned):
         _linked_now(tables, lane, vendor_id, end.entity_id)
+
+
+def _bury_link(tables: Tables, lane: Lane, entity_id: UUID) -> None:
+    link = link_of(tables, lane, entity_id)
+    if link is not None:
+        buried = replace(link, tombstoned=True, sent={}, revision=link.revision + 1)
+        tables.links[lane, link.vendor_id] = buried
 
 
 def _forget_sending(tables: Tables, lane: Lane, end: Pushed) -> None:

@@ -55,9 +55,7 @@ def shrink(made: Sequence[int], fails: Callable[[Sequence[int]], bool], for_s: f
     return best
 
 
-def _pass(
-    best: list[int], size: int, fails: Callable[[Sequence[int]], bool], until: float
-) -> tuple[list[int], bool]:
+def _pass(best: list[int], size: int, fails: Callable[[Sequence[int]], bool], until: float) -> tuple[list[int], bool]:
     better, start = False, 0
     while start < len(best) and time.monotonic() < until:
         chunk = best[start : start + size]

@@ -27,9 +27,16 @@ from sync_engine.ports import (
     PushWork,
     RecordNotice,
     Sending,
+    Span,
+    span_digest,
 )
 from tests.simulation import applying
 from tests.simulation.tables import HubRow, LaneRow, Stream, Tables
+
+
+def _rank(id_order: str) -> Callable[[str], tuple[int, str]]:
+    return lambda vendor_id: (len(vendor_id) if id_order == "numeric" else 0, vendor_id)
+
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -81,7 +88,7 @@ class MemoryStore:
 
     def take(self, lane: Lane, owner: str, now: datetime, until: datetime) -> Lease | None:
         row = self.tables.lanes.get(lane, LaneRow())
-        if row.owner is not None and row.until is not None and row.until > now:
+        if row.owner not in (None, owner) and row.until is not None and row.until > now:
             return None
         with self._change() as tables:
             tables.lanes[lane] = replace(row, owner=owner, generation=row.generation + 1, until=until)
@@ -212,9 +219,22 @@ class MemoryStore:
                 applying.apply_pull(tables, self.clock(), lease, pulls)
             applying.apply_push(tables, lease, ends)
 
-    def links_between(self, lane: Lane, after: str | None, upto: str | None, limit: int) -> Sequence[tuple[str, str]]:
-        mine = sorted((v, k.version) for (of, v), k in self.tables.links.items() if of == lane and not k.tombstoned)
-        return [(v, s) for v, s in mine if (after is None or v > after) and (upto is None or v <= upto)][:limit]
+    def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
+        rank = _rank(span.id_order)
+        mine = [(v, k.version) for (of, v), k in self.tables.links.items() if of == lane and not k.tombstoned]
+        return sorted(
+            (
+                (v, version)
+                for v, version in mine
+                if (span.after is None or rank(v) > rank(span.after))
+                and (span.upto is None or rank(v) <= rank(span.upto))
+            ),
+            key=lambda pair: rank(pair[0]),
+        )
+
+    def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
+        listed = self.links_between(lane, span)
+        return len(listed), span_digest(listed)
 
     # ------------------------------------------------------------ transactions
 
