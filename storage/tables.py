@@ -500,6 +500,7 @@ sync_notice = Table(  # hints that a vendor record may have changed, one a recor
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
     _now("at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "object", "vendor_id"),
+    UniqueConstraint("tenant_id", "id"),
     Index("sync_notice_at_idx", "tenant_id", "connection_id", "object", "at"),
 )
 

@@ -28,7 +28,8 @@ _UNKNOWN: Final = object()
 class Merge:
     """``to_hub``: fields whose vendor value the hub takes; ``to_vendor``: fields where the vendor lags behind the hub.
 
-    ``rules``: by which rule the hub takes a field. ``base``: fields of the base that are different now.
+    ``rules``: by which rule the hub takes a field. ``base``: fields of the base that are different now. ``settled``: fields
+    with an open conflict that the sides do not differ about any more, or that one of them alone has changed by now.
     """
 
     to_hub: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Merge:
     conflicts: tuple[Conflict, ...] = ()
     base: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
+    settled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class _Draft:
     conflicts: list[Conflict] = field(default_factory=list)
     base: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
+    undecided: set[str] = field(default_factory=set)
 
     def take(self, name: str, value: Any, rule: str) -> None:
         self.to_hub[name] = value
@@ -102,7 +105,8 @@ def merge_sides(
     for name, theirs in sides.vendor.items():
         if theirs is not MISSING:
             _merge_field(draft, sides, name, theirs, policy_of(name), (lists or {}).get(name), skew)
-    return Merge(draft.to_hub, draft.to_vendor, tuple(draft.conflicts), draft.base, draft.rules)
+    settled = tuple(sorted(n for n in sides.open if n in sides.vendor and n not in draft.undecided))
+    return Merge(draft.to_hub, draft.to_vendor, tuple(draft.conflicts), draft.base, draft.rules, settled)
 
 
 def _merge_field(
@@ -155,10 +159,12 @@ def _fill(draft: _Draft, name: str, seen: Any, theirs: Any) -> None:
     draft.base[name] = theirs
 
 
-def _contest(draft: _Draft, sides: Sides, name: str, ours: Any, theirs: Any, policy: Policy, skew: timedelta) -> None:
-    """Both changed it: the policy decides, and what it decides is noted."""
+def _contest(draft: _Draft, sides: Sides, name: str, seen: Any, theirs: Any, policy: Policy, skew: timedelta) -> None:
+    """Both changed it: the policy decides, and what it decides is noted, with the hub's value in full."""
+    ours = sides.hub.get(name)
     winner = _winner(sides, name, ours, policy, skew)
     if winner is None:
+        draft.undecided.add(name)
         asked = sides.open.get(name)
         if asked is None or not (same(asked[0], ours) and same(asked[1], theirs)):
             draft.conflicts.append(Conflict(name, None, policy, ours, theirs))
@@ -168,7 +174,7 @@ def _contest(draft: _Draft, sides: Sides, name: str, ours: Any, theirs: Any, pol
         draft.take(name, theirs, str(policy))
         draft.conflicts.append(Conflict(name, winner, policy, theirs, ours))
     else:
-        draft.to_vendor[name] = ours
+        draft.to_vendor[name] = seen
         draft.conflicts.append(Conflict(name, winner, policy, ours, theirs))
 
 

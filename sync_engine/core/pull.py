@@ -121,7 +121,9 @@ def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decis
     merged = merge_record(planning.rules, item, link, hub)
     renewed = renewed_base(link, item, merged)
     changed = bool(merged.to_hub)
-    moved = renewed is not None or item.version != link.version or item.fingerprint != link.fingerprint
+    moved = (
+        renewed is not None or item.version != link.version or item.fingerprint != link.fingerprint or merged.settled
+    )
     return Decision(
         item.vendor_id,
         Outcome.UPDATED if changed or merged.conflicts else Outcome.UNCHANGED,
@@ -135,6 +137,7 @@ def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decis
         drop_sent=bool(link.sent) and _sent_arrived(link, item),
         push=_lags(planning.rules, merged),
         conflicts=merged.conflicts,
+        settled=merged.settled,
         waits=item.waits,
     )
 

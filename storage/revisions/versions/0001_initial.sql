@@ -1905,7 +1905,8 @@ CREATE TABLE sync_notice (
     id UUID NOT NULL,
     deleted BOOLEAN DEFAULT false NOT NULL,
     at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT sync_notice_pkey PRIMARY KEY (tenant_id, connection_id, object, vendor_id)
+    CONSTRAINT sync_notice_pkey PRIMARY KEY (tenant_id, connection_id, object, vendor_id),
+    CONSTRAINT sync_notice_tenant_id_id_key UNIQUE (tenant_id, id)
 );
 
 CREATE INDEX sync_notice_at_idx ON sync_notice (tenant_id, connection_id, object, at);
