@@ -5,6 +5,7 @@ https://developers.hubspot.com/docs/guides/api/library/files
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -41,16 +42,21 @@ class Files:
         boundary = secrets.token_hex(16)
         # seekable content, so that an attempt that was certainly not processed can be made anew
         begin = content.tell()
+        head, tail = _around(info, boundary)
+        length = len(head) + content.seek(0, io.SEEK_END) - begin + len(tail)
 
         def body() -> Iterator[bytes]:
             content.seek(begin)
-            yield from _multipart(info, content, boundary)
+            yield head
+            while piece := content.read(PIECE_BYTES):
+                yield piece
+            yield tail
 
         reply = self._portal.request(
             "POST",
             "/files/v3/files",
             content=body,
-            headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
+            headers={"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(length)},
             idempotent=False,
         )
         file_id = str(reply.json()["id"])
@@ -70,21 +76,20 @@ class Files:
             raise error
 
 
-def _multipart(info: FileInfo, content: BinaryIO, boundary: str) -> Iterator[bytes]:
+def _around(info: FileInfo, boundary: str) -> tuple[bytes, bytes]:
+    """What stands before and after the content in a multipart form."""
     options = orjson.dumps({"access": "PRIVATE", "duplicateValidationStrategy": "NONE"}).decode()
     fields = {"folderPath": FOLDER, "fileName": info.name, "options": options}
-    for name, value in fields.items():
-        yield (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
-            f"Content-Type: text/plain; charset=utf-8\r\n\r\n{value}\r\n"
-        ).encode()
-    yield (
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n'
+        f"Content-Type: text/plain; charset=utf-8\r\n\r\n{value}\r\n"
+        for name, value in fields.items()
+    ]
+    parts.append(
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(info.name)}"\r\n'
         f"Content-Type: {_header(info.content_type)}\r\n\r\n"
-    ).encode()
-    while piece := content.read(PIECE_BYTES):
-        yield piece
-    yield f"\r\n--{boundary}--\r\n".encode()
+    )
+    return "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
 
 
 def _quoted(name: str) -> str:

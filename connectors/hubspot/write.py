@@ -190,8 +190,8 @@ class Writer:
     def _without_conflicts(self, object_name: str, numbered: list[Numbered], results: Results) -> list[Numbered]:
         """Leaves out records that somebody changed since ``expected_version``. HubSpot has no conditional write."""
         checked = [n for n in numbered if n.record.expected_version]
-        modified = self._modified_of(object_name)
-        if not checked or modified is None:
+        modified = self._modified_of(object_name) if checked else None
+        if modified is None:
             return numbered
         found = self._records.by_ids(object_name, [n.record.vendor_id or "" for n in checked], (modified,))
         current = {str(r["id"]): r["properties"].get(modified) for r in found}
