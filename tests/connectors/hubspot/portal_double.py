@@ -14,7 +14,7 @@ import orjson
 
 from tests.connectors.kit.stub_vendor import Answer, Arrived, StubVendor, as_json
 
-TOKEN = "pat-na1-right"  # noqa: S105
+TOKEN = "pat-na1-right"
 WALL = 10_000
 READ_ONLY = {"hs_object_id", "createdate", "lastmodifieddate", "hs_merged_object_ids"}
 Row = dict[str, Any]
@@ -98,7 +98,10 @@ class PortalDouble:
         key = body.get("idProperty")
         by_key = {str(row.get(key)): i for i, row in self.contacts.items()} if key else {}
         survivors = {
-            int(l): i for i, r in self.contacts.items() for l in (r.get("hs_merged_object_ids") or "").split(";") if l
+            int(loser): i
+            for i, r in self.contacts.items()
+            for loser in (r.get("hs_merged_object_ids") or "").split(";")
+            if loser
         }
         asked = [by_key.get(e["id"]) if key else survivors.get(int(e["id"]), int(e["id"])) for e in body["inputs"]]
         archived = query.get("archived") == "true"
@@ -156,7 +159,7 @@ class PortalDouble:
             self.pairs.setdefault(pair, []).extend(types)
         return as_json({"results": []}, 201)
 
-    _routes: Mapping[str, Any] = {
+    _routes: Mapping[str, Callable[..., Answer]] = {
         "/account-info/v3/details": account,
         "/crm/v3/properties/(\\w+)": schema,
         "/crm-object-schemas/v3/schemas": empty,  # where the SDK looks
