@@ -39,6 +39,9 @@ class PortalDouble:
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
         self.contacts: dict[int, Row] = {}
+        self.tables: dict[str, dict[int, Row]] = {"contacts": self.contacts}
+        self.others: dict[tuple[str, str], dict[tuple[int, int], list[int]]] = {}
+        self.setup: dict[str, list[Row]] = {}
         self.archived: dict[int, int] = {}
         self.pairs: dict[tuple[int, int], list[int]] = {}
         self.properties = ["email", "firstname", "lastname", "syncline_id", *sorted(READ_ONLY)]
@@ -76,20 +79,31 @@ class PortalDouble:
 
     def schema(self, _query: Row, _body: Row, name: str) -> Answer:
         if name != "contacts":
-            return as_json({"results": [_property("hs_object_id"), _property("hs_lastmodifieddate")]})
+            rows = self.tables.get(name, {}).values()
+            names = {"hs_object_id", "hs_lastmodifieddate", *(n for row in rows for n in row)}
+            return as_json({"results": [_property(n) for n in sorted(names)]})
         return as_json({"results": [_property(n) for n in self.properties]})
 
     def empty(self, _query: Row, _body: Row, *_parts: str) -> Answer:
         return as_json({"results": [], "lists": []})
+
+    def owners(self, query: Row, _body: Row) -> Answer:
+        return as_json({"results": self.setup.get("owners", []) if query.get("archived") != "true" else []})
+
+    def pipelines(self, _query: Row, _body: Row, name: str) -> Answer:
+        return as_json({"results": self.setup.get(name, [])})
+
+    def lists(self, _query: Row, _body: Row) -> Answer:
+        return as_json({"lists": [], "hasMore": False})
 
     def listing(self, query: Row, _body: Row, name: str) -> Answer:
         archived = query.get("archived") == "true"
         limit = int(query["limit"])
         if limit > 100:
             return refusal(400, "VALIDATION_ERROR")
-        known = self.contacts if name == "contacts" else {}
+        known = self.tables.get(name, {})
         ids = sorted(i for i in known if (i in self.archived) == archived and i > int(query.get("after", 0)))
-        page = [self._record(i, query.get("properties", "").split(",")) for i in ids[:limit]]
+        page = [self._record(i, query.get("properties", "").split(","), name) for i in ids[:limit]]
         return as_json({"results": page, **_next(page[-1]["id"] if len(ids) > limit else None)})
 
     def batch_read(self, query: Row, body: Row, name: str) -> Answer:
@@ -105,13 +119,15 @@ class PortalDouble:
         }
         asked = [by_key.get(e["id"]) if key else survivors.get(int(e["id"]), int(e["id"])) for e in body["inputs"]]
         archived = query.get("archived") == "true"
-        known = self.contacts if name == "contacts" else {}
+        known = self.tables.get(name, {})
         found = [i for i in asked if i in known and (i in self.archived) == archived]
-        rows = [self._record(i, body["properties"]) for i in found if i is not None]
+        rows = [self._record(i, body["properties"], name) for i in found if i is not None]
         return as_json({"status": "COMPLETE", "results": rows}, 200 if len(rows) == len(asked) else 207)
 
-    def search(self, _query: Row, body: Row, _name: str) -> Answer:
+    def search(self, _query: Row, body: Row, name: str) -> Answer:
         self.searches.append(body)
+        if name != "contacts":
+            return as_json({"total": len(self.tables.get(name, {})), "results": []})
         limit, after = body.get("limit", 10), int(body.get("after", 0))
         if limit > 200 or len(body.get("sorts", [])) > 1 or after + limit > WALL:
             return refusal(400, "VALIDATION_ERROR")
@@ -145,9 +161,10 @@ class PortalDouble:
 
     def associations(self, _query: Row, body: Row, source: str, target: str) -> Answer:
         results = []
-        if (source, target) == ("contacts", "companies"):
+        pairs = self.pairs if (source, target) == ("contacts", "companies") else self.others.get((source, target), {})
+        if pairs:
             for entry in body["inputs"]:
-                ends = {to: types for (f, to), types in self.pairs.items() if f == int(entry["id"])}
+                ends = {to: types for (f, to), types in pairs.items() if f == int(entry["id"])}
                 to = [{"toObjectId": t, "associationTypes": [_type(n) for n in types]} for t, types in ends.items()]
                 results += [{"from": {"id": entry["id"]}, "to": to}] if to else []
         return as_json({"results": results}, 207)
@@ -163,7 +180,10 @@ class PortalDouble:
         "/account-info/v3/details": account,
         "/crm/v3/properties/(\\w+)": schema,
         "/crm-object-schemas/v3/schemas": empty,  # where the SDK looks
-        "/crm/v3/owners/?": empty,
+        "/crm/v3/owners/?": owners,
+        "/crm/v3/pipelines/(\\w+)": pipelines,
+        "/crm/v3/lists/search": lists,
+        "/files/v3/files/search": empty,
         "/crm/v3/objects/(\\w+)": listing,
         "/crm/v3/objects/(\\w+)/batch/read": batch_read,
         "/crm/v3/objects/(\\w+)/search": search,
@@ -175,8 +195,8 @@ class PortalDouble:
 
     # ------------------------------------------------------------ rows
 
-    def _record(self, number: int, properties: list[str]) -> Row:
-        row = self.contacts[number]
+    def _record(self, number: int, properties: list[str], name: str = "contacts") -> Row:
+        row = self.tables[name][number]
         gone = (
             {"archived": True, "archivedAt": stamp(self.archived[number])}
             if number in self.archived
@@ -184,9 +204,9 @@ class PortalDouble:
         )
         return {
             "id": str(number),
-            "properties": {n: row.get(n) for n in properties if n in self.properties},
-            "createdAt": row["createdate"],
-            "updatedAt": row["lastmodifieddate"],
+            "properties": {n: row.get(n) for n in properties if n in self.properties or n in row},
+            "createdAt": row.get("createdate"),
+            "updatedAt": row.get("lastmodifieddate") or row.get("hs_lastmodifieddate"),
             **gone,
         }
 
