@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sync_engine.postgres import PostgresSyncStore
-
 from bootstrap.syncing_rules import StreamSettings
 from connectors.kit.contract import Connector, SupportsCursorAt, SupportsUpsert, SupportsVersions
 from domain.errors import ConfigurationError
@@ -24,8 +22,10 @@ from storage import connections, streams
 from storage.streams import Stream
 from sync_engine.engine import Engine, Report, Settings
 from sync_engine.ports import Lane
+from sync_engine.postgres import PostgresSyncStore
 from sync_engine.replay import Replays
 from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.verify import Verified, verify_lane
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
@@ -130,6 +130,18 @@ class Syncs:
             {**settings.to_json(), "pushes": pushes, "spec": spec_to_toml(spec)},
         )
 
+    def start_from(self, connection_id: UUID, objects: Sequence[str], moment: datetime) -> None:
+        """Let the first poll of new streams list what changed at or after ``moment``; objects without changes are read whole."""
+        connector = self._open(connection_id).connector
+        for name in objects:
+            try:
+                cursor = connector.cursor_at(name, moment) if isinstance(connector, SupportsCursorAt) else None
+            except ConfigurationError:
+                cursor = None  # an object that the vendor lists only as a whole
+            if cursor is not None:
+                with self._hub.db.tenant(self._hub.tenant_id) as conn:
+                    streams.start_at(conn, connection_id, name, cursor)
+
     def list(self, connection_id: UUID | None = None) -> list[Stream]:
         """Every stream, parents before children."""
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
@@ -142,6 +154,10 @@ class Syncs:
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             return streams.set_status(conn, connection_id, names, status)
 
+    def connector(self, connection_id: UUID) -> Connector:
+        """The open connector of a connection."""
+        return self._open(connection_id).connector
+
     # ------------------------------------------------------------ running
 
     def lane(self, stream: Stream) -> Lane:
@@ -152,6 +168,10 @@ class Syncs:
         report = self.engine.run(self.lane(stream), poll=poll)
         log.info("pass", extra={"object": stream.object, "counts": dict(report.counts), "stopped": report.stopped})
         return report
+
+    def verify(self, stream: Stream) -> Verified:
+        """Compare every record of a stream with the vendor's own listing. Changes nothing."""
+        return verify_lane(self.store, self.port(self.lane(stream)), self.lane(stream))
 
     def settle(
         self,
