@@ -14,7 +14,7 @@ from connectors.kit.contract import Connection, Manifest
 from connectors.kit.gate import Gate
 from connectors.kit.hosts import HostPolicy
 from connectors.kit.http import Content, Params, Reply, VendorClient
-from connectors.kit.oauth import AuthorizationCode, RefreshToken
+from connectors.kit.oauth import RefreshToken
 from connectors.pipedrive.errors import ERRORS
 from domain.errors import ConfigurationError, TransientError
 
@@ -39,13 +39,6 @@ def strategy(credentials: Credentials) -> Auth:
     if credentials.get("api_token"):
         return ApiToken()
     return RefreshToken(token_url=TOKEN_URL, basic_client=True)
-
-
-def sign_in_strategy(redirect_uri: str, scopes: tuple[str, ...]) -> AuthorizationCode:
-    """The strategy that turns a person's consent into tokens."""
-    return AuthorizationCode(
-        token_url=TOKEN_URL, authorize_url=AUTHORIZE_URL, redirect_uri=redirect_uri, scopes=scopes, basic_client=True
-    )
 
 
 class DailyBudget:

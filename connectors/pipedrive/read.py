@@ -111,9 +111,7 @@ class Reader:
         alive = [r for r in records if not dead or r not in dead] if kind.name != "users" else records
         deleted = [str(r["id"]) for r in dead] if kind.name != "users" else []
         take = taker(kind, listing.schema, listing.columns)
-        return Page(
-            kind.name, listing.columns, [take(r) for r in alive], position.encode(), last=last, deleted=deleted
-        )
+        return Page(kind.name, listing.columns, [take(r) for r in alive], position.encode(), last=last, deleted=deleted)
 
     def _batches(self, kind: Kind, position: Position) -> Iterator[tuple[Batch, bool]]:
         """Every batch of every part, and whether it is the last of all."""
