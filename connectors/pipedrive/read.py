@@ -224,7 +224,7 @@ class Reader:
             yield Page(name, listing.columns, [], {"ids_done": len(ids)}, last=True)
         for first in range(done, len(ids), IDS_PER_CALL):
             chunk = ids[first : first + IDS_PER_CALL]
-            rows = [take(r) for r in self._records(listing.kind, chunk)]
+            rows: list[Sequence[Any]] = [take(r) for r in self._records(listing.kind, chunk)]
             done = first + len(chunk)
             yield Page(name, listing.columns, rows, {"ids_done": done}, last=done >= len(ids))
 

@@ -81,7 +81,7 @@ def _activity(values: Values) -> None:
 
 
 def _product(values: Values) -> None:
-    first = next(iter(values.get("prices") or []), {})
+    first: Record = next(iter(values.get("prices") or []), {})
     values["price"], values["currency"] = first.get("price"), first.get("currency")
 
 
@@ -95,7 +95,7 @@ _DERIVED: Mapping[str, Callable[[Values], None]] = {
 }  # fmt: skip
 
 
-def _main(entries: Sequence[Record]) -> Record | None:
+def _main(entries: Sequence[Any]) -> Any:
     return next((e for e in entries if e.get("primary")), entries[0] if entries else None)
 
 
@@ -216,7 +216,8 @@ def _fold_lists(values: Values, current: Record) -> None:
 def _with_entry(entries: list[Values], value: Any, *, mobile: bool) -> list[Values]:
     """The list with its main (or its mobile) entry changed; the others stay as they are."""
     main = _main(entries)
-    place = next((e for e in entries if e.get("label") == "mobile" and e is not main), None) if mobile else main
+    place: Values | None = next((e for e in entries if e.get("label") == "mobile" and e is not main), None)
+    place = place if mobile else main
     if value is None:
         return [e for e in entries if e is not place]
     if place is not None:
