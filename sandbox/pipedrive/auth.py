@@ -21,7 +21,7 @@ LIFE = timedelta(hours=1)
 class Credentials:
     """What to sign in with. Nothing here is worth anything outside a sandbox."""
 
-    api_token: str = "5and80x0" * 5  # noqa: S105
+    api_token: str = "5and80x0" * 5
     client_id: str = "sandbox-client"
     client_secret: str = "sandbox-client-secret"  # noqa: S105
     refresh_token: str = "1:sandbox-refresh-token"  # noqa: S105

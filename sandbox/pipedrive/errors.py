@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sandbox.kit.wire import Refusal, Reply
 
-PAGE = b"<!DOCTYPE html><html><head><title>Access denied</title></head><body><h1>Error 1015: You are being rate limited</h1></body></html>"
+PAGE = b"<!DOCTYPE html><html><head><title>Access denied</title></head><body><h1>You are being rate limited</h1></body></html>"
 
 
 @dataclass
