@@ -20,6 +20,7 @@ Values = dict[str, Any]
 
 _ZONELESS = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?")
 _ADDRESSES: Mapping[str, str] = {"persons": "postal_address", "organizations": "address"}
+_NAMES = ("first_name", "last_name")
 _LISTS: Mapping[str, str] = {"primary_email": "emails", "primary_phone": "phones", "mobile_phone": "phones"}
 
 
@@ -140,6 +141,8 @@ def needs_current(kind: Kind, values: Record) -> bool:
     """Whether the change is to a part of a value that Pipedrive replaces as a whole, so that the rest must be known."""
     lists = {name for name, whole in _LISTS.items() if name in values and whole not in values}
     prefix = _ADDRESSES.get(kind.name)
+    if kind.name == "persons" and sum(name in values for name in _NAMES) == 1:
+        return True
     return bool(lists) or any(prefix is not None and f"{prefix}_{part}" in values for part in ADDRESS_PARTS)
 
 
@@ -154,6 +157,7 @@ def body_of(kind: Kind, schema: ObjectSchema, values: Record, current: Record | 
     plain = {name: _stored(schema.field(name), value) for name, value in values.items()}
     if kind.name == "persons":
         _fold_lists(plain, current or {})
+        _fold_name(plain, current or {})
     if prefix := _ADDRESSES.get(kind.name):
         _fold_address(plain, prefix, current or {})
     _FOLD.get(kind.name, _nothing)(plain)
@@ -211,6 +215,13 @@ def _fold_lists(values: Values, current: Record) -> None:
             continue
         entries = [dict(e) for e in values.get(whole, current.get(whole)) or []]
         values[whole] = _with_entry(entries, values.pop(name), mobile=name == "mobile_phone")
+
+
+def _fold_name(values: Values, current: Record) -> None:
+    """Pipedrive takes a whole name and works the parts out itself."""
+    if any(name in values for name in _NAMES):
+        parts = [values.pop(name, current.get(name)) for name in _NAMES]
+        values["name"] = " ".join(str(part) for part in parts if part)
 
 
 def _with_entry(entries: list[Values], value: Any, *, mobile: bool) -> list[Values]:

@@ -42,7 +42,8 @@ class Auth:
         if request.headers.get("x-api-token") == self.known.api_token:
             return
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.clock.now() >= self.tokens.get(token, self.clock.now()):
+        ends = self.tokens.get(token)
+        if ends is None or self.clock.now() >= ends:
             raise unauthorized()
 
     def check_client(self, request: Request, form: dict[str, str]) -> None:
