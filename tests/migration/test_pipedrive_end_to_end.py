@@ -15,7 +15,18 @@ from storage.embedded import ServerUrls
 from tests.connectors.pipedrive.stand_in import connection_to
 from tests.migration.journey import Journey, written
 
-KINDS = ("users", "organizations", "persons", "leads", "products", "deals", "deal_products", "activities", "notes", "files")
+KINDS = (
+    "users",
+    "organizations",
+    "persons",
+    "leads",
+    "products",
+    "deals",
+    "deal_products",
+    "activities",
+    "notes",
+    "files",
+)
 
 
 @pytest.fixture
@@ -34,7 +45,6 @@ def journey(server: PipedriveServer, db: Database, database_urls: ServerUrls, te
 
 def alive(server: PipedriveServer, name: str) -> list[dict[str, Any]]:
     return list(server.sandbox.store.table(name).values()) if name == "users" else server.sandbox.store.live(name)
-
 
 
 def test_a_company_moves_in_whole_and_a_second_run_writes_nothing(server: PipedriveServer, journey: Journey) -> None:
