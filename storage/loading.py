@@ -306,7 +306,8 @@ def resolve_pending(connection: Connection, staged: StagedObject, field: str) ->
             SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target
             FROM pending_reference p CROSS JOIN LATERAL (
                 SELECT l.entity_id FROM unnest(p.vendor_objects) AS o(name) JOIN LATERAL (
-                    SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = o.name
+                    SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+                    AND (l.vendor_object = o.name OR o.name = '*')
                     AND l.vendor_id = p.vendor_id AND l.entity = :refers_to LIMIT 1) l ON true LIMIT 1) l
             WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
         done AS (
