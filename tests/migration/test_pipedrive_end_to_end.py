@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from bootstrap.connecting import BrowserSignIn, sign_in
+from connectors.kit.registry import load
 from connectors.pipedrive.connector import PipedriveConnector
 from sandbox.pipedrive.server import PipedriveServer
 from storage.database import Database
 from storage.embedded import ServerUrls
-from tests.connectors.pipedrive.stand_in import connection_to
+from tests.connectors.pipedrive.stand_in import connection_to, token
 from tests.migration.journey import Journey, written
 
 KINDS = (
@@ -109,3 +113,19 @@ def check_files(server: PipedriveServer, journey: Journey) -> None:
     )
     assert stored == {i: hashlib.sha256(content).hexdigest() for i, content in server.sandbox.store.blobs.items()}
     assert stored
+
+
+def test_connecting_tells_the_company_and_an_app_keeps_its_tokens(server: PipedriveServer) -> None:
+    """By a personal token, and by a browser's consent whose answer names the company's own address."""
+    account, kept = sign_in("pipedrive", {}, {"auth": "api_key", **token(server)}, server.url)
+    assert account.remote_account == "7654321"
+    assert kept["api_token"] == server.credentials.api_token
+
+    app = {"client_id": server.credentials.client_id, "client_secret": server.credentials.client_secret}
+    way = BrowserSignIn(load("pipedrive").manifest, {}, app, server.url)
+    page = way.start("http://127.0.0.1:1/callback")
+    consent = httpx.get(page.url)
+    tokens = way.finish(page, dict(httpx.URL(consent.headers["Location"]).params), time.time())
+    same, _ = sign_in("pipedrive", {}, tokens, server.url)
+    assert same == account
+    assert tokens["api_domain"] == "https://sandbox.pipedrive.com"

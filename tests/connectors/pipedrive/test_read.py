@@ -150,3 +150,19 @@ def test_the_next_listing_never_starts_after_this_one_began() -> None:
 def test_changes_made_meanwhile_do_not_move_the_position() -> None:
     stamps: list[str | None] = ["2025-06-30T11:00:00Z", "2025-06-30T12:30:00Z", None]
     assert highest(None, stamps, "2025-06-30T12:00:00Z") == "2025-06-30T11:00:00Z"
+
+
+def test_a_later_read_begins_a_minute_before_what_was_covered(
+    pipedrive: PipedriveConnector, server: PipedriveServer
+) -> None:
+    """Update times have whole seconds, and a list may come from a replica that is behind."""
+    person = server.sandbox.store.table("persons")["2"]
+    person["update_time"] = "2025-06-30T11:59:30Z"
+    covered = Position("done", "2025-06-30T12:05:00Z", since="2025-06-30T12:00:00Z").encode()
+    assert "2" in ids(pipedrive.read(ReadRequest("persons", cursor=covered)))
+
+
+def test_a_listing_that_is_resumed_covers_what_came_before(pipedrive: PipedriveConnector) -> None:
+    *_, last = pipedrive.read(ReadRequest("persons"))
+    stamps = [r["update_time"] for page in pipedrive.read(ReadRequest("persons")) for r in page.records()]
+    assert last.cursor["since"] == max(stamps)
