@@ -106,12 +106,11 @@ class Reader:
 
     def _page(self, listing: Listing, records: Rows, position: Position, *, last: bool) -> Page:
         """Records that are only marked as deleted are deletions, in whichever listing they come."""
-        kind, flag = listing.kind, listing.kind.deleted_field
-        dead = [r for r in records if flag and r.get(flag) is (flag != "active_flag")]
-        alive = [r for r in records if not dead or r not in dead] if kind.name != "users" else records
-        deleted = [str(r["id"]) for r in dead] if kind.name != "users" else []
+        kind = listing.kind
+        dead = [str(r["id"]) for r in records if is_dead(kind, r)]
+        alive = [r for r in records if not is_dead(kind, r)] if dead else records
         take = taker(kind, listing.schema, listing.columns)
-        return Page(kind.name, listing.columns, [take(r) for r in alive], position.encode(), last=last, deleted=deleted)
+        return Page(kind.name, listing.columns, [take(r) for r in alive], position.encode(), last=last, deleted=dead)
 
     def _batches(self, kind: Kind, position: Position) -> Iterator[tuple[Batch, bool]]:
         """Every batch of every part, and whether it is the last of all."""
@@ -236,6 +235,13 @@ class Reader:
             lines = self._lines(kind.parts[0], sorted({i.partition("/")[0] for i in ids}))
             return [r for r in lines if f"{r['deal_id']}/{r['id']}" in ids]
         return [record for i in ids if (record := self._company.found(f"{kind.path}/{i}")) is not None]
+
+
+def is_dead(kind: Kind, record: Record) -> bool:
+    """Whether a record is only marked as deleted. Users who left are none: they own what they left behind."""
+    if kind.name == "users" or kind.deleted_field is None:
+        return False
+    return record.get(kind.deleted_field) is (kind.deleted_field != "active_flag")
 
 
 def _order(part: Part) -> dict[str, str]:

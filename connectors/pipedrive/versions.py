@@ -9,6 +9,7 @@ from typing import Any
 from connectors.kit.contract import VersionPage
 from connectors.pipedrive.company import Company, next_cursor
 from connectors.pipedrive.objects import KINDS, Kind, Part
+from connectors.pipedrive.read import is_dead
 from domain.errors import ConfigurationError
 
 Entry = tuple[int, str]
@@ -50,7 +51,7 @@ class Versions:
             case _:
                 records = iter(sorted(self._company.get(part.path).get("data") or [], key=lambda r: int(r["id"])))
         for record in records:
-            if kind.name == "users" or not _is_dead(kind, record):
+            if not is_dead(kind, record):
                 yield int(record["id"]), str(record.get(kind.modified or "") or "")
 
     def _by_cursor(self, part: Part) -> Iterator[dict[str, Any]]:
@@ -80,11 +81,6 @@ class Versions:
             if not (extra.get("pagination") or extra).get("more_items_in_collection"):
                 return
             start = max(start - 1, 0) + len(found)
-
-
-def _is_dead(kind: Kind, record: dict[str, Any]) -> bool:
-    flag = kind.deleted_field
-    return bool(flag) and record.get(flag or "") is (flag != "active_flag")
 
 
 def _page(entries: list[Entry], *, last: bool) -> VersionPage:

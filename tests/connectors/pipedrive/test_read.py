@@ -12,7 +12,7 @@ from connectors.kit.contract import ReadRequest
 from connectors.pipedrive import objects
 from connectors.pipedrive.connector import PipedriveConnector
 from connectors.pipedrive.cursors import Position, finish, highest
-from connectors.pipedrive.read import VISIBILITY_LAG
+from connectors.pipedrive.read import VISIBILITY_LAG, is_dead
 from domain.errors import CursorExpiredError
 from domain.records import Page
 from sandbox.pipedrive.server import PipedriveServer
@@ -28,7 +28,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every listing in pages of five."""
     for name, kind in objects.KINDS.items():
         parts = tuple(replace(part, page=5) for part in kind.parts)
-        monkeypatch.setitem(objects.KINDS, name, replace(kind, parts=parts))  # type: ignore[arg-type]
+        monkeypatch.setitem(objects.KINDS, name, replace(kind, parts=parts))
 
 
 @pytest.mark.parametrize(
@@ -166,3 +166,18 @@ def test_a_listing_that_is_resumed_covers_what_came_before(pipedrive: PipedriveC
     *_, last = pipedrive.read(ReadRequest("persons"))
     stamps = [r["update_time"] for page in pipedrive.read(ReadRequest("persons")) for r in page.records()]
     assert last.cursor["since"] == max(stamps)
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "dead"),
+    [
+        ("persons", {"is_deleted": True}, True),
+        ("persons", {"is_deleted": False}, False),
+        ("notes", {"active_flag": False}, True),
+        ("notes", {"active_flag": True}, False),
+        ("users", {"active_flag": False, "is_deleted": True}, False),
+        ("leads", {}, False),
+    ],
+)
+def test_a_record_that_is_only_marked_as_deleted_is_dead(name: str, record: dict[str, Any], dead: bool) -> None:
+    assert is_dead(objects.KINDS[name], record) is dead
