@@ -268,10 +268,11 @@ def search(call: Call) -> Reply:
     if name is None or not query.get("term") or query.get("match") != "exact":
         raise invalid("term, entity_type and match are required")
     now, found = call.sandbox.clock.now(), []
-    for row in store.live(name):
+    for row in store.table(name).values():
         ready = store.indexed_at.get((name, str(row["id"])))
+        known = (ready is None or ready <= now) != is_dead(row)  # a deleted record stays in the index for a while
         values = row if name == "leads" else row.get("custom_fields", {})
-        if (ready is None or ready <= now) and values.get(query["field"]) == query["term"]:
+        if known and values.get(query["field"]) == query["term"]:
             found.append({"result_score": 1, "item": {"id": row["id"], "name": row.get("name") or row.get("title")}})
     return _ok(found[:500], {"next_cursor": None})
 
