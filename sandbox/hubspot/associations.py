@@ -152,11 +152,11 @@ class Associations:
                 yield target, target_id, specs
 
     def link(self, source: str, source_id: str, target: str, target_id: str, types: Iterable[AssociationType]) -> None:
-        """Associate. Whatever the label, the plain type comes with it; a first company is the primary one; there is one at a time."""
+        """Associate. The plain type comes with every label; a first company is the primary one, of which there is one."""
         wanted = [*types, self.plain(source, target)]
-        for which in (self._primary_end(source, target),):
-            if which and not self._has_primary(which, source, source_id, target, target_id):
-                wanted.append(self.primary(source, target))  # type: ignore[arg-type]
+        primary, end = self.primary(source, target), self._primary_end(source, target)
+        if primary is not None and not self._has_primary(end, source, source_id, target, target_id):
+            wanted.append(primary)
         for kind in wanted:
             if kind.label == PRIMARY:
                 self._drop_primary(source, source_id, target, target_id)

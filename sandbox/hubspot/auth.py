@@ -5,6 +5,7 @@ https://developers.hubspot.com/docs/guides/apps/authentication/working-with-oaut
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sandbox.hubspot.errors import ApiError
 from sandbox.hubspot.times import iso, to_ms
 from sandbox.kit.clock import Clock
 
+_DOCS = "https://developers.hubspot.com/docs/methods/auth/oauth-overview"
 _OBJECTS = ("contacts", "companies", "deals", "line_items", "quotes", "products", "custom", "owners")
 ALL_SCOPES = frozenset(
     {f"crm.objects.{name}.{right}" for name in _OBJECTS for right in ("read", "write")}
@@ -41,9 +43,9 @@ ALL_SCOPES = frozenset(
 class Credentials:
     """What an app of this portal signs in with: either ``token``, or the other two and a code from ``/oauth/authorize``."""
 
-    token: str = "pat-na1-5a4db0c5-5a4d-4b0c-8e5d-2f1c5a4db0c5"
+    token: str = "pat-na1-5a4db0c5-5a4d-4b0c-8e5d-2f1c5a4db0c5"  # noqa: S105 - everybody's, of a portal that holds nothing
     client_id: str = "7fff1e36-2d40-4ae1-bbb1-5266d59564fb"
-    client_secret: str = "2a1c9e57-3b64-4f0e-8f1d-0c6a7b3e9d42"
+    client_secret: str = "2a1c9e57-3b64-4f0e-8f1d-0c6a7b3e9d42"  # noqa: S105
     user: str = "admin@syncline.example"
 
 
@@ -81,7 +83,7 @@ class Auth:
         kind, _, token = header.partition(" ")
         grant = self.grants.get(token.strip()) if kind.lower() == "bearer" else None
         if grant is None:
-            told = "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"
+            told = f"Authentication credentials not found. This API supports OAuth 2.0 authentication: see {_DOCS}"
             raise ApiError(401, "INVALID_AUTHENTICATION", told)
         if grant.expires is not None and grant.expires <= self.clock.now():
             raise self.expired(grant.expires)
@@ -194,6 +196,4 @@ def oauth_refusal(status: str, message: str) -> ApiError:
 
 
 def _s256(verifier: str) -> str:
-    import base64
-
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")

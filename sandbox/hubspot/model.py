@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sandbox.hubspot.auth import Auth, Credentials
+from sandbox.hubspot.auth import Auth, Credentials, missing_scopes
 from sandbox.hubspot.data.generator import generate
 from sandbox.hubspot.errors import CORRELATION_ID, ApiError, invalid, not_found
 from sandbox.hubspot.faults import Fault
@@ -98,8 +98,6 @@ class HubSpotSandbox(StandIn[Clock, Fault]):
             self.auth.expire_all()
             raise self.auth.expired()
         if fault.kind == "scopes":
-            from sandbox.hubspot.auth import missing_scopes
-
             raise missing_scopes(fault.scopes)
         if fault.kind == "reject":
             call.rejected += fault.records

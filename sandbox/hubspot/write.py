@@ -15,6 +15,8 @@ from sandbox.hubspot.times import iso
 
 Problem = tuple[str, str, str]
 VERSIONS_KEPT = 20
+STAGED = {"deals": ("pipeline", "dealstage"), "tickets": ("hs_pipeline", "hs_pipeline_stage")}
+"""The properties that name a record's pipeline and its stage."""
 
 
 class Writer:
@@ -31,9 +33,7 @@ class Writer:
         self, item: ObjectType, given: Mapping[str, Any], associations: Iterable[Mapping[str, Any]] = ()
     ) -> Record:
         """A new record. Raises ApiError; then nothing was done."""
-        values = self.checked(item, given, {}, None)
-        self._require(item, values)
-        wanted = [self._ends(item, association) for association in associations]
+        values, wanted = self.checked_new(item, given, associations)
         now = self.portal.now()
         record = Record(self.portal.counters.next(item.name), {}, now, now)
         self.portal.tables[item.name][record.id] = record
@@ -114,10 +114,18 @@ class Writer:
         """Values that the vendor itself computes. They don't make the record a changed one."""
         record = self.portal.find_live(name, record_id)
         if record is not None:
-            record.values = {n: v for n, v in (record.values | values).items() if v != ""}
+            record.values = {n: v for n, v in {**record.values, **values}.items() if v != ""}
             self.portal.will_be_seen(self.portal.objects[name], record)
 
     # ------------------------------------------------------------ checks
+
+    def checked_new(
+        self, item: ObjectType, given: Mapping[str, Any], associations: Iterable[Mapping[str, Any]] = ()
+    ) -> tuple[Values, list[tuple[str, str, list[Any]]]]:
+        """What a create would store: values, and the other ends with the types to them. Raises ApiError."""
+        values = self.checked(item, given, {}, None)
+        self._require(item, values)
+        return values, [self._ends(item, association) for association in associations]
 
     def checked(self, item: ObjectType, given: Mapping[str, Any], before: Values, record: Record | None) -> Values:
         """The values as a record keeps them, empty ones included. Raises ApiError with every problem at once."""
@@ -142,7 +150,7 @@ class Writer:
 
     def _context(self, item: ObjectType, values: Values) -> Values:
         """The other values that a stage is checked against: without a pipeline it is the first one."""
-        named = {"deals": "pipeline", "tickets": "hs_pipeline"}.get(item.name)
+        named, _ = STAGED.get(item.name, ("", ""))
         if named and not values.get(named):
             return values | {named: next(iter(self.portal.pipelines[item.name]))}
         return values
@@ -157,9 +165,7 @@ class Writer:
 
     def _stage_of_pipeline(self, item: ObjectType, before: Values, values: Values) -> None:
         """A record that moves to another pipeline needs one of that pipeline's stages."""
-        named, staged = {"deals": ("pipeline", "dealstage"), "tickets": ("hs_pipeline", "hs_pipeline_stage")}.get(
-            item.name, ("", "")
-        )
+        named, staged = STAGED.get(item.name, ("", ""))
         if not values.get(named) or staged in values or not before:
             return
         stages = list(self.portal.pipelines[item.name][values[named]].stages)
@@ -225,8 +231,8 @@ class Writer:
         }
         if self.source_id:
             born["hs_object_source_id"] = self.source_id
-        if item.name in self.portal.pipelines:
-            named = {"deals": "pipeline", "tickets": "hs_pipeline"}[item.name]
+        if item.name in STAGED:
+            named, _ = STAGED[item.name]
             born[named] = values.get(named) or next(iter(self.portal.pipelines[item.name]))
         if item.name == "contacts" and not values.get("lifecyclestage"):
             born["lifecyclestage"] = "lead"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.hubspot import shapes
-from sandbox.hubspot.errors import ApiError, invalid, missing_objects
+from sandbox.hubspot.errors import ApiError, invalid, missing_objects, not_found
 from sandbox.hubspot.records import Record
 from sandbox.hubspot.routes.records import OBJECTS, writer
 from sandbox.hubspot.schema import ObjectType
@@ -73,9 +73,9 @@ def create(call: Call) -> Reply:
         return shapes.written(record, item, properties)
 
     def check(given: Input) -> None:
-        writes.checked(item, given.get("properties") or {}, {}, None)
+        writes.checked_new(item, given.get("properties") or {}, given.get("associations") or ())
 
-    return _each(call, inputs(call), check, one, 201)
+    return _each(call, item, inputs(call), check, one, 201)
 
 
 def update(call: Call) -> Reply:
@@ -93,7 +93,7 @@ def update(call: Call) -> Reply:
         record = _there(targets[id(each)])
         writes.checked(item, each.get("properties") or {}, record.values, record)
 
-    reply = _each(call, [e for e in given if targets[id(e)] is not None], check, one, 200)
+    reply = _each(call, item, [e for e in given if targets[id(e)] is not None], check, one, 200)
     if missing:
         traces = [e["objectWriteTraceId"] for e in given if targets[id(e)] is None and "objectWriteTraceId" in e]
         error = missing_objects(item.label, missing).item()
@@ -122,9 +122,12 @@ def upsert(call: Call) -> Reply:
 
     def check(each: Input) -> None:
         record = call.portal.by_property(item, str(each["idProperty"]), str(each.get("id", "")))
-        writes.checked(item, properties(each), record.values if record else {}, record)
+        if record is None:
+            writes.checked_new(item, properties(each))
+        else:
+            writes.checked(item, properties(each), record.values, record)
 
-    return _each(call, given, check, one, 200)
+    return _each(call, item, given, check, one, 200)
 
 
 def archive(call: Call) -> Reply:
@@ -141,14 +144,20 @@ def archive(call: Call) -> Reply:
 
 
 def _each(
-    call: Call, given: list[Input], check: Callable[[Input], None], one: Callable[[Input], dict[str, Any]], status: int
+    call: Call,
+    item: ObjectType,
+    given: list[Input],
+    check: Callable[[Input], None],
+    one: Callable[[Input], dict[str, Any]],
+    status: int,
 ) -> Reply:
     """Carry out inputs in order. Without trace ids one bad input fails all: nothing is written before all were checked."""
     if not all("objectWriteTraceId" in each for each in given):
         for each in given:
             _refuse(call)
             check(each)
-        return _all_or_nothing(call, given, one, status)
+        _no_doubles(item, given)
+        return answer(call, [one(each) for each in given], [], status)
     results, errors = [], []
     for each in given:
         trace = str(each["objectWriteTraceId"])
@@ -160,9 +169,15 @@ def _each(
     return answer(call, results, errors, status)
 
 
-def _all_or_nothing(call: Call, given: list[Input], one: Callable[[Input], dict[str, Any]], status: int) -> Reply:
-    """What only the write itself can tell (two inputs with one address) still ends the call; what was written by then stays."""
-    return answer(call, [one(each) for each in given], [], status)
+def _no_doubles(item: ObjectType, given: list[Input]) -> None:
+    """Two inputs of one batch can't have the same unique value."""
+    seen: set[tuple[str, str]] = set()
+    for each in given:
+        for name in item.unique_names():
+            value = str((each.get("properties") or {}).get(name) or "").strip().lower()
+            if value and (name, value) in seen:
+                raise invalid(f"Duplicate values of {name} found in batch input: [{value}]")
+            seen.add((name, value))
 
 
 def _refuse(call: Call) -> None:
@@ -196,7 +211,8 @@ def _unique_key(call: Call, item: ObjectType, each: Input) -> None:
 
 
 def _there(record: Record | None) -> Record:
-    assert record is not None
+    if record is None:
+        raise not_found()
     return record
 
 
