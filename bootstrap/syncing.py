@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -78,11 +79,13 @@ class Syncs:
     def available(self, connection_id: UUID) -> list[str]:
         """Objects of the connection that can be kept in step: those with a shipped mapping to an entity."""
         opened = self._open(connection_id)
-        return [
-            info.name
-            for info in opened.connector.manifest.objects
-            if (spec := load_shipped(opened.vendor, info.name)) is not None and spec.entity != "association"
-        ]
+        return [name for name, _ in _mapped(opened)]
+
+    def usual(self, connection_id: UUID) -> list[str]:
+        """Of those, the ones that nobody has to choose between: the only one of its entity that the vendor has."""
+        mapped = _mapped(self._open(connection_id))
+        times = Counter(entity for _, entity in mapped)
+        return [name for name, entity in mapped if times[entity] == 1 and entity != "attachment"]
 
     def add(
         self,
@@ -90,20 +93,39 @@ class Syncs:
         objects: Sequence[str],
         settings: StreamSettings,
         specs: Mapping[str, MappingSpec] | None = None,
+        *,
+        make_key_field: bool = False,
     ) -> list[Stream]:
         """Keep these objects in step from now on. Raises ConfigurationError for an object that cannot be.
 
-        ``specs``: mappings to use instead of the shipped ones (those of a migration that goes on).
+        ``specs``: mappings to use instead of the shipped ones (those of a migration that goes on). ``make_key_field``: let the
+        connector make the field for hub ids at the vendor.
         """
         made = []
         for name in objects:
             spec = (specs or {}).get(name) or self._shipped(connection_id, name)
-            made.append(self._stream(connection_id, name, spec, settings))
+            chosen = replace(settings, key_field=self._key_field(connection_id, name)) if make_key_field else settings
+            made.append(self._stream(connection_id, name, spec, chosen))
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             for one in made:
                 streams.put(conn, one)
         self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
         return made
+
+    def _key_field(self, connection_id: UUID, name: str) -> str | None:
+        """The field for hub ids, made where it is missing; None where the object is not written."""
+        opened = self._open(connection_id)
+        make = getattr(opened.connector, "ensure_key_property", None)
+        if make is None:
+            raise ConfigurationError(
+                f"{opened.connector.manifest.label} lets nobody make fields this way.",
+                remedy="Make a unique text field there, and name it with --key-field.",
+            )
+        if not _writable(opened, name):
+            return None
+        made = make(name)
+        opened.schemas.pop(name, None)
+        return made if isinstance(made, str) else "syncline_id"
 
     def _shipped(self, connection_id: UUID, name: str) -> MappingSpec:
         spec = load_shipped(self._open(connection_id).vendor, name)
@@ -253,6 +275,12 @@ class Syncs:
     def poll_every(self) -> timedelta:
         """How often a stream without notices is polled."""
         return timedelta(minutes=5)
+
+
+def _mapped(opened: Opened) -> list[tuple[str, str]]:
+    """Objects with a shipped mapping, and the entity of each."""
+    specs = [(info.name, load_shipped(opened.vendor, info.name)) for info in opened.connector.manifest.objects]
+    return [(name, spec.entity) for name, spec in specs if spec is not None and spec.entity != "association"]
 
 
 def _writable(opened: Opened, name: str) -> bool:

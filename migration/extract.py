@@ -205,9 +205,7 @@ class PageStager:
             object=self._job.object, entity=self._job.entity, columns=values, links=links, **columns
         )
 
-    def _versions(
-        self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]], batch: MappedBatch
-    ) -> list[str | None]:
+    def _versions(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]], batch: MappedBatch) -> list[str | None]:
         """The vendor's own version of each record, as two-way sync compares it; else when the record was changed."""
         name = self._job.spec.version
         if name is not None and name in fields:
