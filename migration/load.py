@@ -273,10 +273,10 @@ def resolve(job: LoadJob) -> dict[str, int]:
     with job.database.tenant(key.tenant_id) as connection:
         runs.fence(connection, key)
         loading.prepare(connection)
-        resolved = sum(
-            loading.resolve_pending(connection, job.staged, field)
-            for field in loading.pending_by_field(connection, job.staged, of_run=False)
-        )
+        waiting = loading.pending_by_field(connection, job.staged, of_run=False)
+        if sum(waiting.values()) >= STATISTICS_FROM_ROWS:  # else each would be compared with each
+            loading.refresh_statistics(connection, "pending_reference")
+        resolved = sum(loading.resolve_pending(connection, job.staged, field) for field in waiting)
         left = loading.pending_by_field(connection, job.staged, of_run=True)
         runs.put_chunk(
             connection,
