@@ -248,6 +248,14 @@ class MemoryStore:
 
     # ------------------------------------------------------------ for checks
 
+    def forget_cursors(self) -> None:
+        """Make every lane read from the beginning, and take nothing as known by its fingerprint."""
+        with self._change() as tables:
+            for lane, row in tables.lanes.items():
+                tables.lanes[lane] = replace(row, state=replace(row.state, cursor=None))
+            for key, link in tables.links.items():
+                tables.links[key] = replace(link, fingerprint=b"")
+
     def hub_values(self, entity_id: UUID) -> Record | None:
         """What stands in the hub, or None where it is deleted."""
         row = self.tables.hubs[entity_id]
