@@ -287,7 +287,8 @@ link = Table(
     _tenant(),
     Column("connection_id", _UUID, nullable=False),
     Column("vendor_object", Text, nullable=False),
-    Column("vendor_id", Text, nullable=False),
+    # Byte order, which is the order in which vendors list text ids: a full comparison walks both sides of it at once.
+    Column("vendor_id", Text(collation="C"), nullable=False),
     Column("entity", Text, nullable=False),
     Column("entity_id", _UUID, nullable=False),
     # What both sides last agreed on, as canonical fields. NULL while the hub record itself still says so (version = base_version);
@@ -303,6 +304,10 @@ link = Table(
     # The source lists this record more than once: a later run must see all its listings to know the last.
     Column("repeated", Boolean, nullable=False, server_default=text("false")),
     Column("tombstoned_at", _TIMESTAMP),
+    Column(
+        "revision", BigInteger, nullable=False, server_default=text("0")
+    ),  # counts changes of the link by the engine
+    Column("sent", JSONB),  # what a write of unknown outcome would have put there
     _now("created_at"),
     _now("updated_at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_object", "vendor_id"),
@@ -310,6 +315,16 @@ link = Table(
     # and must not look a vendor's record up by tenant alone.
     Index("link_entity_id_idx", "entity_id", "tenant_id"),
     Index("link_run_id_idx", "tenant_id", "run_id", postgresql_where=text("run_id IS NOT NULL")),
+    # The order of vendors that count: 9 before 10. Partial, so that other vendors' links cost nothing and no look-up takes it.
+    Index(
+        "link_number_idx",
+        "tenant_id",
+        "connection_id",
+        "vendor_object",
+        text("length(vendor_id)"),
+        "vendor_id",
+        postgresql_where=text("vendor_id ~ '^[0-9]+$'"),
+    ),
 )
 
 pending_reference = Table(  # a reference whose other end is not linked yet; resolved as soon as it is
@@ -372,7 +387,7 @@ change = Table(  # the change log; a bulk load is one row a chunk (`kind` = bulk
     Column("seq", BigInteger, Identity(always=True), nullable=False),
     Column("entity", Text, nullable=False),
     Column("entity_id", _UUID),
-    Column("kind", Text, nullable=False),  # created, updated, deleted, merged, bulk
+    Column("kind", Text, nullable=False),  # created, updated, deleted, merged, restored, bulk
     Column("fields", ARRAY(Text())),
     Column("version", BigInteger),
     Column("connection_id", _UUID),
@@ -386,23 +401,156 @@ change = Table(  # the change log; a bulk load is one row a chunk (`kind` = bulk
 
 # ---------------------------------------------------------------- streams, queues
 
-stream = Table(
+stream = Table(  # a lane: one object of one connection, held by one worker at a time
     "stream",
     metadata,
     _tenant(),
     Column("connection_id", _UUID, nullable=False),
     Column("object", Text, nullable=False),
-    Column("direction", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("pushes", Boolean, nullable=False, server_default=text("true")),
+    Column("writes", ARRAY(Text()), nullable=False, server_default=text("'{}'")),  # canonical fields that may go out
+    Column(
+        "id_order", Text, nullable=False, server_default=text("'ascii'")
+    ),  # how the vendor orders ids: ascii, numeric
+    Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("cursor", JSONB),
-    Column("status", Text, nullable=False, server_default=text("'idle'")),
+    Column("resync", JSONB),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("status", Text, nullable=False, server_default=text("'idle'")),  # idle, paused, reauth, stopped, braked
+    Column("reason", JSONB),
     Column("generation", BigInteger, nullable=False, server_default=text("0")),
     Column("lease_owner", Text),
     Column("lease_until", _TIMESTAMP),
     Column("verified_at", _TIMESTAMP),
-    Column("error", JSONB),
     _now("created_at"),
     _now("updated_at"),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "direction"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "object"),
+    Index(None, "tenant_id", "entity"),
+)
+
+push_work = (
+    Table(  # hub records that may have to go out; `token` is new at each queueing: no late answer removes newer work
+        "push_work",
+        metadata,
+        _tenant(),
+        Column("connection_id", _UUID, nullable=False),
+        Column("object", Text, nullable=False),
+        Column("entity", Text, nullable=False),
+        Column("entity_id", _UUID, nullable=False),
+        Column("token", BigInteger, Identity(), nullable=False),
+        Column("due_at", _TIMESTAMP, nullable=False, server_default=text("'epoch'")),  # the epoch: at once
+        Column("attempts", Integer, nullable=False, server_default=text("0")),
+        Column(
+            "state", Text, nullable=False, server_default=text("'due'")
+        ),  # due, uncertain (read back first), waiting
+        _now("created_at"),
+        PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
+        Index("push_work_due_idx", "tenant_id", "connection_id", "object", "due_at", "token"),
+    )
+)
+
+push_wait = Table(  # a hub record that becomes due on a lane once another one is linked on the connection
+    "push_wait",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("wait_id", _UUID, nullable=False),
+    Column("wait_entity", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "wait_id", "object", "entity_id"),
+    Index(None, "tenant_id", "connection_id", "object", "entity_id"),
+)
+
+vendor_wait = Table(  # a vendor record whose reference cannot be resolved until a record of `wait_object` is linked
+    "vendor_wait",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("wait_id", Text(collation="C"), nullable=False),
+    Column("wait_object", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("vendor_id", Text(collation="C"), nullable=False),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "wait_id", "wait_object", "object", "vendor_id"),
+)
+
+sync_intent = Table(  # a create that was announced and whose outcome is not recorded
+    "sync_intent",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    Column("sent", JSONB, nullable=False),
+    Column("at", _TIMESTAMP, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
+)
+
+sync_notice = Table(  # hints that a vendor record may have changed, one a record; `id` is new at each hint
+    "sync_notice",
+    metadata,
+    _tenant(),
+    Column("connection_id", _UUID, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("vendor_id", Text(collation="C"), nullable=False),
+    Column("id", _UUID, nullable=False),
+    Column("deleted", Boolean, nullable=False, server_default=text("false")),
+    _now("at"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "vendor_id"),
+    UniqueConstraint("tenant_id", "id"),
+    Index("sync_notice_at_idx", "tenant_id", "connection_id", "object", "at"),
+)
+
+tombstone = Table(  # what is left of a deleted record: everything, so that it can come back as it was
+    "tombstone",
+    metadata,
+    _tenant(),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    Column("snapshot", JSONB, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    _now("deleted_at"),
+    Column("deleted_by", _UUID),  # the connection whose vendor deleted it; NULL: a person or program
+    Column("reason", Text, nullable=False),  # deleted, merged
+    PrimaryKeyConstraint("tenant_id", "entity", "entity_id"),
+)
+
+conflict = Table(  # a field that both sides changed: `hub_value` and `vendor_value` as they stood then
+    "conflict",
+    metadata,
+    _tenant(),
+    Column("id", _UUID, nullable=False),
+    Column("connection_id", _UUID, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", _UUID, nullable=False),
+    Column("vendor_id", Text(collation="C"), nullable=False),
+    Column("field", Text, nullable=False),
+    Column("status", Text, nullable=False),  # open (a person decides), settled (by rule), resolved
+    Column("rule", Text, nullable=False),
+    Column("winner", Text),  # hub, vendor; NULL while open
+    Column("hub_value", JSONB),
+    Column("vendor_value", JSONB),
+    _now("opened_at"),
+    Column("resolved_at", _TIMESTAMP),
+    Column("resolution", Text),
+    Column("resolved_by", Text),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    Index(
+        "conflict_open_key",
+        "tenant_id",
+        "connection_id",
+        "object",
+        "vendor_id",
+        "field",
+        unique=True,
+        postgresql_where=text("status = 'open'"),
+    ),
+    Index(None, "tenant_id", "entity_id"),
+    Index(None, "tenant_id", "status", "opened_at"),
 )
 
 inbox = Table(
@@ -467,6 +615,8 @@ dead_letter = Table(
     Column("status", Text, nullable=False, server_default=text("'open'")),
     Column("resolved_at", _TIMESTAMP),
     Column("resolution", Text),
+    Column("original", JSONB),  # what the source sent, once a person mended `payload`
+    Column("edited_at", _TIMESTAMP),
     # One open letter for each record and cause: a repeated failure counts up instead of piling up.
     Column("key", Text, nullable=False),
     PrimaryKeyConstraint("tenant_id", "id"),
@@ -474,6 +624,9 @@ dead_letter = Table(
     Index(None, "tenant_id", "status", "fingerprint"),
     Index(None, "tenant_id", "run_id"),
     Index(None, "tenant_id", "connection_id", "object", "vendor_id"),
+    Index(
+        "dead_letter_push_idx", "tenant_id", "entity_id", postgresql_where=text("status = 'open' AND stage = 'push'")
+    ),
 )
 
 # ---------------------------------------------------------------- migration

@@ -313,14 +313,29 @@ class VendorPort(Protocol):
     outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it.
     """
 
-    rules: Rules
-    batch_size: int
-    repeatable_creates: bool
-    conditional_writes: bool
-    can_find: bool
-    can_compare: bool
-    id_order: str
-    settle_s: float
+    @property
+    def rules(self) -> Rules: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def repeatable_creates(self) -> bool: ...
+
+    @property
+    def conditional_writes(self) -> bool: ...
+
+    @property
+    def can_find(self) -> bool: ...
+
+    @property
+    def can_compare(self) -> bool: ...
+
+    @property
+    def id_order(self) -> str: ...
+
+    @property
+    def settle_s(self) -> float: ...
 
     def pages(self, cursor: Cursor | None) -> Iterator[Listing]: ...
 

@@ -209,7 +209,8 @@ class VendorClient:
     def _run(self, call: Call, sending: _Sending, take: Callable[[httpx.Response], T]) -> Attempt[T]:
         signed = self._signer.sign() if self._signer else Signed()
         attempt = self.gate.run(call, lambda: self._attempt(sending, signed, take))
-        if attempt.status == 401 and self._signer is not None and self._signer.renew(signed):
+        renews = self.gate.errors.asks_to_renew(attempt.status, attempt.fault)
+        if renews and self._signer is not None and self._signer.renew(signed):
             renewed = self._signer.sign()
             attempt = self.gate.run(call, lambda: self._attempt(sending, renewed, take))
         return attempt

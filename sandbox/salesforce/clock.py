@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
-ANCHOR = datetime(2025, 6, 30, 12, tzinfo=UTC)
-"""The day on which seeded data ends. Fixed, so that one seed gives one org on every day and machine."""
+from sandbox.kit import clock as kit
 
 
-class Clock:
-    """Real time plus a shift, or a time that stands still until told."""
-
-    def __init__(self, frozen_at: datetime | None = None) -> None:
-        self._frozen = frozen_at
-        self._shift = timedelta(0)
-
-    def now(self) -> datetime:
-        base = self._frozen if self._frozen is not None else datetime.fromtimestamp(time.time(), UTC)
-        return base + self._shift
-
-    def advance(self, seconds: float) -> datetime:
-        self._shift += timedelta(seconds=seconds)
-        return self.now()
-
-    def freeze(self, at: datetime) -> datetime:
-        self._frozen, self._shift = at, timedelta(0)
-        return self.now()
-
-    def thaw(self) -> datetime:
-        self._frozen, self._shift = None, timedelta(0)
-        return self.now()
+class Clock(kit.Clock):
+    """The kit's clock, telling time as a record's audit fields hold it."""
 
     def stamp(self) -> str:
-        """Now, as a record's audit fields hold it: milliseconds cut off, so that records of one second tie."""
+        """Now, milliseconds cut off, so that records of one second tie."""
         return stamp(self.now())
 
 

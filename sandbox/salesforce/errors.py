@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sandbox.kit.wire import Refusal, Reply
 
-class ApiError(Exception):
+
+class ApiError(Refusal):
     """One refused request. ``body`` is the JSON array that the vendor answers with; ``write`` is one collection result's error."""
 
     def __init__(self, code: str, message: str, status: int = 400, fields: Sequence[str] | None = None) -> None:
@@ -18,6 +20,9 @@ class ApiError(Exception):
         self.message = message
         self.status = status
         self.fields = None if fields is None else list(fields)
+
+    def reply(self) -> Reply:
+        return Reply(self.status, self.body())
 
     def body(self) -> list[dict[str, Any]]:
         error: dict[str, Any] = {"message": self.message, "errorCode": self.code}

@@ -18,74 +18,30 @@ wrong_instance     signing in returns an ``instance_url`` on ``host``
 cursor_lost        every open query locator is forgotten first
 =================  ==========================================================================================
 
-``calls`` is a pattern for the journal's kinds of call (``query|query_more``; default every call), ``after`` lets that many
-pass first, ``times`` (1) is how often it strikes.
+``calls``, ``after`` and ``times`` as in the kit.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-KINDS = frozenset(
-    {
-        "error", "limit", "concurrent", "expire", "reset", "lost_answer", "truncated", "malformed", "slow", "lock",
-        "foreign_next", "wrong_instance", "cursor_lost",
-    }
-)  # fmt: skip
+from sandbox.kit import faults as kit
+
+KINDS = kit.TRANSPORT_KINDS | {
+    "error", "limit", "concurrent", "expire", "lock", "foreign_next", "wrong_instance", "cursor_lost",
+}  # fmt: skip
 SIGN_IN = frozenset({"login", "token"})
 
 
 @dataclass(slots=True)
-class Fault:
-    kind: str
-    calls: str = ".*"
-    times: int = 1
-    after: int = 0
-    status: int = 500
-    seconds: float = 0.0
+class Fault(kit.Fault):
+    KINDS: ClassVar[frozenset[str]] = KINDS
+
     records: int = 1
     host: str = "https://attacker.example"
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"there is no fault of kind {self.kind!r}; there are {', '.join(sorted(KINDS))}")
 
     def fits(self, call: str) -> bool:
         if self.kind == "wrong_instance" and call not in SIGN_IN:
             return False
-        return re.fullmatch(self.calls, call) is not None
-
-
-@dataclass(slots=True)
-class Faults:
-    """Those still to strike."""
-
-    waiting: list[Fault] = field(default_factory=list)
-
-    def add(self, described: Iterable[dict[str, Any]]) -> None:
-        """Raises ValueError for a kind or a setting that doesn't exist."""
-        for item in described:
-            try:
-                self.waiting.append(Fault(**item))
-            except TypeError as error:
-                raise ValueError(f"a fault can't be read: {error}") from error
-
-    def strike(self, call: str) -> list[Fault]:
-        """The faults that this call meets; each is counted down."""
-        struck = []
-        for fault in self.waiting:
-            if not fault.fits(call):
-                continue
-            if fault.after > 0:
-                fault.after -= 1
-                continue
-            fault.times -= 1
-            struck.append(fault)
-        self.waiting = [fault for fault in self.waiting if fault.times > 0]
-        return struck
-
-    def as_json(self) -> list[dict[str, Any]]:
-        return [asdict(fault) for fault in self.waiting]
+        return kit.Fault.fits(self, call)

@@ -7,22 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from sandbox.kit import control as kit_control
+from sandbox.kit.stand_in import StandIn
+from sandbox.kit.wire import BadControl, Reply, Request, WireError
 from sandbox.salesforce.auth import Auth, Credentials
 from sandbox.salesforce.bulk import BulkJobs
 from sandbox.salesforce.clock import Clock
 from sandbox.salesforce.cursors import Cursors
 from sandbox.salesforce.data.generator import DataOptions, generate
 from sandbox.salesforce.errors import ApiError, session_invalid
-from sandbox.salesforce.faults import Fault, Faults
-from sandbox.salesforce.journal import Journal
+from sandbox.salesforce.faults import Fault
 from sandbox.salesforce.limits import CONCURRENT, TOTAL, Limits, exceeded
 from sandbox.salesforce.org import Org, Row
 from sandbox.salesforce.relations import child_relation
 from sandbox.salesforce.routes import collections, composite, control, jobs, login, queries, records, rest
 from sandbox.salesforce.schema import Field, ObjectType
 from sandbox.salesforce.tree import load_tree
-from sandbox.salesforce.wire import Call, Reply, Request, Route, Router
+from sandbox.salesforce.wire import Call, Route, Router, refusal
+from sandbox.salesforce.write import Writer
 
 DATA_PATH = re.compile(r"^/services/data/v(?P<version>[^/]+)")
 
@@ -47,25 +51,24 @@ class SandboxOptions:
     jwt_public_key: str | None = None
 
 
-class SalesforceSandbox:
+class SalesforceSandbox(StandIn[Clock, Fault]):
     """One org with its users, data, quotas and jobs. The same options and clock give the same org, ids included."""
 
     def __init__(self, options: SandboxOptions | None = None, clock: Clock | None = None) -> None:
+        super().__init__(clock or Clock(), Fault)
         self.options = options or SandboxOptions()
-        self.clock = clock or Clock()
         self.org = Org(self.clock)
         self.org.permissions.set_audit_fields = self.options.set_audit_fields
         contacts = 0 if self.options.tree else self.options.contacts
         generate(self.org, DataOptions(contacts, self.options.seed, self.options.credentials.username))
         self.limits = Limits(self.clock, self.options.daily_calls)
-        self.journal = Journal()
-        self.faults = Faults()
         self.cursors = Cursors(self.clock, self.org.ids)
         self.bulk = BulkJobs(self.org, self.clock, self.options.bulk_duration)
         self.auth = self._auth()
         self.router = build_router()
         if self.options.tree:
             load_tree(self.org, self.options.tree, self.auth.user_id)
+        self.org.created = self.journal.created
 
     def _auth(self) -> Auth:
         users = self.org.tables["User"].values()
@@ -97,29 +100,14 @@ class SalesforceSandbox:
     # ------------------------------------------------------------ requests
 
     def handle(self, request: Request) -> Reply:
-        """Answer one request: find its path, meet its faults, check the session, count the call, run it."""
+        """Answer one request; a POST may name the method it stands for."""
         method = request.query.get("_HttpMethod", request.method) if request.method == "POST" else request.method
-        request = replace(request, method=method.upper())
-        kind, counted = "unknown", False
-        struck: list[Fault] = []
-        try:
-            route, path = self.router.find(request.method, request.path)
-            kind, counted = route.kind, not route.free
-            struck = [] if kind == "control" else self.faults.strike(kind)
-            reply = self._answer(route, path, request, struck)
-        except ApiError as error:
-            reply = Reply(error.status, error.body())
-        reply = _spoiled(reply, struck)
-        self.journal.add(kind, request.method, request.path, reply.status, counted)
-        if request.path.startswith("/services/data/"):
-            reply.headers.setdefault("Sforce-Limit-Info", self.limits.header())
-        return reply
+        return super().handle(replace(request, method=method.upper()))
 
-    def _answer(self, route: Route, path: Mapping[str, str], request: Request, struck: list[Fault]) -> Reply:
+    def answer(self, route: Route, path: Mapping[str, str], request: Request, struck: list[Fault]) -> Reply:
+        """Meet the call's faults, check its session, count it, run it."""
         call = Call(self, request, path)
         for fault in struck:
-            if fault.kind == "reset":
-                return Reply(effect="reset")
             self._before(fault, call)
         if not route.open:
             call.user_id = self.auth.check(request.headers.get("authorization", ""))
@@ -129,6 +117,48 @@ class SalesforceSandbox:
         if not route.free:
             self.limits.spend()
         return route.handler(call)
+
+    def worded(self, error: WireError) -> Reply:
+        return refusal(error).reply()
+
+    def uri_too_long(self) -> Reply:
+        """A long SOQL query in a URL meets this before it meets the limit on SOQL: send it through composite instead."""
+        return Reply(414, [{"message": "URI Too Long", "errorCode": "URI_TOO_LONG"}])
+
+    def finish(self, request: Request, reply: Reply) -> None:
+        if request.path.startswith("/services/data/"):
+            reply.headers.setdefault("Sforce-Limit-Info", self.limits.header())
+
+    def long_call(self, change: int) -> None:
+        self.limits.long_running += change
+
+    def clear_faults(self) -> None:
+        super().clear_faults()
+        self.org.locks.clear()
+
+    def about(self) -> dict[str, Any]:
+        known, org = self.auth.credentials, self.org
+        return {
+            "records": {name: len(org.live(name)) for name in org.tables if org.tables[name]},
+            "username": known.username,
+            "password": known.password,
+            "security_token": known.security_token,
+            "client_id": known.client_id,
+            "client_secret": known.client_secret,
+            "now": self.clock.stamp(),
+        }
+
+    def edit(self, edit: Mapping[str, Any]) -> dict[str, Any]:
+        """As the org's user in their browser: ``properties`` are fields; without an id a record is created."""
+        writer, kind = Writer(self.org, self.auth.user_id, by_call=False), str(edit.get("object", ""))
+        if "merge" in edit:
+            raise BadControl("records of this sandbox can't be merged")
+        if edit.get("delete"):
+            return {"id": writer.delete(kind, str(edit["id"]))}
+        values = edit.get("properties") or {}
+        if "id" in edit:
+            return {"id": writer.update(kind, str(edit["id"]), values)}
+        return {"id": writer.insert(kind, values)}
 
     def _before(self, fault: Fault, call: Call) -> None:
         """What a fault does before the call is carried out. Raises the ApiError that the call then answers with."""
@@ -154,7 +184,14 @@ class SalesforceSandbox:
                 raise ApiError("INVALID_INPUT", f"{request.path} can't be part of a composite request")
             return route.handler(Call(self, request, path, user_id))
         except ApiError as error:
-            return Reply(error.status, error.body())
+            return error.reply()
+        except WireError as error:
+            return refusal(error).reply()
+
+    def spoil(self, reply: Reply, fault: Fault) -> None:
+        super().spoil(reply, fault)
+        if fault.kind == "foreign_next" and isinstance(reply.json, dict) and "nextRecordsUrl" in reply.json:
+            reply.json["nextRecordsUrl"] = fault.host + reply.json["nextRecordsUrl"]
 
 
 def _failure(status: int) -> ApiError:
@@ -164,24 +201,9 @@ def _failure(status: int) -> ApiError:
     return ApiError("UNKNOWN_EXCEPTION", message, status)
 
 
-def _spoiled(reply: Reply, struck: list[Fault]) -> Reply:
-    """What faults do to an answer on its way out."""
-    for fault in struck:
-        if fault.kind == "lost_answer":
-            reply.effect = "reset"
-        elif fault.kind == "truncated":
-            reply.effect = "truncated"
-        elif fault.kind == "malformed":
-            reply.body = b"<html><body>Down for maintenance</body></html>"
-        elif fault.kind == "slow":
-            reply.delay_s = fault.seconds
-        elif fault.kind == "foreign_next" and isinstance(reply.json, dict) and "nextRecordsUrl" in reply.json:
-            reply.json["nextRecordsUrl"] = fault.host + reply.json["nextRecordsUrl"]
-    return reply
-
-
 def build_router() -> Router:
     router = Router()
+    kit_control.register(router)
     for module in (login, control, rest, queries, composite, collections, jobs, records):
         module.register(router)
     return router

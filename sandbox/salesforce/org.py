@@ -39,6 +39,7 @@ class Org:
         self.tables: dict[str, Table] = {name: {} for name in self.objects}
         self.blobs: dict[str, bytes] = {}
         self.permissions = Permissions()
+        self.created: dict[str, list[str]] = {}
         self.schema_version = 1
         self.indexes: dict[tuple[str, str], dict[Any, list[str]]] = {}
         self.counters: dict[str, int] = {}

@@ -19,9 +19,11 @@ AUDIT = ("CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById")
 class Writer:
     """Writes as one user. Every refusal is an ApiError; what was done since `transaction` began is undone by it."""
 
-    def __init__(self, org: Org, user_id: str) -> None:
+    def __init__(self, org: Org, user_id: str, *, by_call: bool = True) -> None:
+        """``by_call``: what is created was created by the API, and is counted as such."""
         self.org = org
         self.user_id = user_id
+        self.by_call = by_call
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -56,6 +58,10 @@ class Writer:
         with self._atomic():
             self._store(item, row, blobs)
             derive.inserted(self, item, row)
+            if self.by_call:
+                created = self.org.created.setdefault(object_name, [])
+                created.append(row["Id"])
+                self._log(lambda: created.remove(row["Id"]))
         return str(row["Id"])
 
     def update(self, object_name: str, record_id: str, values: Mapping[str, Any]) -> str:

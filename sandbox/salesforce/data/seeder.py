@@ -8,7 +8,8 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sandbox.salesforce.clock import ANCHOR, stamp
+from sandbox.kit.clock import ANCHOR
+from sandbox.salesforce.clock import stamp
 from sandbox.salesforce.data import words
 from sandbox.salesforce.org import Org
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.routes.records import saved, shown
 from sandbox.salesforce.routes.rest import DATA
-from sandbox.salesforce.wire import Call, Reply, Router
+from sandbox.salesforce.wire import Call, Router
 from sandbox.salesforce.write import Writer
 
 MOST = 200

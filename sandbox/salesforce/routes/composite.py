@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from sandbox.kit.wire import Reply, Request
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.routes.rest import DATA
-from sandbox.salesforce.wire import Call, Reply, Request, Router
+from sandbox.salesforce.wire import Call, Router
 from sandbox.salesforce.write import Writer
 
 MOST, MOST_QUERIES, MOST_IN_TREE, DEEPEST_TREE = 25, 5, 200, 5

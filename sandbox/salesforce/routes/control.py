@@ -1,92 +1,16 @@
-"""The sandbox's own controls, under ``/__sandbox__``: nothing here exists at the vendor."""
+"""The sandbox's controls that only an org has: schema drift and quotas."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from sandbox.salesforce.clock import parse_stamp, stamp
-from sandbox.salesforce.errors import ApiError
+from sandbox.kit.control import control
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.schema import parse_field
-from sandbox.salesforce.wire import Call, Reply, Router
-
-ROOT = "/__sandbox__"
+from sandbox.salesforce.wire import Call, Router
 
 
 def register(router: Router) -> None:
-    def add(methods: str, path: str) -> Any:
-        return router.add(methods, ROOT + path, "control", anyone=True, free=True)
-
-    add("GET", "")(about)
-    add("GET", "/journal")(journal)
-    add("DELETE", "/journal")(clear_journal)
-    add("GET", "/faults")(faults)
-    add("POST", "/faults")(add_faults)
-    add("DELETE", "/faults")(clear_faults)
-    add("GET", "/clock")(clock)
-    add("POST", "/clock")(set_clock)
-    add("POST", "/schema")(schema)
-    add("POST", "/limits")(limits)
-
-
-def about(call: Call) -> Reply:
-    """Counts of records, and what to sign in with."""
-    known, org = call.sandbox.auth.credentials, call.sandbox.org
-    return Reply(
-        json={
-            "records": {name: len(org.live(name)) for name in org.tables if org.tables[name]},
-            "username": known.username,
-            "password": known.password,
-            "security_token": known.security_token,
-            "client_id": known.client_id,
-            "client_secret": known.client_secret,
-            "now": stamp(call.sandbox.clock.now()),
-        }
-    )
-
-
-def journal(call: Call) -> Reply:
-    return Reply(json=call.sandbox.journal.as_json())
-
-
-def clear_journal(call: Call) -> Reply:
-    call.sandbox.journal.clear()
-    return Reply(204)
-
-
-def faults(call: Call) -> Reply:
-    return Reply(json=call.sandbox.faults.as_json())
-
-
-def add_faults(call: Call) -> Reply:
-    """One fault, or a list of them."""
-    body = call.request.json()
-    try:
-        call.sandbox.faults.add(body if isinstance(body, list) else [body])
-    except ValueError as error:
-        raise ApiError("INVALID_INPUT", str(error)) from error
-    return Reply(json=call.sandbox.faults.as_json())
-
-
-def clear_faults(call: Call) -> Reply:
-    call.sandbox.faults.waiting.clear()
-    call.sandbox.org.locks.clear()
-    return Reply(204)
-
-
-def clock(call: Call) -> Reply:
-    return Reply(json={"now": stamp(call.sandbox.clock.now())})
-
-
-def set_clock(call: Call) -> Reply:
-    """``{"advance_s": 3600}``, ``{"at": "2025-07-01T00:00:00Z"}`` (and stand still), or ``{"real": true}``."""
-    body = call.request.json_object()
-    time = call.sandbox.clock
-    if "at" in body:
-        time.freeze(parse_stamp(str(body["at"])))
-    if body.get("real"):
-        time.thaw()
-    time.advance(float(body.get("advance_s", 0)))
-    return clock(call)
+    control(router, "POST", "/schema")(schema)
+    control(router, "POST", "/limits")(limits)
 
 
 def schema(call: Call) -> Reply:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.bulk import RECORDS_A_BATCH, BulkJobs, Job
 from sandbox.salesforce.bulk_csv import write_csv
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.routes.rest import DATA
 from sandbox.salesforce.values import csv_text
-from sandbox.salesforce.wire import Call, Reply, Router
+from sandbox.salesforce.wire import Call, Router
 
 LARGEST_PAGE = 250_000
 CSV = "text/csv"

@@ -15,10 +15,11 @@ from xml.sax.saxutils import escape
 
 from defusedxml import ElementTree
 
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.auth import LOGIN_REFUSED
 from sandbox.salesforce.errors import OAuthError, not_found
 from sandbox.salesforce.routes.rest import OLDEST
-from sandbox.salesforce.wire import Call, Reply, Router
+from sandbox.salesforce.wire import Call, Router
 
 FIRST_WITHOUT_LOGIN = 65
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

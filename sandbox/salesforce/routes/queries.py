@@ -5,11 +5,12 @@ https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/dome_qu
 
 from __future__ import annotations
 
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.cursors import page_size
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.query import QueryRun
 from sandbox.salesforce.routes.rest import DATA
-from sandbox.salesforce.wire import Call, Reply, Router
+from sandbox.salesforce.wire import Call, Router
 
 
 def register(router: Router) -> None:

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.clock import parse_stamp, stamp
 from sandbox.salesforce.errors import ApiError, no_such_field, not_found
 from sandbox.salesforce.multipart import record_of
@@ -17,7 +18,7 @@ from sandbox.salesforce.org import Row
 from sandbox.salesforce.routes.rest import DATA
 from sandbox.salesforce.schema import Field, ObjectType
 from sandbox.salesforce.values import getter
-from sandbox.salesforce.wire import Call, Reply, Router
+from sandbox.salesforce.wire import Call, Router
 from sandbox.salesforce.write import MultipleChoicesError, Writer
 
 WINDOW = timedelta(days=15)

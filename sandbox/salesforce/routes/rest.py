@@ -5,9 +5,10 @@ https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resourc
 
 from __future__ import annotations
 
+from sandbox.kit.wire import Reply
 from sandbox.salesforce.describe import describe, global_describe, summary
 from sandbox.salesforce.errors import ApiError
-from sandbox.salesforce.wire import Call, Reply, Router
+from sandbox.salesforce.wire import Call, Router
 
 OLDEST, NEWEST = 31, 67
 DATA = "/services/data/v{version}"

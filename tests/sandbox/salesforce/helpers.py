@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from sandbox.salesforce.clock import ANCHOR, Clock
+from sandbox.kit.clock import ANCHOR
+from sandbox.kit.wire import Reply, Request
+from sandbox.salesforce.clock import Clock
 from sandbox.salesforce.model import SalesforceSandbox, SandboxOptions
-from sandbox.salesforce.wire import Reply, Request
 
 
 class LocalSession(requests.Session):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from simple_salesforce import Salesforce
 
-from sandbox.salesforce.wire import Reply
+from sandbox.kit.wire import Reply
 from tests.sandbox.salesforce.helpers import InProcess
 
 

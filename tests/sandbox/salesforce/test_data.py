@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from sandbox.salesforce.clock import ANCHOR, Clock
+from sandbox.kit.clock import ANCHOR
+from sandbox.salesforce.clock import Clock
 from sandbox.salesforce.model import SalesforceSandbox, SandboxOptions
 from sandbox.salesforce.org import Org
 

@@ -15,9 +15,9 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from simple_salesforce import Salesforce
 
+from sandbox.kit.wire import Reply, Request
 from sandbox.salesforce.auth import Credentials
 from sandbox.salesforce.server import SandboxServer
-from sandbox.salesforce.wire import Reply, Request
 from tests.sandbox.salesforce.helpers import InProcess, LocalSession
 
 KNOWN = Credentials()
@@ -55,7 +55,7 @@ def test_a_grant_opens_a_session(org: InProcess, form: Mapping[str, str]) -> Non
     body = token(org, **form).json
     assert works(org, body["access_token"])
     assert body["token_type"] == "Bearer"
-    assert body["instance_url"] == "https://sandbox.my.salesforce.com"
+    assert body["instance_url"] == "https://sandbox.example"
     assert body["id"].endswith(f"{org.org.organization()['Id']}/{org.sandbox.auth.user_id}")
     assert body["issued_at"] == "1751284800000"
 

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from sandbox.salesforce.server import SandboxServer, bind
+from sandbox.kit.server import bind
+from sandbox.salesforce.server import SandboxServer
 
 
 def test_the_server_is_there_in_the_block_and_gone_after_it() -> None:

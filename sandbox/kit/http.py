@@ -10,13 +10,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sandbox.salesforce.model import SalesforceSandbox
-from sandbox.salesforce.wire import Reply, Request
+from sandbox.kit.stand_in import AnyStandIn
+from sandbox.kit.wire import Reply, Request
 
 LONG_CALL_S = 20.0
-LONGEST_URI = 16_384
-# A long SOQL query in a URL meets this before it meets the limit on SOQL: send it through composite instead.
-URI_TOO_LONG = Reply(414, [{"message": "URI Too Long", "errorCode": "URI_TOO_LONG"}])
 Peer = tuple[str, int]
 
 
@@ -37,9 +34,9 @@ class TrackedProtocol(H11Protocol):
 
 
 class SandboxApp:
-    """The app of one org. The model is single-threaded: requests are answered one after another."""
+    """The app of one stand-in. The model is single-threaded: requests are answered one after another."""
 
-    def __init__(self, sandbox: SalesforceSandbox) -> None:
+    def __init__(self, sandbox: AnyStandIn) -> None:
         self.sandbox = sandbox
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,8 +50,10 @@ class SandboxApp:
             headers=dict(incoming.headers),
             body=await incoming.body(),
             base_url=str(incoming.base_url).rstrip("/"),
+            pairs=incoming.query_params.multi_items(),
         )
-        reply = self.sandbox.handle(request) if _address_length(scope) <= LONGEST_URI else URI_TOO_LONG
+        fits = _address_length(scope) <= self.sandbox.longest_uri
+        reply = self.sandbox.handle(request) if fits else self.sandbox.uri_too_long()
         await self._wait(reply.delay_s)
         if reply.effect:
             await self._break(scope, reply, send)
@@ -66,11 +65,11 @@ class SandboxApp:
         if not seconds:
             return
         long = seconds >= LONG_CALL_S
-        self.sandbox.limits.long_running += long
+        self.sandbox.long_call(int(long))
         try:
             await asyncio.sleep(seconds)
         finally:
-            self.sandbox.limits.long_running -= long
+            self.sandbox.long_call(-int(long))
 
     async def _break(self, scope: Scope, reply: Reply, send: Send) -> None:
         """Half an answer if it is to be truncated; then an abrupt end."""
@@ -95,10 +94,6 @@ class SandboxApp:
 
 def _address_length(scope: Scope) -> int:
     return len(scope["raw_path"]) + 1 + len(scope["query_string"])
-
-
-def create_app(sandbox: SalesforceSandbox) -> SandboxApp:
-    return SandboxApp(sandbox)
 
 
 def respond(reply: Reply) -> Response:
