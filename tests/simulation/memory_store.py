@@ -221,7 +221,11 @@ class MemoryStore:
 
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
         rank = _rank(span.id_order)
-        mine = [(v, k.version) for (of, v), k in self.tables.links.items() if of == lane and not k.tombstoned]
+        mine = [
+            (v, k.version if k.fingerprint else "")
+            for (of, v), k in self.tables.links.items()
+            if of == lane and not k.tombstoned
+        ]
         return sorted(
             (
                 (v, version)

@@ -87,7 +87,7 @@ class SimPort:
             else:
                 said["account_id"] = None
         said["source_updated_at"] = row.modified_at
-        print_ = repr(sorted(row.values.items())).encode()
+        print_ = repr((row.modified_at, sorted(row.values.items()))).encode()
         key = UUID(row.key) if row.key and (self.vendor.strict or self.can_find) else None
         version = self.vendor.version(row)
         return Raw(Incoming(row.id, said, version, row.modified_at, print_, key=key, raw=dict(row.values)), refs)

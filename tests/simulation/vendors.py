@@ -72,7 +72,8 @@ class Vendor:
         serial = self._next()
         vendor_id = f"{self.name}{serial:04d}"
         visible = self.now + self.lag if lags else None
-        row = Row(vendor_id, self._kept(values), self.now, self.now, serial, key, visible_at=visible)
+        kept = {n: v for n, v in self._kept(values).items() if v is not None}
+        row = Row(vendor_id, kept, self.now, self.now, serial, key, visible_at=visible)
         self.rows[object_name, vendor_id] = row
         return vendor_id
 
@@ -91,9 +92,20 @@ class Vendor:
         )
         return self.rows[object_name, vendor_id]
 
+    def bury(self, object_name: str, vendor_id: str, into: str | None = None) -> Row:
+        """Delete or merge away; whatever referred to it refers to nothing, or to the survivor."""
+        row = self.change(object_name, vendor_id, {}, deleted=True, merged_into=into)
+        for child in self.live("people"):
+            if child.values.get("account_id") == vendor_id:
+                self.change("people", child.id, {"account_id": into})
+        return row
+
     def _kept(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """In the vendor's own spelling: texts trimmed, towns in capitals at the strict one."""
         kept = {n: v.strip() if isinstance(v, str) else v for n, v in values.items()}
+        parent = self.rows.get(("companies", kept.get("account_id") or ""))
+        if "account_id" in kept and (parent is None or parent.deleted):
+            kept["account_id"] = None  # nobody can refer to what is gone
         if self.strict and isinstance(kept.get("city"), str):
             kept["city"] = kept["city"].upper()
         return kept
@@ -158,7 +170,7 @@ class Vendor:
         if row is not None and not row.deleted:
             self._note_race(object_name, row, row.values)
             self.writes += 1
-            self.change(object_name, vendor_id, {}, deleted=True)
+            self.bury(object_name, vendor_id)
 
     def _note_race(self, object_name: str, row: Row, replaced: Mapping[str, Any]) -> None:
         """Without conditional writes, what a person enters between our reading and our writing is lost: known, and counted."""

@@ -158,7 +158,7 @@ class World:
 
     def _vendor_delete(self, vendor: Vendor, entity: str, row: Row) -> None:
         self._know(row.values, {})
-        vendor.change(OBJECTS[entity], row.id, {}, deleted=True)
+        vendor.bury(OBJECTS[entity], row.id)
         self.say(f"{vendor.name}: deletes {row.id}")
 
     def _vendor_undelete(self, vendor: Vendor, entity: str) -> None:
@@ -175,7 +175,7 @@ class World:
     def _vendor_merge(self, vendor: Vendor, entity: str, survivor: Row, loser: Row) -> None:
         self._know(loser.values, {})
         filled = {n: v for n, v in loser.values.items() if n not in survivor.values}
-        vendor.change(OBJECTS[entity], loser.id, {}, deleted=True, merged_into=survivor.id)
+        vendor.bury(OBJECTS[entity], loser.id, survivor.id)
         vendor.change(OBJECTS[entity], survivor.id, filled)
         self.replaced -= {t for v in filled.values() for t in tokens(v)}
         vendor.note_tokens(filled)
