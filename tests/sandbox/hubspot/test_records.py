@@ -212,6 +212,25 @@ def test_a_merged_contacts_id_leads_to_its_survivor(empty: InProcess) -> None:
     assert refusal["message"].endswith(one)
 
 
+def test_merged_deals_become_a_third_one(empty: InProcess) -> None:
+    """The vendor: don't assume that the id of the answer is the one that was asked for."""
+    one, two = (empty.create("deals", **DEAL, amount=amount) for amount in ("1", ""))
+    contact = empty.create("contacts", email="a@example.com")
+    for deal in (one, two):
+        empty.ok("PUT", f"/crm/v4/objects/deals/{deal}/associations/default/contacts/{contact}")
+    third = empty.ok("POST", "deals/merge", {"primaryObjectId": two, "objectIdToMerge": one})["id"]
+    assert third not in {one, two}
+    for deal in (one, two, third):
+        shown = empty.ok("GET", f"deals/{deal}?properties=amount,hs_merged_object_ids")
+        assert (shown["id"], shown["properties"]["amount"]) == (third, "1")
+        assert set(shown["properties"]["hs_merged_object_ids"].split(";")) == {one, two}
+    assert [r["id"] for r in empty.ok("GET", "deals")["results"]] == [third]
+    held = empty.ok("GET", f"/crm/v4/objects/contacts/{contact}/associations/deals")["results"]
+    assert [row["toObjectId"] for row in held] == [int(third)]
+    empty.clock.advance(10)
+    assert empty.search("deals") == [third]
+
+
 def test_privacy_deletion_leaves_nothing_and_tells_twice(empty: InProcess) -> None:
     contact = empty.create("contacts", email="gone@example.com")
     body = {"objectId": "gone@example.com", "idProperty": "email"}
