@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from connectors.kit import registry
-from connectors.kit.contract import Connection
+from connectors.kit.auth import run
+from connectors.kit.contract import AuthKind, AuthMethod, Connection, Manifest
+from connectors.kit.http import VendorClient
+from connectors.kit.oauth import AuthorizationCode, SignInPage, strategy
 from connectors.kit.tokens import MemoryTokens
 from domain.errors import ConfigurationError, ReauthRequiredError, SynclineError
 from domain.ids import new_id
@@ -18,6 +24,9 @@ from storage.connections import StoredConnection
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
+
+_LASTING = {"refresh_token", "offline_access"}
+"""Scopes that ask for a connection that lasts."""
 
 
 def sign_in(
@@ -31,6 +40,57 @@ def sign_in(
         return connector.check(), tokens.load()
     finally:
         connector.close()
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSignIn:
+    """Signing in by authorization code with PKCE: `start` says where to send a person, `finish` takes what they bring back."""
+
+    manifest: Manifest
+    settings: Mapping[str, str]
+    secrets: Mapping[str, Any]
+    base_url: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The vendor, as a person calls it."""
+        return self.manifest.label
+
+    def start(self, callback: str) -> SignInPage:
+        """A fresh sign-in whose answer goes to ``callback``. Raises ConfigurationError."""
+        page = self._flow(callback).start(str(self.secrets.get("client_id", "")))
+        with self._client() as client:
+            url = client.gate.hosts.resolve(page.url)
+        return dataclasses.replace(page, url=url)
+
+    def finish(self, page: SignInPage, answer: Mapping[str, str], now: float) -> Mapping[str, Any]:
+        """The credentials with tokens. Raises what `AuthorizationCode.code` and the vendor's token address raise."""
+        flow = self._flow(page.callback)
+        code = flow.code(page, answer)
+        with self._client() as client:
+            credentials = run(flow.exchange(self.secrets, page, code, now), client)
+        if not credentials.get("refresh_token") and _LASTING & set(flow.scopes):
+            raise ConfigurationError(
+                f"{self.label} gave no refresh token, so that this connection would end within hours.",
+                remedy="Allow the app to refresh tokens at any time (scope refresh_token), then connect again.",
+                code="no_refresh_token",
+            )
+        return credentials
+
+    def _flow(self, callback: str) -> AuthorizationCode:
+        flow = strategy(self._method(), self.settings, redirect_uri=callback)
+        assert isinstance(flow, AuthorizationCode)  # noqa: S101
+        return flow
+
+    def _method(self) -> AuthMethod:
+        return next(m for m in self.manifest.auth if m.kind is AuthKind.OAUTH2_CODE)
+
+    def _client(self) -> closing[VendorClient]:
+        tokens = MemoryTokens(self.secrets)
+        connection = Connection(
+            id="new", vendor=self.manifest.name, settings=self.settings, tokens=tokens, base_url=self.base_url
+        )
+        return closing(VendorClient.of(self.manifest, connection))
 
 
 def store_connection(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bootstrap.redact import remember_credentials
+from cli.oauth import CALLBACK, Browsing, browse
 from cli.output import table, to_plain
 from cli.session import Session
 from domain.errors import ConfigurationError
@@ -19,6 +20,7 @@ from domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from connectors.kit.contract import AuthMethod, Manifest, Setting
 
+BROWSER = "oauth2_code"
 ENVIRONMENT_PREFIX = "SYNCLINE_CONNECT_"
 
 
@@ -36,7 +38,9 @@ class Answers:
 Given = Mapping[str, str]
 
 
-Vendor = Annotated[str, typer.Argument(metavar="VENDOR", help="`salesforce`, `files`, or another connector's name.")]
+Vendor = Annotated[
+    str, typer.Argument(metavar="VENDOR", help="`salesforce`, `hubspot`, `files`, or another connector's name.")
+]
 Place = Annotated[
     str | None, typer.Argument(metavar="[PATH]", help="For `files`: the file, folder or archive to read.")
 ]
@@ -64,6 +68,23 @@ Secrets = Annotated[
 BaseUrl = Annotated[
     str | None, typer.Option("--base-url", metavar="URL", help="Talk to a sandbox at this address instead.")
 ]
+OAuth = Annotated[bool, typer.Option("--oauth", help="Sign in with a browser: the same as `--auth oauth2_code`.")]
+NoBrowser = Annotated[
+    bool,
+    typer.Option("--no-browser", help="With --oauth: print the address, and paste the one that a browser ends at."),
+]
+Callback = Annotated[
+    str,
+    typer.Option(
+        "--callback",
+        metavar="URL",
+        help="With --oauth: the callback address registered with the app. It is listened to on 127.0.0.1; port 0 takes a "
+        "free one.",
+    ),
+]
+Wait = Annotated[
+    float, typer.Option("--wait", min=1, metavar="SECONDS", help="With --oauth: how long to wait for the browser.")
+]
 
 
 def connect(
@@ -75,12 +96,16 @@ def connect(
     settings: Pairs = None,
     secrets: Secrets = None,
     base_url: BaseUrl = None,
+    oauth: OAuth = False,
+    no_browser: NoBrowser = False,
+    callback: Callback = CALLBACK,
+    wait: Wait = 300.0,
 ) -> None:
     """Connect a vendor or a folder of files. What is missing is asked for; nothing is stored unless signing in works.
 
     A connection of the same name and account is connected anew: same id, new credentials.
     """
-    from bootstrap.connecting import sign_in, store_connection
+    from bootstrap.connecting import BrowserSignIn, sign_in, store_connection
     from cli.sources import free_name
     from connectors.kit import registry
 
@@ -90,10 +115,14 @@ def connect(
         given["path"] = path
     if "path" in given:
         given["path"] = str(Path(given["path"]).expanduser().resolve())
-    answers = fill_in(kind.manifest, given, auth=auth, ask=_asker())
+    answers = fill_in(kind.manifest, given, auth=_auth(auth, oauth, no_browser), ask=_asker())
     remember_credentials(answers.credentials)
+    secrets_now: Mapping[str, Any] = answers.credentials
+    if secrets_now["auth"] == BROWSER:
+        way = BrowserSignIn(kind.manifest, answers.settings, secrets_now, base_url)
+        secrets_now = browse(session.out, way, Browsing(callback, opens=not no_browser, timeout_s=wait))
     session.out.say(f"Signing in to {kind.manifest.label} …")
-    account, credentials = sign_in(vendor, answers.settings, answers.credentials, base_url)
+    account, credentials = sign_in(vendor, answers.settings, secrets_now, base_url)
     default_name = free_name(Path(path).resolve().name, set()) if path else vendor
     stored = store_connection(
         session.hub,
@@ -109,6 +138,13 @@ def connect(
         table(("connection", "account"), [(stored.name, account.display_name or account.remote_account)]),
     )
     session.out.say(f"Next: [bold]syncline migrate audit {stored.name}[/bold]")
+
+
+def _auth(auth: str | None, oauth: bool, no_browser: bool) -> str | None:
+    """The way to sign in that the options name. Raises a usage error when they contradict each other."""
+    if auth not in (None, BROWSER) and (oauth or no_browser):
+        raise typer.BadParameter(f"with --oauth it can only be {BROWSER}", param_hint="--auth")
+    return BROWSER if oauth or no_browser else auth
 
 
 # ---------------------------------------------------------------- what was given
@@ -172,7 +208,10 @@ def all_settings(manifest: Manifest) -> list[Setting]:
 
 
 def choose_method(manifest: Manifest, given: Given, auth: str | None) -> AuthMethod:
-    """The way to sign in: the one asked for, else the first one that ``given`` fills, else the first that it fits best."""
+    """The way to sign in: the one asked for, else the first one that ``given`` fills, else the first that it fits best.
+
+    One that needs a browser is taken only when it is asked for, or the only one: a script would wait for nobody.
+    """
     if auth is not None:
         for method in manifest.auth:
             if method.kind.value == auth:
@@ -181,10 +220,9 @@ def choose_method(manifest: Manifest, given: Given, auth: str | None) -> AuthMet
         raise ConfigurationError(
             f"{manifest.label} has no way to sign in called {auth}.", remedy=f"There are: {kinds}."
         )
-    complete = [
-        m for m in manifest.auth if all(s.name in given or s.default is not None for s in m.settings if s.required)
-    ]
-    return max(complete or manifest.auth, key=lambda m: sum(s.name in given for s in m.settings))
+    quiet = [m for m in manifest.auth if m.kind.value != BROWSER] or manifest.auth
+    complete = [m for m in quiet if all(s.name in given or s.default is not None for s in m.settings if s.required)]
+    return max(complete or quiet, key=lambda m: sum(s.name in given for s in m.settings))
 
 
 def fill_in(manifest: Manifest, given: Given, *, auth: str | None, ask: Any) -> Answers:

@@ -9,8 +9,10 @@ from typing import Any
 from connectors.kit.contract import SupportsFiles
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError, TransientError
 from migration.load import LoadJob, OnRows
-from storage import attachments, blobs, dead_letters, runs
+from migration.refused import bury
+from storage import attachments, blobs, runs
 from storage.attachments import Missing
+from storage.loading import Refused
 from storage.runs import Chunk
 
 BATCH = 200
@@ -74,24 +76,13 @@ def _failed(job: LoadJob, file: Missing, seq: int, error: SynclineError) -> Mapp
     key = job.staged.key
     with job.database.tenant(key.tenant_id) as connection:
         runs.fence(connection, key)
-        dead_letters.record(
+        bury(
             connection,
-            key.tenant_id,
-            [
-                dead_letters.NewLetter(
-                    connection_id=job.staged.connection_id,
-                    run_id=key.run_id,
-                    object=job.staged.object,
-                    vendor_id=file.vendor_id,
-                    entity="attachment",
-                    stage="attach",
-                    code=error.code,
-                    place=None,
-                    payload=None,
-                    field=None,
-                    message=f"The content of {job.staged.object} {file.vendor_id} could not be read. {error.message}",
-                )
-            ],
+            job.staged,
+            [Refused(seq, file.vendor_id, error.message)],
+            code=error.code,
+            stage="attach",
+            told="The content of {object} {vendor_id} could not be read. {why}",
         )
         counts = {"files_failed": 1}
         runs.add_chunk(connection, key, Chunk(job.staged.object, "attach", seq, rows=1, counts=counts))

@@ -105,13 +105,21 @@ class Certificate:
         """The certificate in one sentence (two, where something asks for attention)."""
         if not self.ok:
             kinds = ", ".join(f"{number} {KINDS.get(kind, kind)}" for kind, number in self.by_kind.items())
-            return f"{self.differences.total} differences: {kinds}."
+            return f"{self.differences.total} differences: {kinds}.{self._open()}"
         source = sum(o.source for o in self.objects)
         rejected = sum(o.rejected for o in self.objects)
         sentence = f"Nothing was lost: all {source:,} records of the source are accounted for, and every value agrees."
         if rejected:
             sentence += f" {rejected:,} of them wait in the dead-letter queue, each with its reason."
-        return sentence
+        return sentence + self._open()
+
+    def _open(self) -> str:
+        """What the verdict says of references whose other end the source did not give; one that exists is a difference."""
+        number = self.pending.total
+        if not number:
+            return ""
+        which = "1 reference names a record" if number == 1 else f"{number:,} references name records"
+        return f" {which} that the source does not hold or that was rejected: listed, and open until it arrives."
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, the verdict included."""

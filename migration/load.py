@@ -12,7 +12,8 @@ from typing import Any
 
 from domain.ids import new_id
 from mappings.compile import Lens
-from storage import associating, dead_letters, loading, runs, updating
+from migration.refused import bury
+from storage import associating, loading, runs, updating
 from storage.database import Database
 from storage.loading import Reference, Refused
 from storage.planning import StagedObject
@@ -95,7 +96,7 @@ def create(job: LoadJob, on_rows: OnRows) -> None:
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
         refused: list[Refused] = []
         loaded = loading.create_isolating(connection, job.staged, references, first, end, refused)
-        _bury(connection, job, refused)
+        bury(connection, job.staged, refused)
         if loaded.created:
             loading.log_bulk_change(connection, job.staged, str(new_id()), first, end, loaded.created)
         return {
@@ -118,7 +119,7 @@ def link_merged(job: LoadJob, on_rows: OnRows) -> None:
             Refused(seq, vendor_id, "the record it duplicates was rejected")
             for seq, vendor_id in loading.merged_without_survivor(connection, job.staged, first, end)
         ]
-        _bury(connection, job, lost, code="survivor_rejected")
+        bury(connection, job.staged, lost, code="survivor_rejected")
         return {"merged": merged, "rejected": len(lost), "rejects": {"survivor_rejected": len(lost)} if lost else {}}
 
     in_ranges(job, "merge", work, on_rows, 1)
@@ -147,31 +148,6 @@ def refresh_statistics(job: LoadJob) -> None:
     if job.staged_rows >= STATISTICS_FROM_ROWS:
         with job.database.tenant(job.staged.key.tenant_id) as connection:
             loading.refresh_statistics(connection, "link", table_name(job.staged.entity))
-
-
-def _bury(connection: Any, job: LoadJob, refused: Sequence[Refused], code: str = "not_storable") -> None:
-    if refused:
-        key = job.staged.key
-        dead_letters.record(
-            connection,
-            key.tenant_id,
-            [
-                dead_letters.NewLetter(
-                    connection_id=job.staged.connection_id,
-                    run_id=key.run_id,
-                    object=job.staged.object,
-                    vendor_id=r.vendor_id,
-                    entity=job.staged.entity,
-                    stage="load",
-                    code=code,
-                    message=f"{job.staged.object} {r.vendor_id} was not stored: {r.why}.",
-                    place=None,
-                    payload=None,
-                    field=None,
-                )
-                for r in refused
-            ],
-        )
 
 
 # ---------------------------------------------------------------- records that stand already
@@ -264,7 +240,7 @@ def associate(job: LoadJob, on_rows: OnRows) -> None:
                 connection, job.staged, from_objects, to_objects, first, end
             )
         ]
-        _bury(connection, job, loose, code="association_without_end")
+        bury(connection, job.staged, loose, code="association_without_end")
         return {
             "created": created,
             "merged": merged,
@@ -297,10 +273,10 @@ def resolve(job: LoadJob) -> dict[str, int]:
     with job.database.tenant(key.tenant_id) as connection:
         runs.fence(connection, key)
         loading.prepare(connection)
-        resolved = sum(
-            loading.resolve_pending(connection, job.staged, field)
-            for field in loading.pending_by_field(connection, job.staged, of_run=False)
-        )
+        waiting = loading.pending_by_field(connection, job.staged, of_run=False)
+        if sum(waiting.values()) >= STATISTICS_FROM_ROWS:  # else each would be compared with each
+            loading.refresh_statistics(connection, "pending_reference")
+        resolved = sum(loading.resolve_pending(connection, job.staged, field) for field in waiting)
         left = loading.pending_by_field(connection, job.staged, of_run=True)
         runs.put_chunk(
             connection,

@@ -5,6 +5,7 @@ A few pages are under way at most, so memory stays flat.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections import deque
@@ -23,6 +24,9 @@ from storage.database import Database
 PARALLEL_FROM_ROWS = 50_000
 """Below this many records starting processes costs more than it brings."""
 
+COLLECT_AFTER_OBJECTS = 200_000
+"""A mapping process looks for rings of dead objects after making this many more than it dropped: some per page, not hundreds."""
+
 
 _database: Database | None = None
 _stagers: dict[str, PageStager] = {}
@@ -30,6 +34,7 @@ _stagers: dict[str, PageStager] = {}
 
 def _start_worker(app_url: str) -> None:
     global _database
+    collect_rarely()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _database = Database(app_url, pool_size=1)
 
@@ -40,6 +45,12 @@ def _end_with_parent() -> None:
     if parent is not None:
         mp_connection.wait([parent.sentinel])
         os._exit(1)
+
+
+def collect_rarely() -> None:
+    """Pages are plain values that die by their reference count: looking through them for rings cost a third of the mapping."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, 10, 10)
 
 
 def _work(job: ObjectJob, page: Page, seq: int, first_row: int) -> Counts:

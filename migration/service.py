@@ -313,6 +313,7 @@ class Migrations:
         with self._database.tenant(self._tenant_id) as connection:
             self._refuse_unfinished(connection, connection_id, kind)
             self._forget_killed_dry_runs(connection, connection_id)
+            staging.drop_finished(connection, self._tenant_id, connection_id)
             runs.create(
                 connection,
                 self._tenant_id,

@@ -44,11 +44,14 @@ def prepare(connection: Connection) -> None:
     """Settings of a bulk transaction: room for sorting, and no version bump when the load completes its own records.
 
     No sequential scans: the first range is planned while `link` is empty and then reads it while other ranges fill it.
+    No waiting for the disk: a server that crashes may lose the newest ranges, each with its chunk row, which is what a crash a
+    moment earlier does. Whatever commits next in the ordinary way (the run's end at the latest) makes them durable as well.
     """
     connection.execute(
         text(
             "SELECT set_config('work_mem', '128MB', true), set_config('app.loading', 'on', true), "
-            "set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true)"
+            "set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true), "
+            "set_config('synchronous_commit', 'off', true)"
         )
     )
 
@@ -306,7 +309,8 @@ def resolve_pending(connection: Connection, staged: StagedObject, field: str) ->
             SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target
             FROM pending_reference p CROSS JOIN LATERAL (
                 SELECT l.entity_id FROM unnest(p.vendor_objects) AS o(name) JOIN LATERAL (
-                    SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = o.name
+                    SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
+                    AND (l.vendor_object = o.name OR o.name = '*')
                     AND l.vendor_id = p.vendor_id AND l.entity = :refers_to LIMIT 1) l ON true LIMIT 1) l
             WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
         done AS (

@@ -254,6 +254,18 @@ def drop_run(connection: Connection, key: RunKey, entities: Sequence[str]) -> No
         )
 
 
+def drop_finished(connection: Connection, tenant_id: UUID, connection_id: UUID) -> int:
+    """Forget what finished runs of a connection left staged (killed just before they forgot it); returns how many rows."""
+    finished = "SELECT id FROM migration_run WHERE tenant_id = :t AND connection_id = :c AND finished_at IS NOT NULL"
+    return sum(
+        connection.execute(
+            text(f"DELETE FROM {bulk.quoted(table.name)} WHERE tenant_id = :t AND run_id IN ({finished})"),
+            {"t": tenant_id, "c": connection_id},
+        ).rowcount
+        for table in (*stage_tables.values(), stage_association, stage_link)
+    )
+
+
 def count(connection: Connection, tenant_id: UUID, run_id: UUID, entity: str, object_name: str) -> int:
     """How many records of an object are staged."""
     return int(

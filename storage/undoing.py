@@ -220,7 +220,7 @@ def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], l
                   AND (a.from_id = todo.entity_id OR a.to_id = todo.entity_id)),
         links AS (DELETE FROM link l USING todo WHERE l.tenant_id = :t AND l.entity_id = todo.entity_id)
         INSERT INTO change (tenant_id, id, entity, entity_id, kind, connection_id, detail)
-        SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, entity_id, 'deleted', CAST(:c AS uuid),
+        SELECT CAST(:t AS uuid), {bulk.NEW_ID}, :entity, entity_id, 'deleted', CAST(:c AS uuid),
                jsonb_build_object('undo_of_run', CAST(:r AS text)) FROM todo"""),
         scope.parameters | {"keep": list(keep), "n": limit},
     ).rowcount

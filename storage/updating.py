@@ -127,7 +127,7 @@ def shared_targets(connection: Connection, staged: StagedObject) -> dict[UUID, d
     return {target: {} for target in rows.scalars()}
 
 
-_TRACES = """
+_TRACES = f"""
         journal AS (
             INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before, before_link,
                                            version_after)
@@ -138,7 +138,7 @@ _TRACES = """
         history AS (
             INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, run_id,
                                        version)
-            SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, src.id, f.name,
+            SELECT CAST(:t AS uuid), {bulk.NEW_ID}, :entity, src.id, f.name,
                    coalesce(src.before->f.name, src.before->'custom_fields'->substr(f.name, 15)),
                    coalesce(c.after->f.name, c.after->'custom_fields'->substr(f.name, 15)),
                    'migration', CAST(:c AS uuid), src.rule, CAST(:r AS uuid), c.version
@@ -243,9 +243,13 @@ def _renew_links(
 def _await_references(
     connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], parameters: Mapping[str, Any]
 ) -> None:
-    """Note which references of changed records lead nowhere yet, as far as nothing else stands in their place."""
+    """Note which references of changed records lead nowhere yet, as far as nothing else stands in their place.
+
+    What these records waited for before is what their source said before: it goes.
+    """
     if not refs:
         return
+    _stop_waiting(connection, staged, refs, parameters)
     values = ", ".join(
         f"('{name}', s.{bulk.quoted(name)}, {_any_linked(ref.source, refs)}, h.{bulk.quoted(name)}, CAST(:wait_{name} AS text[]))"
         for name, ref in refs.items()
@@ -265,6 +269,29 @@ def _await_references(
         ON CONFLICT DO NOTHING""",
         **more,
         **{f"wait_{name}": list(ref.objects) for name, ref in refs.items()},
+    )
+
+
+def _stop_waiting(
+    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], parameters: Mapping[str, Any]
+) -> None:
+    """Forget the waiting references of changed records whose source now names another record, or none.
+
+    Where several vendor records share a hub record it cannot be told which of them waits: those stay.
+    """
+    says = ", ".join(f"('{name}', s.{bulk.quoted(name)})" for name in refs)
+    staged.run(
+        connection,
+        f"""
+        DELETE FROM pending_reference w USING unnest(CAST(:seqs AS bigint[])) AS u(seq)
+        JOIN LATERAL (SELECT * FROM {{s}} WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = u.seq LIMIT 1) s ON true
+        CROSS JOIN LATERAL (VALUES {says}) AS p(field, ref)
+        WHERE w.tenant_id = :t AND w.connection_id = :c AND w.entity = :entity AND w.entity_id = s.target_id
+          AND w.field = p.field AND s.action = 'updated' AND w.vendor_id IS DISTINCT FROM p.ref
+          AND NOT EXISTS (SELECT FROM link o WHERE o.tenant_id = :t AND o.entity_id = s.target_id AND o.connection_id = :c
+                          AND o.vendor_object = :o AND o.vendor_id <> s.vendor_id AND o.origin <> 'alias')""",
+        seqs=parameters["seqs"],
+        entity=staged.entity,
     )
 
 

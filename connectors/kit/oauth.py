@@ -187,11 +187,15 @@ def _signed(key: str, issuer: str, audience: str, subject: str, issued_at: int, 
 
 @dataclass(frozen=True, slots=True)
 class SignInPage:
-    """Where to send a person, and what to remember until they come back. ``verifier`` never leaves the hub before that."""
+    """Where to send a person, and what to remember until they come back. ``verifier`` never leaves the hub before that.
+
+    ``callback``: the redirect address that ``url`` names; the exchange has to name the same.
+    """
 
     url: str
     state: str = field(repr=False)
     verifier: str = field(repr=False)
+    callback: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +220,7 @@ class AuthorizationCode(RefreshToken):
             code_challenge_method="S256",
             **dict(self.extra),
         )
-        return SignInPage(str(url), state, verifier)
+        return SignInPage(str(url), state, verifier, self.redirect_uri)
 
     def code(self, page: SignInPage, answer: Mapping[str, str]) -> str:
         """The code in the query that the person came back with.
@@ -268,10 +272,17 @@ def refusal(status: int, body: Mapping[str, Any]) -> SynclineError:
 
 
 def address(template: str, settings: Mapping[str, str]) -> str:
-    """``template`` with its ``{setting}`` placeholders filled. Raises ConfigurationError for what is no part of a host name."""
+    """``template`` with its ``{setting}`` placeholders filled; a setting may also hold the whole host or its address.
+
+    Raises ConfigurationError for what is no part of a host name.
+    """
 
     def fill(match: re.Match[str]) -> str:
+        following = re.match(r"[A-Za-z0-9.-]*", template[match.end() :])
         value = settings.get(match[1], "")
+        if value.startswith("https://"):
+            value = value.removeprefix("https://").removesuffix("/")
+        value = value.removesuffix(following[0] if following else "")
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
             raise ConfigurationError(
                 f"The setting {match[1]} cannot be part of an address.", remedy="Use letters, digits, dots and hyphens."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 import pycountry
 
 from domain.entities import Kind
-from mappings.transforms.base import Option, Settings, Transform, UnreadableValueError, words
+from mappings.transforms.base import Bound, Option, Settings, Transform, UnreadableValueError, words
 from mappings.transforms.text import same, to_text
 
 _EXACT: Final = Context(prec=2000)
@@ -60,6 +61,20 @@ def to_decimal(value: Any, settings: Settings) -> Decimal | None:
     if not isinstance(value, str):
         raise UnreadableValueError("not_a_number", "is not a number")
     return exact(_written(value.strip(), settings.get("decimal") or settings.format))
+
+
+_CANONICAL = re.compile(r"[1-9][0-9]{0,17}(?:\.[0-9]{0,17}[1-9])?").fullmatch
+
+
+def decimal_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
+    """`to_decimal` of a column: what is written in its one form already is read at once, the rest through the memo."""
+    if (bound.settings.get("decimal") or bound.settings.format) == ",":
+        return bound.by_memo(values)
+    memo, scalar = bound.memo, bound.scalar
+    return [
+        (Decimal(v) if _CANONICAL(v) else memo[v]) if v.__class__ is str else (None if v is None else scalar(v))
+        for v in values
+    ]
 
 
 def _written(text: str, mark: str) -> Decimal:
@@ -186,12 +201,12 @@ _MARK = {"decimal": Option(str, "the decimal mark; found out from the value unle
 TRANSFORMS = (
     Transform(
         "decimal", "A number of any precision, as software or as people write it, with or without a currency sign.",
-        frozenset({Kind.DECIMAL}), to_decimal, from_decimal, options=_MARK,
+        frozenset({Kind.DECIMAL}), to_decimal, from_decimal, options=_MARK, column=decimal_column,
         loss="trailing zeros, grouping marks, currency and percent signs; a lone comma before three digits groups thousands",
     ),
     Transform(
         "money", "An amount: the same as `decimal`. The currency has a field of its own.",
-        frozenset({Kind.DECIMAL}), to_decimal, from_decimal, options=_MARK,
+        frozenset({Kind.DECIMAL}), to_decimal, from_decimal, options=_MARK, column=decimal_column,
         loss="trailing zeros, grouping marks, currency signs; a lone comma before three digits groups thousands",
     ),
     Transform(

@@ -43,11 +43,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """A user's shell: home folder, current folder, tenant."""
+    """A user's shell: home folder, current folder, tenant, further variables."""
 
     home: Path
     cwd: Path
     tenant: str = field(default_factory=lambda: str(new_id()))
+    more: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -59,6 +60,7 @@ class Shell:
             "SYNCLINE_TENANT": self.tenant,
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
+            **self.more,
         }
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:

@@ -173,6 +173,15 @@ def test_what_is_no_number_stays_out(raw: Any) -> None:
     assert refused("decimal", raw) in ("not_a_number", "number_out_of_range")
 
 
+@pytest.mark.parametrize("mark", ["", ".", ","])
+@pytest.mark.parametrize("name", ["decimal", "money"])
+@given(texts=st.lists(st.from_regex(r"[ +-]?[0-9]{1,20}(?:[.,][0-9]{0,19})?0{0,3}", fullmatch=True), max_size=20))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_a_column_of_numbers_is_its_numbers_one_by_one(name: str, mark: str, texts: list[str]) -> None:
+    bound = Bound(REGISTRY[name], Settings(options={"decimal": mark} if mark else {}))
+    assert list(map(repr, bound.column(texts))) == [repr(bound.scalar(text)) for text in texts]
+
+
 def test_a_decimal_comma_that_the_column_proved() -> None:
     assert read("decimal", "1,234", form=",") == Decimal("1.234")
     assert read("decimal", "1.234", form=",") == Decimal(1234)

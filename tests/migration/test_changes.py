@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from uuid import RFC_4122
 
 import pytest
 
@@ -58,6 +60,52 @@ def test_a_changed_reference_to_what_is_not_there_yet_is_set_when_it_comes(world
     world.migrate({**org([contact(1, AccountId="001LATE")]), "Account": [*ACCOUNTS, {"Id": "001LATE", "Name": "Late"}]})
     assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Late",)]
     assert world.count("pending_reference") == 0
+
+
+@pytest.mark.parametrize("now", ["001LATER", None])
+def test_a_reference_that_changes_while_it_waits_no_longer_waits_for_the_old_record(
+    world: World, now: str | None
+) -> None:
+    world.migrate(org([contact(1, AccountId="001LATE")]))
+    world.migrate(org([contact(1, AccountId=now)]))
+    waiting = [] if now is None else [("account_id", now)]
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == waiting
+    late = [*ACCOUNTS, {"Id": "001LATE", "Name": "Late"}]
+    world.migrate({**org([contact(1, AccountId=now)]), "Account": late})
+    assert world.rows("SELECT account_id FROM crm_contact") == [(None,)]
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == waiting
+
+
+def test_another_change_of_a_record_leaves_what_its_duplicate_waits_for(world: World) -> None:
+    waits, plain = twin(1, AccountId="001LATE"), twin(2, AccountId=None)
+    world.migrate(org([waits, plain]), **RULES)
+    world.migrate(org([waits | {"Title": "Boss"}, plain]), **RULES)
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == [("account_id", "001LATE")]
+
+
+def test_a_waiting_reference_to_any_object_is_set_when_its_record_comes(world: World) -> None:
+    world.migrate(org([contact(1, AccountId="001LATE")]))
+    world.execute("UPDATE pending_reference SET vendor_objects = '{*}'")
+    world.migrate({**org([contact(1, AccountId="001LATE")]), "Account": [*ACCOUNTS, {"Id": "001LATE", "Name": "Late"}]})
+    assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Late",)]
+    assert world.count("pending_reference") == 0
+
+
+def test_ids_of_history_and_of_undo_are_ordered_by_time(world: World) -> None:
+    world.migrate(org([contact(1), contact(2)]))
+    begun = time.time_ns() // 1_000_000
+    world.migrate(org([contact(1, Title="A"), contact(2, Title="B")]))
+    world.migrations.undo(world.migrations.status()[0].run.id)
+    world.migrations.undo(world.migrations.status()[1].run.id)
+    world.migrate(org([contact(1), contact(2)]))
+    world.migrate(org([contact(1, Title="A"), contact(2, Title="B")]))
+    history = [i for (i,) in world.rows("SELECT id FROM field_history")]
+    deleted = [i for (i,) in world.rows("SELECT id FROM change WHERE kind = 'deleted'")]
+    assert len(set(history)) == 2
+    assert len(deleted) >= 2
+    for one in (*history, *deleted):
+        assert (one.version, one.variant) == (7, RFC_4122)
+        assert begun <= one.int >> 80 <= time.time_ns() // 1_000_000 + 1
 
 
 LEADS = [{"Id": "00Q1", "FirstName": "L", "LastName": "Lead", "Company": "Co", "Email": "l@x.example"}]

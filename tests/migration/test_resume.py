@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from domain.errors import ConfigurationError, RunInProgressError, TransientError
 from migration import load
-from storage import runs
+from migration.service import Migrations
+from storage import runs, staging
 from storage.database import Database
 from storage.embedded import ServerUrls
 from tests.conftest import new_tenant
@@ -254,3 +255,46 @@ def test_everything_a_tenant_migrates_is_that_tenants(world: World, make_world: 
     with other.db.tenant(other.tenant_id) as connection:
         for table in ("crm_contact", "link", "migration_run", "migration_chunk", "dead_letter"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0  # noqa: S608
+
+
+@pytest.mark.parametrize("then", ["run", "dry_run", "undo"])
+def test_what_a_run_killed_after_its_end_left_staged_goes_with_the_next_command(
+    world: World, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Migrations, "_forget_staged", stop)
+        with pytest.raises(Killed):
+            world.migrate(OBJECTS, **RULES)
+    assert world.migrations.status()[0].state == "done"
+    assert staged_rows(world) > 60
+    if then == "undo":
+        world.migrations.undo()
+    elif then == "run":
+        world.migrate(OBJECTS, **RULES)
+    else:
+        world.migrations.dry_run(world.connection_id, world.plan)
+    assert staged_rows(world) == 0
+
+
+def test_staged_rows_of_another_connection_and_of_a_run_to_be_resumed_stay(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.migrate(FULL)
+    with monkeypatch.context() as patched:
+        killed_at("Contact", "load", 0, patched)
+        with pytest.raises(Killed):
+            world.migrate({**FULL, "Contact": [contact(i) for i in range(90, 95)]})
+    before = staged_rows(world)
+    assert before >= 5
+    with world.db.tenant(world.tenant_id) as connection:
+        assert staging.drop_finished(connection, world.tenant_id, world.connection_id) == 0
+    assert staged_rows(world) == before
+
+
+def staged_rows(world: World) -> int:
+    return sum(
+        world.count(t) for t in ("stage_contact", "stage_account", "stage_user", "stage_link", "stage_association")
+    )

@@ -436,3 +436,8 @@ def test_strategies_of_a_manifest() -> None:
 def test_a_setting_cannot_move_an_address(value: str) -> None:
     with pytest.raises(ConfigurationError, match="domain"):
         address("https://{domain}.example.com/token", {"domain": value})
+
+
+@pytest.mark.parametrize("value", ["acme.my", "acme.my.vendor.example", "https://acme.my.vendor.example/"])
+def test_a_setting_may_hold_the_whole_host(value: str) -> None:
+    assert address("https://{domain}.vendor.example/t", {"domain": value}) == "https://acme.my.vendor.example/t"

@@ -224,11 +224,36 @@ def test_lists_are_bounded_and_totals_are_not(run: Certified) -> None:
 
 
 def test_a_reference_to_nothing_is_pending_and_no_difference(world: World) -> None:
-    orphan = [CONTACTS[0] | {"AccountId": "001GONE"}]
-    certificate = Certified(world, {**ORG, "Contact": orphan, "OpportunityContactRole": ROLES[:1]}).certificate()
+    certificate = gone(world).certificate()
     assert certificate.ok
     [pending] = certificate.pending.items
     assert (pending.object, pending.field, pending.expected) == ("Contact", "account_id", "001GONE")
+
+
+def gone(world: World) -> Certified:
+    """A contact whose account the source does not hold."""
+    orphan = [CONTACTS[0] | {"AccountId": "001GONE"}]
+    return Certified(world, {**ORG, "Contact": orphan, "OpportunityContactRole": ROLES[:1]})
+
+
+def test_the_verdict_tells_of_open_references(world: World) -> None:
+    certificate = gone(world).certificate()
+    told = "1 reference names a record that the source does not hold or that was rejected"
+    assert certificate.ok
+    assert told in certificate.verdict
+    assert told in certificate.to_json()["verdict"]
+    assert told in certificate.to_html()
+    assert certificate.to_json()["pending"]["items"][0]["expected"] == "001GONE"
+
+
+def test_an_open_reference_to_a_record_that_is_there_is_a_failure(world: World) -> None:
+    run = gone(world)
+    run.tamper("UPDATE pending_reference SET vendor_id = '001P'")
+    run.tamper("UPDATE stage_contact SET account_id = '001P' WHERE account_id = '001GONE'")
+    certificate = run.certificate()
+    assert not certificate.ok
+    assert certificate.by_kind == {"lost_reference": 1}
+    assert certificate.pending.total == 0
 
 
 def test_a_forgotten_pending_reference_is_a_loss(world: World) -> None:
@@ -258,7 +283,7 @@ def test_rejected_records_are_certified_by_their_letters(world: World) -> None:
     )
     certificate = run.certificate()
     assert certificate.differences.items == ()
-    assert certificate.verdict.endswith("2 of them wait in the dead-letter queue, each with its reason.")
+    assert "2 of them wait in the dead-letter queue, each with its reason." in certificate.verdict
     run.tamper("DELETE FROM dead_letter WHERE object = 'OpportunityContactRole'")
     assert run.certificate().by_kind == {"missing_link": 1}
 
@@ -345,6 +370,15 @@ class TestForms:
         assert "http://" not in page
         assert "https://" not in page
         assert "<script" not in page
+
+    def test_words_are_never_broken_into_letters(self, run: Certified) -> None:
+        """Eleven columns once squeezed the names of objects to one letter a line."""
+        page = run.certificate_after("UPDATE crm_contact SET last_name = 'X'").to_html()
+        style = page[: page.index("</style>")]
+        assert "anywhere" in style[style.index(".values") :], "long values of differences may break"
+        assert "anywhere" not in style[: style.index(".values")]
+        assert page.count('<div class="wide">') == page.count("</table></div>") >= 3, "wide tables scroll by themselves"
+        assert page.index('class="values"') > page.index("<h2>Differences</h2>")
 
     def test_page_escapes_and_defuses_values(self, run: Certified) -> None:
         page = run.certificate_after(
