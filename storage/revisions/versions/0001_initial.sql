@@ -1750,8 +1750,6 @@ CREATE TABLE link (
 
 CREATE INDEX link_entity_id_idx ON link (entity_id, tenant_id);
 
-CREATE INDEX link_number_idx ON link (tenant_id, connection_id, vendor_object, length(vendor_id), vendor_id) WHERE vendor_id ~ '^[0-9]+$';
-
 CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE pending_reference (
@@ -1944,11 +1942,11 @@ CREATE TABLE conflict (
     CONSTRAINT conflict_pkey PRIMARY KEY (tenant_id, id)
 );
 
+CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
+
 CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
 
 CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
-
-CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
 
 CREATE TABLE inbox (
     tenant_id UUID NOT NULL,
