@@ -33,7 +33,7 @@ def test_what_is_no_moment_stays_as_it_is(version: str) -> None:
 MOMENTS = st.datetimes(
     datetime(1970, 1, 2),
     datetime(2200, 1, 1),
-    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-7))]),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=-7))]),
 )
 
 
