@@ -167,8 +167,19 @@ class Pass:
         """What would be done about these records, and what that was decided from. Changes nothing."""
         query = self._query(raws)
         gathered = self.store.gather_pull(self.lane, query)
-        known = self._projected(gathered)
+        known = replace(self._projected(gathered), taken=self._taken(raws, gathered.known))
         return query, plan_pull(resolve(raws, gathered), known, self.rules, self.port.new_id), known
+
+    def _taken(self, raws: Sequence[Raw], known: Known) -> Mapping[UUID, str]:
+        """Which hub records that these would be linked to are linked to a record of this object already."""
+        unlinked = [raw.incoming for raw in raws if raw.incoming.vendor_id not in known.links]
+        wanted = {item.key for item in unlinked if item.key is not None}
+        wanted |= {link.entity_id for link in known.links.values() if link.tombstoned}
+        wanted |= {known.redirects[i] for i in wanted if i in known.redirects}
+        if not wanted:
+            return {}
+        refs = self.store.vendor_refs(self.lane, sorted(wanted))
+        return {hub: vid for hub, pairs in refs.items() for name, vid in pairs if name == self.lane.object}
 
     def _query(self, raws: Sequence[Raw]) -> PullQuery:
         refs = {ref: None for raw in raws for ref in raw.refs.values()}
@@ -372,9 +383,14 @@ class Engine:
         port = self._port_of(lane)
         run = Pass(self._store, port, lease, self._clock, self._settings, report)
         try:
-            run.answer_notices()
+            # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
+            listed_before = self._store.state(lane).cursor is not None
+            if listed_before:
+                run.answer_notices()
             if poll:
                 run.poll()
+            if not listed_before:
+                run.answer_notices()
             run.resync()
             if not report.stopped:
                 push(run, self._jitter)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sync_engine.core.merge import same
+from sync_engine.core.model import DeletePolicy
 from sync_engine.ports import Lane
 from tests.simulation.ports import FIELDS, OBJECTS, held
 from tests.simulation.run import Broken, Simulation
@@ -71,6 +72,9 @@ def _identity_of(entity: str) -> str:
 def converged(sim: Simulation) -> None:
     tables = sim.store.tables
     for lane, vendor in sim.world.vendor_of.items():
+        if sim.world.rules[lane].deletes_in is not DeletePolicy.PROPAGATE:
+            _linked_ones_agree(sim, lane)
+            continue
         entity = sim.world.rules[lane].entity
         linked = {}
         for (of, vendor_id), link in tables.links.items():
@@ -83,6 +87,16 @@ def converged(sim: Simulation) -> None:
                 raise Broken(f"{vendor.name} never got {entity} {str(hub_id)[-4:]}")
             _same_record(sim, lane, row, linked[hub_id])
         _all_taken_in(sim, lane)
+
+
+def _linked_ones_agree(sim: Simulation, lane: Lane) -> None:
+    """Where deletes are not propagated, whatever is linked and stands on both sides is the same."""
+    for (of, vendor_id), link in sim.store.tables.links.items():
+        if of != lane or link.tombstoned:
+            continue
+        row, theirs = sim.store.tables.hubs[link.entity_id], sim.world.vendor_of[lane].rows[lane.object, vendor_id]
+        if not row.deleted and not theirs.deleted:
+            _same_record(sim, lane, row, vendor_id)
 
 
 def _same_record(sim: Simulation, lane: Lane, row: HubRow, vendor_id: str) -> None:
