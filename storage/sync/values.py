@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from domain.entities import ENTITIES, Kind
+from domain.errors import RecordRejectedError
 from storage.storable import storable_text
 
 CUSTOM: Final = "custom_fields."
@@ -39,13 +40,13 @@ def encode(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**result, "custom_fields": custom} if custom else result
 
 
-def decode(entity: str, form: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat record of a JSON form, without its blanks and without names that the entity does not have."""
+def decode(entity: str, form: Mapping[str, Any], *, blanks: bool = False) -> dict[str, Any]:
+    """The flat record of a JSON form, without names that the entity does not have, and (but for ``blanks``) without its nulls."""
     fields = ENTITIES[entity].all_fields
     result: dict[str, Any] = {}
     for name, value in form.items():
-        if value is not None and name in fields:
-            result[name] = _DECODERS.get(fields[name].kind, _as_json)(value)
+        if name in fields and (blanks or value is not None):
+            result[name] = None if value is None else _DECODERS.get(fields[name].kind, _as_json)(value)
     for name, value in (form.get("custom_fields") or {}).items():
         result[CUSTOM + name] = _as_json(value)
     return result
@@ -56,6 +57,21 @@ def decode_field(entity: str, name: str, value: Any) -> Any:
     if value is None or name.startswith(CUSTOM) or name not in ENTITIES[entity].all_fields:
         return _as_json(value)
     return _DECODERS.get(ENTITIES[entity].field(name).kind, _as_json)(value)
+
+
+def from_text(entity: str, name: str, value: Any) -> Any:
+    """A value that a person typed, by the kind of its field; what is no text stays. Raises RecordRejectedError."""
+    if not isinstance(value, str) or name.startswith(CUSTOM):
+        return value
+    kind = ENTITIES[entity].field(name).kind
+    try:
+        return _READERS[kind](value) if kind in _READERS else value
+    except (ValueError, ArithmeticError, KeyError) as error:
+        raise RecordRejectedError(
+            f"The value does not fit {name}, which is of the kind {kind}.",
+            remedy="Write it as the field shows it.",
+            code="bad_value",
+        ) from error
 
 
 def _timestamp(value: Any) -> datetime:
@@ -84,6 +100,15 @@ _DECODERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.DATE: date.fromisoformat,
     Kind.TIMESTAMP: _timestamp,
     Kind.REFERENCE: UUID,
+}
+
+
+_READERS: Mapping[Kind, Callable[[str], Any]] = {
+    **_DECODERS,
+    Kind.INTEGER: int,
+    Kind.BOOLEAN: lambda value: {"true": True, "false": False}[value.lower()],
+    Kind.TEXT_LIST: lambda value: [item.strip() for item in value.split(",") if item.strip()],
+    Kind.JSON: json.loads,
 }
 
 

@@ -171,7 +171,9 @@ def _merge_hubs(tables: Tables, now: datetime, decision: Decision, lane: Lane) -
     assert loser is not None
     assert into is not None
     tables.redirects[loser] = into
-    set_hub(tables, now, into, decision.set_hub, dict.fromkeys(decision.set_hub, "merged"), lane)
+    stands = tables.hubs[into].values
+    fills = {n: v for n, v in decision.set_hub.items() if is_blank(stands.get(n))}
+    set_hub(tables, now, into, fills, dict.fromkeys(fills, "merged"), lane)
     delete_hub(tables, now, loser, lane, into)
     for (of, vendor_id), link in list(tables.links.items()):
         if link.entity_id != loser or link.tombstoned or of == lane or is_live_on(tables, of, into):

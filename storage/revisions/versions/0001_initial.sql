@@ -1946,9 +1946,9 @@ CREATE TABLE conflict (
 
 CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
 
-CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
-
 CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
+
+CREATE UNIQUE INDEX conflict_open_key ON conflict (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open';
 
 CREATE TABLE inbox (
     tenant_id UUID NOT NULL,
