@@ -181,8 +181,8 @@ class Known:
     """What the store knows about a batch of incoming records.
 
     ``candidates``: for each unlinked vendor id, hub records that agree on a match key and that this object of the connection has
-    no live link to. ``intents``: creates of this lane with unknown outcome. ``redirects``: merged hub ids to survivors. ``taken``: of
-    the hub records named by a key or by a buried link, the record of this object that each is linked to.
+    no live link to. ``intents``: creates of this lane with unknown outcome. ``redirects``: merged hub ids to survivors.
+    ``taken``: of the hub records named by a key or by a buried link, the record of this object that each is linked to.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
