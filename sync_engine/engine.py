@@ -54,7 +54,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Report:
-    """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done."""
+    """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done.
+
+    Incomplete: the vendor's listing broke off, or was never read to its end; so nothing was sent.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
@@ -103,17 +106,18 @@ class Pass:
 
     # ------------------------------------------------------------ pulling
 
-    def poll(self) -> None:
-        """Read what changed since the cursor; from the beginning where there is none."""
-        state = self.store.state(self.lane)
+    def poll(self) -> bool:
+        """Read what changed since the cursor; from the beginning where there is none. Tells whether it came to the end."""
+        state, complete = self.store.state(self.lane), False
         if not self.rules.pulls or state.resync is not None:
-            return
+            return True
         started = self.clock()
         try:
             for page in self.port.pages(state.cursor):
                 self.renew()
                 if self._brakes(state, page.raws):
-                    return
+                    return False
+                complete = page.last
                 verified = started if page.last else None
                 self.apply(
                     page.raws,
@@ -121,6 +125,13 @@ class Pass:
                 )
         except CursorExpiredError as error:
             self.begin_resync(error.message)
+            return True
+        return complete
+
+    def may_push(self) -> bool:
+        """Whether all of the vendor's records were compared: before, what is created there may be there already."""
+        state = self.store.state(self.lane)
+        return not self.rules.pulls or (state.resync is None and state.verified_at is not None)
 
     def _brakes(self, state: LaneState, raws: Sequence[Raw]) -> bool:
         gone = sum(1 for raw in raws if raw.incoming.deleted)
@@ -387,11 +398,12 @@ class Engine:
             listed_before = self._store.state(lane).cursor is not None
             if listed_before:
                 run.answer_notices()
-            if poll:
-                run.poll()
+            complete = run.poll() if poll else True
             if not listed_before:
                 run.answer_notices()
             run.resync()
+            if not report.stopped and not (complete and run.may_push()):
+                report.stopped = "incomplete"
             if not report.stopped:
                 push(run, self._jitter)
         except SynclineError as error:

@@ -70,8 +70,14 @@ class World:
             connection = UUID(int=10 + 10 * number + place)
             for entity in ("account", "contact"):
                 lane = Lane(tenant_id, connection, OBJECTS[entity])
+                required = frozenset({"account_id"} if entity == "contact" and not vendor.strict else ())
                 self.rules[lane] = rules_for(
-                    entity, policy=policy, edit_beats_delete=edit_beats, deletes_in=deletes, deletes_out=deletes
+                    entity,
+                    required=required,
+                    policy=policy,
+                    edit_beats_delete=edit_beats,
+                    deletes_in=deletes,
+                    deletes_out=deletes,
                 )
                 self.vendor_of[lane] = vendor
                 self.store.register(lane, entity, True, self.rules[lane].writes)
