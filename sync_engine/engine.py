@@ -54,7 +54,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Report:
-    """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done."""
+    """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done.
+
+    Incomplete: the vendor's listing broke off, or was never read to its end; so nothing was sent.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
@@ -103,17 +106,18 @@ class Pass:
 
     # ------------------------------------------------------------ pulling
 
-    def poll(self) -> None:
-        """Read what changed since the cursor; from the beginning where there is none."""
-        state = self.store.state(self.lane)
+    def poll(self) -> bool:
+        """Read what changed since the cursor; from the beginning where there is none. Tells whether it came to the end."""
+        state, complete = self.store.state(self.lane), False
         if not self.rules.pulls or state.resync is not None:
-            return
+            return True
         started = self.clock()
         try:
             for page in self.port.pages(state.cursor):
                 self.renew()
                 if self._brakes(state, page.raws):
-                    return
+                    return False
+                complete = page.last
                 verified = started if page.last else None
                 self.apply(
                     page.raws,
@@ -121,6 +125,13 @@ class Pass:
                 )
         except CursorExpiredError as error:
             self.begin_resync(error.message)
+            return True
+        return complete
+
+    def may_push(self) -> bool:
+        """Whether all of the vendor's records were compared: before, what is created there may be there already."""
+        state = self.store.state(self.lane)
+        return not self.rules.pulls or (state.resync is None and state.verified_at is not None)
 
     def _brakes(self, state: LaneState, raws: Sequence[Raw]) -> bool:
         gone = sum(1 for raw in raws if raw.incoming.deleted)
@@ -167,8 +178,19 @@ class Pass:
         """What would be done about these records, and what that was decided from. Changes nothing."""
         query = self._query(raws)
         gathered = self.store.gather_pull(self.lane, query)
-        known = self._projected(gathered)
+        known = replace(self._projected(gathered), taken=self._taken(raws, gathered.known))
         return query, plan_pull(resolve(raws, gathered), known, self.rules, self.port.new_id), known
+
+    def _taken(self, raws: Sequence[Raw], known: Known) -> Mapping[UUID, str]:
+        """Which hub records that these would be linked to are linked to a record of this object already."""
+        unlinked = [raw.incoming for raw in raws if raw.incoming.vendor_id not in known.links]
+        wanted = {item.key for item in unlinked if item.key is not None}
+        wanted |= {link.entity_id for link in known.links.values() if link.tombstoned}
+        wanted |= {known.redirects[i] for i in wanted if i in known.redirects}
+        if not wanted:
+            return {}
+        refs = self.store.vendor_refs(self.lane, sorted(wanted))
+        return {hub: vid for hub, pairs in refs.items() for name, vid in pairs if name == self.lane.object}
 
     def _query(self, raws: Sequence[Raw]) -> PullQuery:
         refs = {ref: None for raw in raws for ref in raw.refs.values()}
@@ -372,10 +394,16 @@ class Engine:
         port = self._port_of(lane)
         run = Pass(self._store, port, lease, self._clock, self._settings, report)
         try:
-            run.answer_notices()
-            if poll:
-                run.poll()
+            # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
+            listed_before = self._store.state(lane).cursor is not None
+            if listed_before:
+                run.answer_notices()
+            complete = run.poll() if poll else True
+            if not listed_before:
+                run.answer_notices()
             run.resync()
+            if not report.stopped and not (complete and run.may_push()):
+                report.stopped = "incomplete"
             if not report.stopped:
                 push(run, self._jitter)
         except SynclineError as error:
