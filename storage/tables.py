@@ -237,6 +237,9 @@ connection = Table(
     Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth
     Column("status_message", Text),
     Column("verified_at", _TIMESTAMP),
+    Column("quota_used", BigInteger),  # of the vendor's daily quota, as its replies told at `quota_at`
+    Column("quota_limit", BigInteger),
+    Column("quota_at", _TIMESTAMP),
     _now("created_at"),
     _now("updated_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
@@ -423,6 +426,15 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Column("lease_owner", Text),
     Column("lease_until", _TIMESTAMP),
     Column("verified_at", _TIMESTAMP),
+    # What the scheduler knows: when it may run again, and what was last told to the workers (see storage.scheduling).
+    Column("not_before", _TIMESTAMP),
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # passes in a row that ended in an error
+    Column("polled_at", _TIMESTAMP),
+    Column("compare_at", _TIMESTAMP),  # NULL: one period after its creation
+    Column("hinted_at", _TIMESTAMP),
+    Column("hinted_generation", BigInteger),
+    Column("hinted_as", Text),  # notice, poll, backfill
+    Column("hints", Integer, nullable=False, server_default=text("0")),  # in a row that nobody followed
     _now("created_at"),
     _now("updated_at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "object"),

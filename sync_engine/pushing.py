@@ -41,6 +41,8 @@ def push(run: Pass, jitter: Callable[[], float]) -> None:
         if not work:
             return
         _Batch(run, work, jitter).send()
+        if run.yields():
+            return
     run.report.more = True
 
 
