@@ -40,6 +40,7 @@ class Stream:
 
 
 _COLUMNS = [stream.c[name] for name in Stream.__slots__]
+_IS_SET_UP = stream.c.entity != ""  # a lane that was only leased, for a replay, is no stream
 
 
 def put(conn: Connection, wanted: Stream) -> None:
@@ -71,14 +72,14 @@ def get(conn: Connection, connection_id: UUID, object_name: str) -> Stream:
 
 
 def _find(conn: Connection, connection_id: UUID, object_name: str) -> Stream | None:
-    query = select(*_COLUMNS).where(stream.c.connection_id == connection_id, stream.c.object == object_name)
+    query = select(*_COLUMNS).where(_IS_SET_UP, stream.c.connection_id == connection_id, stream.c.object == object_name)
     row = conn.execute(query).one_or_none()
     return None if row is None else _stream(row)
 
 
 def list_all(conn: Connection, connection_id: UUID | None = None) -> list[Stream]:
     """Every stream, or those of one connection, by connection and object."""
-    query = select(*_COLUMNS).order_by(stream.c.connection_id, stream.c.object)
+    query = select(*_COLUMNS).where(_IS_SET_UP).order_by(stream.c.connection_id, stream.c.object)
     if connection_id is not None:
         query = query.where(stream.c.connection_id == connection_id)
     return [_stream(row) for row in conn.execute(query)]

@@ -81,7 +81,8 @@ def _insert(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[
         text(f"""
         WITH made AS (
             INSERT INTO {hub_table(entity)} (tenant_id, id, {columns}, custom_fields, version, created_at)
-            SELECT CAST(:t AS uuid), id, {columns}, coalesce(custom_fields, '{{}}'), coalesce(version, 1), coalesce(created_at, now())
+            SELECT CAST(:t AS uuid), id, {columns}, coalesce(custom_fields, '{{}}'), coalesce(version, 1),
+                   coalesce(created_at, now())
             FROM jsonb_populate_recordset(CAST(NULL AS {hub_table(entity)}), CAST(:rows AS jsonb)) ORDER BY id
             ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id, version),
         logged AS ({change} FROM made)
@@ -152,8 +153,10 @@ def note_history(
     conn.execute(
         text("""
         INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, version)
-        SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, r.id, r.field, r.old, r.new, :origin, CAST(:c AS uuid), r.rule, r.version
-        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, field text, old jsonb, new jsonb, rule text, version bigint)"""),
+        SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, r.id, r.field, r.old, r.new, :origin, CAST(:c AS uuid), r.rule,
+               r.version
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+             AS r(id uuid, field text, old jsonb, new jsonb, rule text, version bigint)"""),
         {k: v for k, v in cause.parameters.items() if k != "detail"} | {"entity": entity, "rows": dumps(forms)},
     )
 

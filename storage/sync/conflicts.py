@@ -15,7 +15,9 @@ from domain.ids import new_id
 from storage.sync.lanes import LaneKey
 from storage.sync.values import decode_field, dumps, loads
 
-_COLUMNS = "vendor_id text, entity_id uuid, field text, rule text, winner text, hub_value jsonb, vendor_value jsonb, id uuid"
+_COLUMNS = (
+    "vendor_id text, entity_id uuid, field text, rule text, winner text, hub_value jsonb, vendor_value jsonb, id uuid"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +90,22 @@ def _insert(
 
 def _identity(key: LaneKey, conflict: NewConflict) -> UUID:
     """The same id for the same conflict, so that telling it twice tells it once."""
-    parts = (str(key.connection_id), key.object, conflict.vendor_id, str(conflict.entity_id), conflict.field, conflict.rule)
+    parts = (
+        str(key.connection_id),
+        key.object,
+        conflict.vendor_id,
+        str(conflict.entity_id),
+        conflict.field,
+        conflict.rule,
+    )
     values = dumps([conflict.winner, conflict.hub_value, conflict.vendor_value, conflict.revision])
     digest = hashlib.blake2b("\x1f".join((*parts, values)).encode(), digest_size=16).digest()
     return UUID(bytes=digest)
 
 
-def open_on(conn: Connection, key: LaneKey, entity: str, vendor_ids: Iterable[str]) -> dict[str, dict[str, tuple[Any, Any]]]:
+def open_on(
+    conn: Connection, key: LaneKey, entity: str, vendor_ids: Iterable[str]
+) -> dict[str, dict[str, tuple[Any, Any]]]:
     """Open conflicts of vendor records: vendor id to field to (hub value, vendor value)."""
     rows = conn.execute(
         text("""
@@ -120,8 +131,20 @@ def close(conn: Connection, key: LaneKey, gone: Sequence[tuple[str, str]], resol
         FROM unnest(CAST(:ids AS text[]), CAST(:fields AS text[])) AS u(vendor_id, field)
         WHERE x.tenant_id = :t AND x.connection_id = :c AND x.object = :o AND x.vendor_id = u.vendor_id AND x.field = u.field
           AND x.status = 'open'"""),
-        key.parameters
-        | {"ids": [v for v, _ in gone], "fields": [f for _, f in gone], "resolution": resolution},
+        key.parameters | {"ids": [v for v, _ in gone], "fields": [f for _, f in gone], "resolution": resolution},
+    )
+
+
+def close_all(conn: Connection, key: LaneKey, vendor_ids: Sequence[str], resolution: str) -> None:
+    """Close every open conflict of vendor records that are gone."""
+    if not vendor_ids:
+        return
+    conn.execute(
+        text("""
+        UPDATE conflict x SET status = 'resolved', resolved_at = now(), resolution = :resolution
+        FROM unnest(CAST(:ids AS text[])) AS u(vendor_id)
+        WHERE x.tenant_id = :t AND x.connection_id = :c AND x.object = :o AND x.vendor_id = u.vendor_id AND x.status = 'open'"""),
+        key.parameters | {"ids": list(vendor_ids), "resolution": resolution},
     )
 
 

@@ -37,7 +37,9 @@ def delete(conn: Connection, cause: Cause, entity: str, ids: Iterable[UUID], rea
     _bury(conn, cause, entity, gone, children, reason)
     changed = _repoint(conn, cause, children, {}, "reference_deleted")
     conn.execute(
-        text("DELETE FROM crm_association WHERE tenant_id = :t AND (from_id = ANY(CAST(:ids AS uuid[])) OR to_id = ANY(CAST(:ids AS uuid[])))"),
+        text("""
+        DELETE FROM crm_association
+        WHERE tenant_id = :t AND (from_id = ANY(CAST(:ids AS uuid[])) OR to_id = ANY(CAST(:ids AS uuid[])))"""),
         {"t": cause.tenant_id, "ids": gone},
     )  # fmt: skip
     _remove(conn, cause, entity, gone, reason)
@@ -198,9 +200,10 @@ def _restore_children(conn: Connection, cause: Cause, children: Mapping[UUID, Se
     blank = []
     for (child, name), parents in wanted.items():
         statement = text(f"""
-            SELECT id FROM {hub_table(child)} WHERE tenant_id = :t AND {bulk.quoted(name)} IS NULL AND id = ANY(CAST(:ids AS uuid[]))""")
-        rows = conn.execute(statement, {"t": cause.tenant_id, "ids": sorted(parents)}).scalars()
-        blank += [(child, name, i, parents[i]) for i in rows]
+            SELECT id FROM {hub_table(child)}
+            WHERE tenant_id = :t AND {bulk.quoted(name)} IS NULL AND id = ANY(CAST(:ids AS uuid[]))""")
+        found = conn.execute(statement, {"t": cause.tenant_id, "ids": sorted(parents)}).scalars()
+        blank += [(child, name, i, parents[i]) for i in found]
     return _repoint(conn, cause, blank, {p: p for p in children}, "reference_restored")
 
 
@@ -212,7 +215,8 @@ def _restore_associations(conn: Connection, cause: Cause, rows: Sequence[Mapping
     whole = [r for r in rows if all((r[f"{s}_entity"], UUID(r[f"{s}_id"])) in standing for s in ("from", "to"))]
     if not whole:
         return
-    columns = "tenant_id, id, from_entity, from_id, to_entity, to_id, label, is_primary, source_created_at, source_updated_at, custom_fields, created_at, version"  # fmt: skip
+    columns = """tenant_id, id, from_entity, from_id, to_entity, to_id, label, is_primary, source_created_at, source_updated_at,
+        custom_fields, created_at, version"""
     conn.execute(
         text(f"""
         INSERT INTO crm_association ({columns}) SELECT {columns}
@@ -269,8 +273,7 @@ def _move_associations(conn: Connection, parameters: Mapping[str, Any], pair: st
     )
     conn.execute(
         text(f"""
-        DELETE FROM crm_association a USING {pair} WHERE a.tenant_id = :t AND a.{side}_id = p.loser AND a.{side}_entity = :entity"""),
+        DELETE FROM crm_association a USING {pair}
+        WHERE a.tenant_id = :t AND a.{side}_id = p.loser AND a.{side}_entity = :entity"""),
         parameters,
     )
-
-

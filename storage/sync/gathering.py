@@ -13,12 +13,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from domain.entities import ENTITIES
 from storage import bulk
 from storage.planning import key_terms
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps, loads
 from storage.tables import column_type, table_name
-from domain.entities import ENTITIES
 
 _CANDIDATES_AT_MOST = 50
 
@@ -49,8 +49,8 @@ class StoredHub:
     deleted_by: UUID | None
 
 
-LINK_COLUMNS = """vendor_id, entity_id, CAST(base AS text) AS base, CAST(sent AS text) AS sent, coalesce(vendor_version, '') AS version,
-    coalesce(fingerprint, '') AS fingerprint, origin, revision, tombstoned_at IS NOT NULL AS tombstoned"""
+LINK_COLUMNS = """vendor_id, entity_id, CAST(base AS text) AS base, CAST(sent AS text) AS sent,
+    coalesce(vendor_version, '') AS version, coalesce(fingerprint, '') AS fingerprint, origin, revision, tombstoned_at IS NOT NULL AS tombstoned"""
 
 
 def hub_table(entity: str) -> str:
@@ -92,6 +92,27 @@ def hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) ->
         {"t": tenant_id, "entity": entity, "ids": sorted(set(ids))},
     )
     return {row[0]: StoredHub(row[0], row[1], loads(row[2]), row[3], row[4]) for row in rows}
+
+
+def lock_hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, tuple[int, bool]]:
+    """Lock hub records to the end of the transaction: id to (version, is it live); a tombstone tells the version it went with."""
+    parameters = {"t": tenant_id, "ids": sorted(set(ids))}
+    if not parameters["ids"]:
+        return {}
+    graves = conn.execute(
+        text("""
+        SELECT entity_id, version FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = ANY(CAST(:ids AS uuid[]))
+        ORDER BY entity_id FOR UPDATE"""),
+        parameters | {"entity": entity},
+    )
+    found = {row.entity_id: (row.version, False) for row in graves}
+    records = conn.execute(
+        text(f"""
+        SELECT id, version FROM {hub_table(entity)} WHERE tenant_id = :t AND id = ANY(CAST(:ids AS uuid[]))
+        ORDER BY id FOR NO KEY UPDATE"""),
+        parameters,
+    )
+    return found | {row.id: (row.version, True) for row in records}
 
 
 def redirects(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, UUID]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,17 +30,13 @@ class LaneKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredLane:
-    """Where a lane stands. ``links`` counts its live links."""
+    """Where a lane stands."""
 
-    entity: str
-    settings: Mapping[str, Any]
     cursor: dict[str, Any] | None
     resync: Mapping[str, Any] | None
     counts: Mapping[str, int]
     status: str
-    reason: Mapping[str, Any] | None
     verified_at: datetime | None
-    links: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +50,18 @@ class Progress:
     verified_at: datetime | None = None
 
 
-def put(
-    conn: Connection,
-    key: LaneKey,
-    entity: str,
-    *,
-    pushes: bool = True,
-    writes: Sequence[str] = (),
-    id_order: str = "ascii",
-    settings: Mapping[str, Any] | None = None,
-) -> None:
-    """Add a lane or change its rules. ``writes``: canonical fields that may go out; ``id_order``: ascii or numeric."""
-    conn.execute(
-        text("""
-        INSERT INTO stream (tenant_id, connection_id, object, entity, pushes, writes, id_order, settings)
-        VALUES (:t, :c, :o, :entity, :pushes, CAST(:writes AS text[]), :id_order, CAST(:settings AS jsonb))
-        ON CONFLICT (tenant_id, connection_id, object) DO UPDATE SET entity = excluded.entity, pushes = excluded.pushes,
-            writes = excluded.writes, id_order = excluded.id_order, settings = excluded.settings, updated_at = now()"""),
-        key.parameters
-        | {"entity": entity, "pushes": pushes, "writes": sorted(writes), "id_order": id_order}
-        | {"settings": dumps(settings or {})},
-    )
-
-
 def take(conn: Connection, key: LaneKey, owner: str, now: datetime, until: datetime) -> int | None:
-    """Take a free or expired lane; returns its new generation, or None where someone holds it (or there is no such lane)."""
+    """Take a free or expired lane, or one's own; returns its new generation, or None where someone else holds it.
+
+    A lane that nobody set up (a replay of a migration's letters) gets a row without an entity, which is no stream.
+    """
     return conn.execute(
-        text(f"""
-        UPDATE stream SET lease_owner = :owner, lease_until = :until, generation = generation + 1
-        WHERE {_THIS} AND (lease_owner IS NULL OR lease_until <= :now) RETURNING generation"""),
+        text("""
+        INSERT INTO stream AS s (tenant_id, connection_id, object, entity, pushes, lease_owner, lease_until, generation)
+        VALUES (:t, :c, :o, '', false, :owner, :until, 1)
+        ON CONFLICT (tenant_id, connection_id, object) DO UPDATE
+            SET lease_owner = :owner, lease_until = :until, generation = s.generation + 1
+            WHERE s.lease_owner IS NULL OR s.lease_owner = :owner OR s.lease_until <= :now RETURNING generation"""),
         key.parameters | {"owner": owner, "now": now, "until": until},
     ).scalar_one_or_none()
 
@@ -126,7 +105,8 @@ def advance(conn: Connection, key: LaneKey, progress: Progress) -> None:
         text(f"""
         UPDATE stream SET
             counts = counts || (
-                SELECT coalesce(jsonb_object_agg(n.key, coalesce(CAST(counts->>n.key AS bigint), 0) + CAST(n.value AS bigint)), '{{}}')
+                SELECT coalesce(jsonb_object_agg(
+                    n.key, coalesce(CAST(counts->>n.key AS bigint), 0) + CAST(n.value AS bigint)), '{{}}')
                 FROM jsonb_each_text(CAST(:counts AS jsonb)) n),
             cursor = coalesce(CAST(:cursor AS jsonb), cursor),
             resync = CASE WHEN :clears THEN NULL ELSE coalesce(CAST(:resync AS jsonb), resync) END,
@@ -147,10 +127,7 @@ def state(conn: Connection, key: LaneKey) -> StoredLane | None:
     """Where a lane stands, or None where there is none."""
     row = conn.execute(
         text(f"""
-        SELECT entity, settings, cursor, resync, counts, status, reason, verified_at, (
-            SELECT count(*) FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
-            AND l.tombstoned_at IS NULL)
-        FROM stream WHERE {_THIS}"""),
+        SELECT cursor, resync, counts, status, verified_at FROM stream WHERE {_THIS}"""),
         key.parameters,
     ).one_or_none()
     return None if row is None else StoredLane(*row)

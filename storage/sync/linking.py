@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,6 @@ from sqlalchemy import Connection, text
 
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
-
-_THIS = "l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o"
 
 
 def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str, tuple[int, UUID, bool]]:
@@ -30,7 +29,7 @@ def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str,
 def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write links: vendor_id, entity_id, base (JSON form), version, fingerprint (hex), origin, tombstone, drop_sent.
 
-    ``version`` and ``fingerprint`` that are blank leave what is known; each writing raises the revision.
+    A blank ``version`` or ``origin`` leaves what is known (of a new link: ``pushed``). Each writing raises the revision.
     """
     if not rows:
         return
@@ -39,18 +38,58 @@ def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str,
         INSERT INTO link AS l (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
                                fingerprint, origin, tombstoned_at, sent)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.vendor_id, CAST(:entity AS text), r.entity_id, r.base,
-               nullif(r.version, ''), nullif(decode(r.fingerprint, 'hex'), ''), r.origin, CASE WHEN r.tombstone THEN now() END,
-               CASE WHEN r.drop_sent THEN CAST('{}' AS jsonb) END
+               nullif(r.version, ''), nullif(decode(r.fingerprint, 'hex'), ''), coalesce(nullif(r.origin, ''), k.origin, 'pushed'),
+               CASE WHEN r.tombstone THEN now() END, CASE WHEN r.drop_sent THEN CAST('{}' AS jsonb) END
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, entity_id uuid, base jsonb, version text,
              fingerprint text, origin text, tombstone boolean, drop_sent boolean)
+        LEFT JOIN LATERAL (SELECT origin FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                           AND vendor_id = r.vendor_id LIMIT 1) k ON true
         ORDER BY r.vendor_id
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
-            entity = excluded.entity, entity_id = excluded.entity_id, base = excluded.base, origin = excluded.origin,
+            entity = excluded.entity, entity_id = excluded.entity_id, base = excluded.base,
+            origin = excluded.origin,
             vendor_version = coalesce(excluded.vendor_version, l.vendor_version),
-            fingerprint = coalesce(excluded.fingerprint, l.fingerprint), tombstoned_at = excluded.tombstoned_at,
+            fingerprint = excluded.fingerprint, tombstoned_at = excluded.tombstoned_at,
             sent = CASE WHEN excluded.sent IS NULL THEN l.sent END, revision = l.revision + 1, updated_at = now()"""),
         key.parameters | {"entity": entity, "rows": dumps(rows)},
     )
+
+
+def bury(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> int:
+    """Make tombstones of the live links that hub records have on the lane; returns how many."""
+    ids = sorted(set(hub_ids))
+    if not ids:
+        return 0
+    return conn.execute(
+        text("""
+        UPDATE link l SET tombstoned_at = now(), sent = NULL, revision = l.revision + 1, updated_at = now()
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+        WHERE l.entity_id = u.id AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+          AND l.tombstoned_at IS NULL"""),
+        key.parameters | {"ids": ids},
+    ).rowcount
+
+
+def vendor_ids(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The vendor id of each hub record on the lane: of the live link, else of the last one."""
+    rows = conn.execute(
+        text("""
+        SELECT u.id, l.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT vendor_id FROM link WHERE entity_id = u.id AND tenant_id = :t AND connection_id = :c AND vendor_object = :o
+            ORDER BY tombstoned_at IS NOT NULL, created_at LIMIT 1) l ON true"""),
+        key.parameters | {"ids": sorted(set(hub_ids))},
+    )
+    return {row.id: row.vendor_id for row in rows}
+
+
+def count(conn: Connection, key: LaneKey) -> int:
+    """How many live links the lane has."""
+    found = conn.execute(
+        text("""
+        SELECT count(*) FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND tombstoned_at IS NULL"""),
+        key.parameters,
+    )
+    return int(found.scalar_one())
 
 
 def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[UUID, str, str]]:
@@ -68,48 +107,52 @@ def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[
 # ---------------------------------------------------------------- in the vendor's order
 
 
-def between(
-    conn: Connection, key: LaneKey, after: str | None, upto: str | None, limit: int
-) -> list[tuple[str, str]]:
-    """Live links as (vendor id, version) behind ``after`` up to ``upto``, in the order in which the vendor lists ids."""
-    where, order, bounds = _range(conn, key, after, upto)
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The vendor ids behind ``after`` up to and with ``upto``; None: no bound. ``id_order``: numeric or ascii."""
+
+    after: str | None = None
+    upto: str | None = None
+    id_order: str = "ascii"
+
+    @property
+    def order(self) -> str:
+        return "length(l.vendor_id), l.vendor_id" if self.id_order == "numeric" else "l.vendor_id"
+
+    @property
+    def condition(self) -> str:
+        numeric = self.id_order == "numeric"
+        # The expression of the partial index that serves this order.
+        parts = ["l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.tombstoned_at IS NULL"]
+        parts += ["l.vendor_id ~ '^[0-9]+$'"] if numeric else []
+        for sign, name, bound in ((">", "after", self.after), ("<=", "upto", self.upto)):
+            edge = f"CAST(:{name} AS text)"
+            ours, theirs = (f"({self.order})", f"(length({edge}), {edge})") if numeric else (self.order, edge)
+            parts += [f"{ours} {sign} {theirs}"] if bound is not None else []
+        return " AND ".join(parts)
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        return {n: bound for n, bound in (("after", self.after), ("upto", self.upto)) if bound is not None}
+
+
+def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, str]]:
+    """The live links of the range as (vendor id, version), in the order in which the vendor lists ids."""
     rows = conn.execute(
         text(f"""
-        SELECT l.vendor_id, coalesce(l.vendor_version, '') FROM link l WHERE {where} AND l.tombstoned_at IS NULL
-        ORDER BY {order} LIMIT :limit"""),
-        key.parameters | bounds | {"limit": limit},
+        SELECT l.vendor_id, coalesce(l.vendor_version, '') FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}"""),
+        key.parameters | wanted.bounds,
     )
     return [(row[0], row[1]) for row in rows]
 
 
-def digest(conn: Connection, key: LaneKey, after: str | None, upto: str | None) -> tuple[int, str]:
-    """How many live links the range has, and the SHA-256 (hex) of their lines ``vendor_id US version LF`` in the vendor's order."""
-    where, order, bounds = _range(conn, key, after, upto)
+def digest(conn: Connection, key: LaneKey, wanted: Range) -> tuple[int, bytes]:
+    """How many live links the range has, and the MD5 of ``id=version`` of them, in the vendor's order, joined by commas."""
     row = conn.execute(
         text(f"""
-        SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(line, '' ORDER BY {order.replace("l.", "x.")}), ''),
-                                                  'UTF8')), 'hex')
-        FROM (SELECT l.vendor_id, l.vendor_id || chr(31) || coalesce(l.vendor_version, '') || chr(10) AS line
-              FROM link l WHERE {where} AND l.tombstoned_at IS NULL ORDER BY {order}) x"""),
-        key.parameters | bounds,
+        SELECT count(*), decode(md5(coalesce(string_agg(l.vendor_id || '=' || coalesce(l.vendor_version, ''), ','
+                                                        ORDER BY {wanted.order}), '')), 'hex')
+        FROM link l WHERE {wanted.condition}"""),
+        key.parameters | wanted.bounds,
     ).one()
-    return int(row[0]), str(row[1])
-
-
-def _range(conn: Connection, key: LaneKey, after: str | None, upto: str | None) -> tuple[str, str, dict[str, str]]:
-    """Condition, order and parameters of a range of links, by the lane's order of ids."""
-    numeric = (
-        conn.execute(
-            text("SELECT id_order FROM stream WHERE tenant_id = :t AND connection_id = :c AND object = :o"),
-            key.parameters,
-        ).scalar_one_or_none()
-        == "numeric"
-    )
-    columns = "(length(l.vendor_id), l.vendor_id)" if numeric else "l.vendor_id"
-    conditions = [_THIS, "l.vendor_id ~ '^[0-9]+$'"] if numeric else [_THIS]
-    for sign, name, bound in ((">", "after", after), ("<=", "upto", upto)):
-        if bound is not None:
-            edge = f"CAST(:{name} AS text)"
-            conditions.append(f"{columns} {sign} {f'(length({edge}), {edge})' if numeric else edge}")
-    bounds = {name: bound for name, bound in (("after", after), ("upto", upto)) if bound is not None}
-    return " AND ".join(conditions), columns.strip("()") if numeric else columns, bounds
+    return int(row[0]), bytes(row[1])

@@ -79,12 +79,13 @@ def announce_creates(
 
 
 def announce_updates(conn: Connection, key: LaneKey, sent: Mapping[str, Mapping[str, Any]]) -> None:
-    """Leave on each link what is about to be sent (JSON form). No change of the link: its revision stays."""
+    """Leave on each link what is about to be sent (JSON form), beside what is in flight. Its revision stays."""
     if not sent:
         return
     conn.execute(
         text("""
-        UPDATE link l SET sent = r.sent, updated_at = now()
+        UPDATE link l SET sent = coalesce(l.sent, '{}') || r.sent || CASE WHEN r.sent ? 'custom_fields' THEN jsonb_build_object(
+            'custom_fields', coalesce(l.sent->'custom_fields', '{}') || (r.sent->'custom_fields')) ELSE '{}' END
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, sent jsonb)
         WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = r.vendor_id"""),
         key.parameters | {"rows": dumps([{"vendor_id": v, "sent": form} for v, form in sent.items()])},

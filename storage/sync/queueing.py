@@ -60,7 +60,7 @@ def settle(conn: Connection, tenant_id: UUID, hub_ids: Iterable[UUID]) -> None:
 
 
 def await_vendor(conn: Connection, key: LaneKey, waits: Sequence[tuple[str, Sequence[str], str]]) -> None:
-    """Note that vendor records wait for others: (vendor id, objects, vendor id awaited). What is linked by now comes due at once."""
+    """Note that vendor records wait for others: (vendor id, objects, vendor id awaited). What is linked by now is due."""
     rows = [{"vendor_id": v, "wait_object": o, "wait_id": w} for v, objects, w in waits for o in objects]
     if not rows:
         return
@@ -87,14 +87,8 @@ def await_vendor(conn: Connection, key: LaneKey, waits: Sequence[tuple[str, Sequ
     )
 
 
-def await_hub(conn: Connection, key: LaneKey, entity: str, ended: Sequence[UUID], waits: Sequence[Mapping[str, Any]]) -> None:
-    """Replace what hub records wait for: rows of entity_id, wait_entity, wait_id. What is linked by now comes due at once."""
-    conn.execute(
-        text("""
-        DELETE FROM push_wait WHERE tenant_id = :t AND connection_id = :c AND object = :o
-        AND entity_id = ANY(CAST(:ids AS uuid[]))"""),
-        key.parameters | {"ids": sorted(set(ended))},
-    )
+def await_hub(conn: Connection, key: LaneKey, entity: str, waits: Sequence[Mapping[str, Any]]) -> None:
+    """Note that hub records wait for others: rows of entity_id, wait_entity, wait_id. What is linked by now comes due at once."""
     if not waits:
         return
     conn.execute(

@@ -39,13 +39,13 @@ def encode(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**result, "custom_fields": custom} if custom else result
 
 
-def decode(entity: str, form: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat record of a JSON form, without its blanks and without names that the entity does not have."""
+def decode(entity: str, form: Mapping[str, Any], *, blanks: bool = False) -> dict[str, Any]:
+    """The flat record of a JSON form, without names that the entity does not have, and (but for ``blanks``) without its nulls."""
     fields = ENTITIES[entity].all_fields
     result: dict[str, Any] = {}
     for name, value in form.items():
-        if value is not None and name in fields:
-            result[name] = _DECODERS.get(fields[name].kind, _as_json)(value)
+        if name in fields and (blanks or value is not None):
+            result[name] = None if value is None else _DECODERS.get(fields[name].kind, _as_json)(value)
     for name, value in (form.get("custom_fields") or {}).items():
         result[CUSTOM + name] = _as_json(value)
     return result
