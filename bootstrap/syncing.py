@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
-
-from sync_engine.postgres import PostgresSyncStore
 
 from bootstrap.syncing_rules import StreamSettings
 from connectors.kit.contract import Connector, SupportsCursorAt, SupportsUpsert, SupportsVersions
@@ -24,8 +23,10 @@ from storage import connections, streams
 from storage.streams import Stream
 from sync_engine.engine import Engine, Report, Settings
 from sync_engine.ports import Lane
+from sync_engine.postgres import PostgresSyncStore
 from sync_engine.replay import Replays
 from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.verify import Verified, verify_lane
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
@@ -78,11 +79,13 @@ class Syncs:
     def available(self, connection_id: UUID) -> list[str]:
         """Objects of the connection that can be kept in step: those with a shipped mapping to an entity."""
         opened = self._open(connection_id)
-        return [
-            info.name
-            for info in opened.connector.manifest.objects
-            if (spec := load_shipped(opened.vendor, info.name)) is not None and spec.entity != "association"
-        ]
+        return [name for name, _ in _mapped(opened)]
+
+    def usual(self, connection_id: UUID) -> list[str]:
+        """Of those, the ones that nobody has to choose between: the only one of its entity that the vendor has."""
+        mapped = _mapped(self._open(connection_id))
+        times = Counter(entity for _, entity in mapped)
+        return [name for name, entity in mapped if times[entity] == 1 and entity != "attachment"]
 
     def add(
         self,
@@ -90,20 +93,39 @@ class Syncs:
         objects: Sequence[str],
         settings: StreamSettings,
         specs: Mapping[str, MappingSpec] | None = None,
+        *,
+        make_key_field: bool = False,
     ) -> list[Stream]:
         """Keep these objects in step from now on. Raises ConfigurationError for an object that cannot be.
 
-        ``specs``: mappings to use instead of the shipped ones (those of a migration that goes on).
+        ``specs``: mappings to use instead of the shipped ones (those of a migration that goes on). ``make_key_field``: let the
+        connector make the field for hub ids at the vendor.
         """
         made = []
         for name in objects:
             spec = (specs or {}).get(name) or self._shipped(connection_id, name)
-            made.append(self._stream(connection_id, name, spec, settings))
+            chosen = replace(settings, key_field=self._key_field(connection_id, name)) if make_key_field else settings
+            made.append(self._stream(connection_id, name, spec, chosen))
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             for one in made:
                 streams.put(conn, one)
         self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
         return made
+
+    def _key_field(self, connection_id: UUID, name: str) -> str | None:
+        """The field for hub ids, made where it is missing; None where the object is not written."""
+        opened = self._open(connection_id)
+        make = getattr(opened.connector, "ensure_key_property", None)
+        if make is None:
+            raise ConfigurationError(
+                f"{opened.connector.manifest.label} lets nobody make fields this way.",
+                remedy="Make a unique text field there, and name it with --key-field.",
+            )
+        if not _writable(opened, name):
+            return None
+        made = make(name)
+        opened.schemas.pop(name, None)
+        return made if isinstance(made, str) else "syncline_id"
 
     def _shipped(self, connection_id: UUID, name: str) -> MappingSpec:
         spec = load_shipped(self._open(connection_id).vendor, name)
@@ -130,6 +152,18 @@ class Syncs:
             {**settings.to_json(), "pushes": pushes, "spec": spec_to_toml(spec)},
         )
 
+    def start_from(self, connection_id: UUID, objects: Sequence[str], moment: datetime) -> None:
+        """Let the first poll of new streams list what changed at or after ``moment``; objects without changes are read whole."""
+        connector = self._open(connection_id).connector
+        for name in objects:
+            try:
+                cursor = connector.cursor_at(name, moment) if isinstance(connector, SupportsCursorAt) else None
+            except ConfigurationError:
+                cursor = None  # an object that the vendor lists only as a whole
+            if cursor is not None:
+                with self._hub.db.tenant(self._hub.tenant_id) as conn:
+                    streams.start_at(conn, connection_id, name, cursor)
+
     def list(self, connection_id: UUID | None = None) -> list[Stream]:
         """Every stream, parents before children."""
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
@@ -141,6 +175,10 @@ class Syncs:
         names = objects or [s.object for s in self.list(connection_id)]
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             return streams.set_status(conn, connection_id, names, status)
+
+    def connector(self, connection_id: UUID) -> Connector:
+        """The open connector of a connection."""
+        return self._open(connection_id).connector
 
     # ------------------------------------------------------------ running
 
@@ -158,6 +196,10 @@ class Syncs:
         report = self.engine.run(lane, poll=poll, compare=compare, over=over)
         log.info("pass", extra={"object": lane.object, "counts": dict(report.counts), "stopped": report.stopped})
         return report
+
+    def verify(self, stream: Stream) -> Verified:
+        """Compare every record of a stream with the vendor's own listing. Changes nothing."""
+        return verify_lane(self.store, self.port(self.lane(stream)), self.lane(stream))
 
     def settle(
         self,
@@ -239,6 +281,12 @@ class Syncs:
     def poll_every(self) -> timedelta:
         """How often a stream without notices is polled."""
         return timedelta(minutes=5)
+
+
+def _mapped(opened: Opened) -> list[tuple[str, str]]:
+    """Objects with a shipped mapping, and the entity of each."""
+    specs = [(info.name, load_shipped(opened.vendor, info.name)) for info in opened.connector.manifest.objects]
+    return [(name, spec.entity) for name, spec in specs if spec is not None and spec.entity != "association"]
 
 
 def _writable(opened: Opened, name: str) -> bool:

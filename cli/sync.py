@@ -58,11 +58,15 @@ def add(
             help="The vendor's unique field that may hold the hub's ids, so that no create is ever doubled.",
         ),
     ] = None,
+    make_key_field: Annotated[
+        bool,
+        typer.Option("--make-key-field", help="Let the connector make that field at the vendor, where it can."),
+    ] = False,
     no_creates: Annotated[
         bool, typer.Option("--no-creates", help="Exchange only records that are linked or match; create none.")
     ] = False,
 ) -> None:
-    """Keep objects of a connection in step from now on; without --object all that can be."""
+    """Keep objects of a connection in step from now on; without --object those that leave no choice."""
     from bootstrap.syncing import syncing
     from bootstrap.syncing_rules import StreamSettings
     from cli.sources import find_connection
@@ -81,7 +85,7 @@ def add(
     )
     connection = find_connection(session, source)
     with syncing(session.hub) as syncs:
-        made = syncs.add(connection.id, objects or syncs.available(connection.id), settings)
+        made = syncs.add(connection.id, objects or syncs.usual(connection.id), settings, make_key_field=make_key_field)
     session.out.result([_plain(s) for s in made], _table(session, made))
 
 

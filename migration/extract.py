@@ -104,7 +104,8 @@ class PageStager:
                 targets = {new: known.changed[old] for new, old in enumerate(keep) if old in known.changed}
             batch = self._lens.forward(page.fields, rows)
             rejects = list(page.rejects) + self._refused(page, rows, positions, batch)
-            staged = self._staged(batch, prints, positions, targets, first_row)
+            versions = self._versions(page.fields, rows, batch)
+            staged = self._staged(batch, prints, positions, targets, first_row, versions)
             rejects += [
                 self._with_raw(r, page.fields, rows, batch)
                 for r in staging.add_isolating(connection, self._job.key, staged)
@@ -163,7 +164,13 @@ class PageStager:
         return replace(reject, raw=_raw_record(fields, rows[batch.vendor_ids.index(reject.vendor_id or "")]))
 
     def _staged(
-        self, batch: MappedBatch, prints: list[bytes], positions: list[int], targets: dict[int, UUID], first_row: int
+        self,
+        batch: MappedBatch,
+        prints: list[bytes],
+        positions: list[int],
+        targets: dict[int, UUID],
+        first_row: int,
+        versions: list[str | None],
     ) -> staging.StagedRows:
         refused = {p.row for p in batch.problems if p.rejects}
         warnings: dict[int, list[dict[str, Any]]] = {}
@@ -183,7 +190,7 @@ class PageStager:
             "fingerprints": prints,
             "seqs": [first_row + p for p in positions],
             "targets": [targets.get(i) for i in range(n)],
-            "versions": self._versions(batch),
+            "versions": versions,
             "warnings": [warnings.get(i) for i in range(n)],
             "custom_fields": batch.custom_fields,
         }
@@ -198,7 +205,12 @@ class PageStager:
             object=self._job.object, entity=self._job.entity, columns=values, links=links, **columns
         )
 
-    def _versions(self, batch: MappedBatch) -> list[str | None]:
+    def _versions(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]], batch: MappedBatch) -> list[str | None]:
+        """The vendor's own version of each record, as two-way sync compares it; else when the record was changed."""
+        name = self._job.spec.version
+        if name is not None and name in fields:
+            place = fields.index(name)
+            return [row[place] if isinstance(row[place], str) else None for row in rows]
         updated = batch.columns.get("source_updated_at")
         return [None if u is None else u.isoformat() for u in updated] if updated is not None else [None] * len(batch)
 

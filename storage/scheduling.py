@@ -41,7 +41,7 @@ SELECT * FROM (
            c.vendor || '/' || coalesce(c.remote_account, CAST(c.id AS text)) AS account,
            c.quota_used, c.quota_limit, c.quota_at
     FROM stream s JOIN connection c ON c.tenant_id = s.tenant_id AND c.id = s.connection_id
-    WHERE s.status = 'idle' AND coalesce(s.not_before <= :now, true)
+    WHERE s.entity <> '' AND s.status = 'idle' AND coalesce(s.not_before <= :now, true)
 ) lanes
 WHERE held OR told OR hinted OR overdue OR comparing OR compare
 ORDER BY verified_at NULLS FIRST, connection_id, object
@@ -130,7 +130,7 @@ def standing(conn: Connection, connection_id: UUID, object_name: str) -> Standin
         SELECT s.generation, s.failures,
                md5(concat_ws('/', s.settings::text, c.settings::text, c.base_url, c.remote_account, s.entity))
         FROM stream s JOIN connection c ON c.tenant_id = s.tenant_id AND c.id = s.connection_id
-        WHERE s.tenant_id = :tenant AND s.connection_id = :connection AND s.object = :object"""),
+        WHERE s.tenant_id = :tenant AND s.connection_id = :connection AND s.object = :object AND s.entity <> ''"""),
         _key(conn, connection_id, object_name),
     ).one_or_none()
     return None if row is None else Standing(*row)

@@ -91,6 +91,19 @@ def remove(conn: Connection, connection_id: UUID, object_name: str) -> bool:
     return conn.execute(gone).rowcount > 0
 
 
+def start_at(conn: Connection, connection_id: UUID, object_name: str, cursor: Mapping[str, Any]) -> None:
+    """Where the first poll of a new stream starts; one that has been polled keeps its place."""
+    conn.execute(
+        stream.update()
+        .where(
+            stream.c.connection_id == connection_id,
+            stream.c.object == object_name,
+            stream.c.cursor.is_(None) | (stream.c.cursor == text("'null'::jsonb")),
+        )
+        .values(cursor=dict(cursor))
+    )
+
+
 def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], status: str) -> int:
     """Pause or resume streams; returns how many. What is resumed waits for no retry any more."""
     change = (

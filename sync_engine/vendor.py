@@ -47,6 +47,7 @@ def rules_of(lens: Lens, **chosen: Any) -> Rules:
         "writes": frozenset(writes | {"custom_fields"}),
         "required": frozenset(n for n in writes if required & set(lines[n].sources)),
         "match_keys": ENTITIES[lens.entity].match_keys,
+        "only": dict(lens.spec.constants),
         "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST},
     }
     return Rules(**{**defaults, **chosen})

@@ -39,7 +39,7 @@ class MemoryBroker(dramatiq.Broker):
             self.queues[queue_name] = Queue()
             self.emit_after("declare_queue", queue_name)
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:  # noqa: ARG002
         return _MemoryConsumer(self._queue(queue_name), timeout / 1000)
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:

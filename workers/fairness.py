@@ -14,7 +14,7 @@ from storage.scheduling import Waiting
 T = TypeVar("T")
 
 QUOTA_BACKGROUND_SHARE = 0.7
-"""What polls and comparisons may use of a vendor's daily quota. The rest, up to the connection's share, is for notices and changes."""
+"""What polls and comparisons may use of a vendor's daily quota; the rest of the connection's share is for notices and changes."""
 QUOTA_KNOWN_FOR = timedelta(minutes=15)
 """How long what a vendor said of its quota is believed: nobody but the vendor knows when its day begins."""
 

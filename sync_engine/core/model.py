@@ -56,7 +56,8 @@ class Rules:
 
     ``reads``/``writes``: canonical fields the mapping reads from the vendor/may write to it (custom fields by prefix:
     ``custom_fields`` in either means all of them). ``required``: fields without which the vendor refuses a create.
-    ``match_keys``: unlinked records that agree on all fields of one key are the same thing.
+    ``match_keys``: unlinked records that agree on all fields of one key are the same thing. ``only``: values that a hub record
+    must have to be created at the vendor (a call is no meeting, though both are activities).
     """
 
     entity: str
@@ -67,6 +68,7 @@ class Rules:
     lists: Mapping[str, ListKind] = field(default_factory=dict)
     match_keys: tuple[tuple[str, ...], ...] = ()
     required: frozenset[str] = frozenset()
+    only: Mapping[str, Any] = field(default_factory=dict)
     deletes_in: DeletePolicy = DeletePolicy.PROPAGATE
     deletes_out: DeletePolicy = DeletePolicy.PROPAGATE
     edit_beats_delete: bool = True

@@ -112,7 +112,10 @@ def _linked(planning: _Planning, item: Incoming, link: Link) -> Decision:
     if link.tombstoned or hub.deleted:
         return _against_tombstone(planning, item, link, hub)
     if item.fingerprint and item.fingerprint == link.fingerprint and not link.sent:
-        return Decision(item.vendor_id, Outcome.UNCHANGED, hub.id)
+        unchanged = Decision(item.vendor_id, Outcome.UNCHANGED, hub.id, link_origin=link.origin)
+        if item.version == link.version:
+            return unchanged
+        return replace(unchanged, base=link.base or {}, link_revision=link.revision)
     planning.touched.add(hub.id)
     return _compare(planning, item, link, hub)
 

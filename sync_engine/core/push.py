@@ -104,6 +104,8 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     if item.found is not None:
         base = item.intent.sent if item.intent is not None else {}
         return PushDecision(item.entity_id, PushKind.ADOPT, base, item.found, None, hub.version)
+    if any(not same(hub.values.get(name), value) for name, value in rules.only.items()):
+        return PushDecision(item.entity_id, PushKind.NOTHING)
     if not rules.creates_out or (item.link is not None and not _recreates(item.link, hub, rules)):
         return PushDecision(item.entity_id, PushKind.NOTHING)
     fields = {n: v for n, v in hub.seen.items() if rules.writes_field(n) and not is_blank(v)}

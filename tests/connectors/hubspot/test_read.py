@@ -79,6 +79,16 @@ def test_a_record_that_changes_while_it_is_listed_shifts_nobody_out(
     assert set(seen + ids(list(pages))) == set(range(1, 501))
 
 
+def test_a_listing_of_changes_ends_at_its_own_start(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
+    portal.add(1, modified=portal.now - 1000)
+    portal.add(2, modified=portal.now + 1)
+    pages = list(hubspot.read(changed(portal.now - DAY, portal)))
+    assert ids(pages) == [1]
+    portal.now += 60_000
+    request = ReadRequest("contacts", fields=("hs_object_id",), cursor=pages[-1].cursor)
+    assert ids(list(hubspot.read(request))) == [1, 2]
+
+
 def test_reading_changes_resumes_after_any_page(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
     start = portal.now - DAY
     for number in range(1, 1001):

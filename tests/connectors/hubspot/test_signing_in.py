@@ -9,9 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
+from bootstrap.connecting import sign_in
+from cli.connect import fill_in
 from connectors.hubspot.errors import error_table, parse_fault
 from connectors.hubspot.portal import read_quota
 from connectors.kit.faults import Again
+from connectors.kit.registry import load
 from domain.errors import ForeignHostError, RateLimitedError, ReauthRequiredError
 from tests.connectors.hubspot.conftest import Connect
 from tests.connectors.hubspot.portal_double import TOKEN, PortalDouble, refusal
@@ -104,3 +107,12 @@ def test_a_signed_address_elsewhere_is_refused_before_anything_is_sent(portal: P
     portal.intercept = lambda r: as_json({"url": "https://evil.example/x"}) if "signed-url" in r.path else None
     with pytest.raises(ForeignHostError):
         list(connect().download("files", "77"))
+
+
+def test_what_a_person_fills_in_signs_in(portal: PortalDouble) -> None:
+    given = {"access_token": TOKEN}
+    answers = fill_in(load("hubspot").manifest, given, auth=None, ask=None)
+    account, stored = sign_in("hubspot", answers.settings, answers.credentials, portal.vendor.origin)
+    assert account.remote_account == "4711"
+    assert stored["access_token"] == TOKEN
+    assert answers.settings == {}
