@@ -52,8 +52,9 @@ ORDER BY verified_at NULLS FIRST, connection_id, object
 class Waiting:
     """A lane that someone works on (``held``), that was told to the workers as ``hinted_as`` (``told``), or that has to be.
 
-    ``hinted``: notices or changes to send; ``overdue``: to be polled; ``comparing``: a full comparison is under way; ``compare``: one
-    is due. ``account`` names the remote account; ``quota_used`` of ``quota_limit`` is what its replies told at ``quota_at``.
+    ``hinted``: notices or changes to send; ``overdue``: to be polled; ``comparing``: a full comparison is under way;
+    ``compare``: one is due. ``account`` names the remote account; ``quota_used`` of ``quota_limit`` is what its replies told at
+    ``quota_at``.
     """
 
     connection_id: UUID
@@ -144,7 +145,10 @@ def ended_well(
     polled_at: datetime | None = None,
     compare_at: datetime | None = None,
 ) -> None:
-    """Note the end of a pass: nothing holds the lane back. ``polled_at``: it polled to the end; ``compare_at``: the next comparison."""
+    """Note the end of a pass: nothing holds the lane back.
+
+    ``polled_at``: it polled to the end; ``compare_at``: when to compare in full again.
+    """
     conn.execute(
         text("""
         UPDATE stream SET not_before = NULL, failures = 0, polled_at = coalesce(:polled_at, polled_at),
@@ -168,9 +172,10 @@ def note_quota(conn: Connection, connection_id: UUID, used: int, limit: int, now
     """Remember what the vendor said of its daily quota, for every connection to the same remote account."""
     conn.execute(
         text("""
-        UPDATE connection SET quota_used = :used, quota_limit = :limit, quota_at = :now
-        WHERE tenant_id = :tenant AND (vendor, remote_account) IS NOT DISTINCT FROM (
-            SELECT vendor, remote_account FROM connection WHERE tenant_id = :tenant AND id = :connection)"""),
+        UPDATE connection c SET quota_used = :used, quota_limit = :limit, quota_at = :now
+        FROM connection told
+        WHERE c.tenant_id = :tenant AND told.tenant_id = :tenant AND told.id = :connection
+            AND (c.id = told.id OR (c.vendor, c.remote_account) = (told.vendor, told.remote_account))"""),
         {"tenant": current_tenant(conn), "connection": connection_id, "used": used, "limit": limit, "now": now},
     )
 

@@ -55,7 +55,7 @@ GRANT EXECUTE ON FUNCTION syncline_analyze(text) TO syncline_app;
 """
 
 _TENANTS = """
--- Which tenants there are: the one thing that a scheduler has to know across tenants. Ids only; names stay behind row-level security.
+-- Which tenants there are: the one thing that a scheduler has to know across tenants. Ids only; names stay behind row security.
 -- The owner is bound by it, too, but for a policy that lets it list this table (see storage.tenancy).
 CREATE FUNCTION syncline_tenants() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $body$ SELECT tenant_id FROM public.tenant ORDER BY tenant_id $body$;
