@@ -12,16 +12,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import dramatiq
 from dramatiq.middleware import Interrupt, raise_thread_exception
 
-from bootstrap.redact import remember_credentials
+from bootstrap.redact import remember
 from bootstrap.settings import Settings
 from bootstrap.wiring import Hub
 from domain.errors import ConfigurationError, TransientError
-from workers.actors import Actors
+from workers.actors import Actors, Hint
 from workers.broker import UNREACHABLE, make_broker, probe
 from workers.passes import Passes
 from workers.scheduler import Scheduler
@@ -66,6 +67,7 @@ class Service:
         self.settings: Settings = hub.settings
         self._works, self._schedules = works, schedules
         self.broker = make_broker(_broker_url(self.settings, alone=works and schedules))
+        _ = hub.db, hub.vault  # made here, once, and not by the first threads that need them
         self.passes = Passes(hub)
         self.actors = Actors(self.broker, _Handler(self), prefix=prefix)
         self.scheduler = Scheduler(hub, self.actors.send, self.actors.send_purge)
@@ -154,7 +156,7 @@ class _Handler:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def run_lane(self, hint: Any) -> None:
+    def run_lane(self, hint: Hint) -> None:
         self._service.passes.run_lane(hint)
 
     def sweep(self, tenant_id: UUID | None) -> None:
@@ -175,7 +177,7 @@ def _broker_url(settings: Settings, *, alone: bool) -> str | None:
             code="no_broker",
         )
     url = settings.broker_url.get_secret_value()
-    remember_credentials({"broker_url": url})
+    remember([url, urlsplit(url).password or ""])
     return url
 
 
