@@ -212,7 +212,7 @@ def _links(conn: Connection, entity: str, entity_id: UUID, names: Mapping[UUID, 
     found = conn.execute(
         select(link).where(link.c.entity_id == entity_id, link.c.entity == entity).order_by(link.c.created_at)
     )
-    lags: dict[str, Any] = dict(conn.execute(_LAGS, {"entity_id": entity_id}).tuples().all())
+    lags = {row[0] for row in conn.execute(_LAGS, {"entity_id": entity_id})}
     result = []
     for row in found.mappings():
         name, vendor = names.get(row["connection_id"], ("a connection that is gone", ""))
@@ -234,7 +234,7 @@ def _links(conn: Connection, entity: str, entity_id: UUID, names: Mapping[UUID, 
 
 
 _LAGS = text(
-    "SELECT connection_id || '/' || object, due_at FROM push_work WHERE entity_id = :entity_id AND state <> 'waiting'"
+    "SELECT connection_id || '/' || object FROM push_work WHERE entity_id = :entity_id AND state <> 'waiting'"
 )
 
 

@@ -92,6 +92,9 @@ class Pass:
         lease = self.store.take(self.lane, self.lease.owner, now, now + self.settings.lease_for)
         if lease is None:
             raise LeaseLostError(self.lane.object)
+        if lease.generation != self.lease.generation + 1:  # somebody held it in between: what this pass knows is old
+            self.store.release(lease)
+            raise LeaseLostError(self.lane.object)
         self.lease = lease
 
     def yields(self) -> bool:
@@ -327,7 +330,9 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
                 waits.append(VendorRef(name, ref[0], ref[1]))
             else:
                 values[name] = target
-        result.append(replace(raw.incoming, values=values, waits=tuple(waits)))
+        # Looked at anew once what it waits for is known, although the vendor says the same: so without a fingerprint.
+        print_ = b"" if waits else raw.incoming.fingerprint
+        result.append(replace(raw.incoming, values=values, waits=tuple(waits), fingerprint=print_))
     return result
 
 

@@ -257,10 +257,13 @@ class SyncStore(Protocol):
         """Record how pushes ended (and what pre-reads taught). Raises LeaseLostError or StaleError, having changed nothing."""
 
     def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
-        """How many live links the span has, and `span_digest` of their (vendor id, version) in the vendor's id order."""
+        """How many live links the span has, and `span_digest` of their (vendor id, version) in the vendor's id order.
+
+        The version is "" where the link has no fingerprint: what we wrote last was not read back yet, and may read differently.
+        """
 
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
-        """The live links of the span as (vendor id, version), in the vendor's id order."""
+        """The live links of the span as (vendor id, version), in the vendor's id order; "" as in `digest_between`."""
 
     def pause(self, lane: Lane, status: str, failure: Failure | None) -> None:
         """Set a lane's status with its reason; idle clears it."""

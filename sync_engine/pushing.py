@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -29,6 +30,9 @@ from sync_engine.ports import (
 
 GONE = frozenset({"record_not_found", "record_deleted"})
 """Codes by which a connector says that the record to write is not there any more."""
+
+OUTDATED = frozenset({"conflict"})
+"""Codes by which a connector says that the record has a newer version than the one the write named."""
 
 
 def push(run: Pass, jitter: Callable[[], float]) -> None:
@@ -86,7 +90,7 @@ class _Batch:
 
     def _unsettled(self) -> dict[UUID, PushWork]:
         """Creates whose outcome is unknown, unless repeating them is harmless."""
-        uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and w.item.link is None}
+        uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and not _is_linked(w)}
         return {} if self.run.port.repeatable_creates else uncertain
 
     def _found(self, held: dict[UUID, PushWork]) -> Mapping[UUID, str]:
@@ -107,7 +111,7 @@ class _Batch:
                 del held[entity_id]
             else:
                 later = max(intent.at, settled_at) + run.settings.lease_for + timedelta(seconds=port.settle_s + 1)
-                self._end(entity_id, PushEnd.RETRY, retry_at=later)
+                self._end(entity_id, PushEnd.UNCERTAIN, retry_at=later)
         if self.ends:
             self._commit()
         return found
@@ -202,6 +206,7 @@ class _Batch:
             decision.entity_id,
             PushEnd.SENT,
             link=(vendor_id, base, result.version or ""),
+            link_revision=None if link is None or decision.kind is PushKind.CREATE else link.revision,
             created=decision.kind is PushKind.CREATE,
             later=decision.later,
             hub_version=decision.hub_version,
@@ -216,13 +221,16 @@ class _Batch:
             self.run.store.add_notices(self.run.lane, {decision.vendor_id: True})
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
             return
+        if isinstance(error, RecordRejectedError) and error.code in OUTDATED and decision.vendor_id:
+            self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
+            return
         what = recover(error, attempts, self.jitter())
         if what.next is Next.DEAD_LETTER:
             failure = Failure(error.code, error.message, error.context.get("field"))
             self._end(entity_id, PushEnd.DEAD, failure=failure, mapped=dict(decision.fields))
             self.run.report.counts["push_dead"] += 1
             return
-        lost = decision.kind is PushKind.CREATE and _may_have_arrived(error)
+        lost = decision.kind is not PushKind.DELETE and _may_have_arrived(error)
         retry_at = self.run.clock() + timedelta(seconds=what.delay_s or 1.0)
         self._end(entity_id, PushEnd.UNCERTAIN if lost else PushEnd.RETRY, retry_at=retry_at)
 
@@ -256,9 +264,24 @@ class _Batch:
         self.ends.append(Pushed(entity_id, self.work[entity_id].token, end, **more))  # type: ignore[arg-type]
 
     def _commit(self) -> None:
-        if self.ends:
-            self.run.store.commit_push(self.run.lease, self.run.rules.entity, self.ends)
-            self.ends = []
+        """Record the ends; where one is stale (a person answered a conflict meanwhile), the others all the same.
+
+        A stale one stays due, with what was sent: the next batch reads it back.
+        """
+        ends, self.ends = self.ends, []
+        if not ends:
+            return
+        store, lease, entity = self.run.store, self.run.lease, self.run.rules.entity
+        try:
+            store.commit_push(lease, entity, ends)
+        except StaleError:
+            for end in ends if len(ends) > 1 else ():
+                with suppress(StaleError):
+                    store.commit_push(lease, entity, [end])
+
+
+def _is_linked(work: PushWork) -> bool:
+    return work.item.link is not None and not work.item.link.tombstoned
 
 
 def _may_have_arrived(error: SynclineError) -> bool:

@@ -75,6 +75,7 @@ class ConnectorObject:
         self.can_compare = isinstance(self.connector, SupportsVersions) and isinstance(self.connector, SupportsCursorAt)
         self.id_order = str(getattr(self.connector, "id_order", "ascii"))
         self.settle_s = self.connector.manifest.visibility_lag.total_seconds() + MARGIN_S
+        self._options = _closed_lists(self.lens)
         names = [*self.lens.source_fields, *([self.key_field] if self.key_field else [])]
         self.fields = tuple(dict.fromkeys(names)) if self.lens.schema is not None else None
 
@@ -182,17 +183,34 @@ class ConnectorObject:
         """See `VendorPort.project`: through the lens to the vendor's fields, and back."""
         record, waits = self._record(hub.values, refs)
         back = {(v): hub_id for hub_id, pairs in refs.items() for _, v in pairs}
-        mapped = self.lens.forward_one({self.lens.spec.id: _NO_ID, **self.lens.backward(record)})
+        held = self._held(self.lens.backward(record))
+        mapped = self.lens.forward_one({self.lens.spec.id: _NO_ID, **held})
         seen: dict[str, Any] = {}
         for name in record:
             if name == "custom_fields" or not self.rules.writes_field(name):
                 continue
             line = self.lens.spec.fields.get(name)
+            if line is not None and not set(line.sources) <= set(held):
+                continue  # the vendor's list has no such value: it keeps its own
             value = mapped.values.get(name) if line is not None and line.reads else record[name]
             seen[name] = back.get(value, hub.values.get(name)) if name in self.lens.refs and value else value
         known = record.get("custom_fields") or {}
         seen.update((CUSTOM + n, v) for n, v in mapped.custom_fields.items() if n in known)
         return Projection(seen, waits)
+
+    def _held(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The vendor's fields without values that its closed lists don't have; a label stands for its value."""
+        result = dict(values)
+        for name, options in self._options.items():
+            value = result.get(name)
+            if value in (None, "") or not isinstance(value, str):
+                continue
+            known = options.get(value.casefold())
+            if known is None:
+                del result[name]
+            else:
+                result[name] = known
+        return result
 
     def _record(self, values: Record, refs: Refs) -> tuple[dict[str, Any], tuple[HubRef, ...]]:
         """The record with vendor ids for references, as `Lens.backward` takes it."""
@@ -236,6 +254,7 @@ class ConnectorObject:
         values = self.lens.backward(record, plain) if plain else {}
         if custom:
             values.update(self.lens.backward({"custom_fields": custom}, {"custom_fields"}))
+        values = self._held(values)
         if write.vendor_id is None and self.key_field is not None:
             values[self.key_field] = str(write.entity_id)
         return Outgoing(str(write.entity_id), values, write.vendor_id, write.expected_version)
@@ -252,6 +271,16 @@ class ConnectorObject:
             return {}
         found = self.connector.find(self.object, self.key_field, [str(key) for key in keys])
         return {UUID(key): vendor_id for key, vendor_id in found.items()}
+
+
+def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:
+    """The values of each field that takes only listed ones, by value and by label, in small letters."""
+    result: dict[str, dict[str, str]] = {}
+    for known in lens.schema.fields if lens.schema else ():
+        if known.options and not known.multiple and known.kind is Kind.TEXT:
+            by_label = {o.label.casefold(): o.value for o in known.options if o.label}
+            result[known.name] = by_label | {o.value.casefold(): o.value for o in known.options}
+    return result
 
 
 def _refused(batch: MappedBatch) -> dict[int, Problem]:

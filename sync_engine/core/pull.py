@@ -104,7 +104,7 @@ def is_superseded(item: Incoming, link: Link) -> bool:
 
 
 def _linked(planning: _Planning, item: Incoming, link: Link) -> Decision:
-    hub = planning.known.hubs.get(_survivor(planning.known, link.entity_id))
+    hub = _hub_of(planning.known, link)
     if hub is None:
         return _unlinked(planning, item, link)
     if hub.id in planning.touched:
@@ -207,11 +207,7 @@ def _unlinked(planning: _Planning, item: Incoming, stale: Link | None = None) ->
     if isinstance(target, Decision):
         return target
     if target is not None:
-        if target.id in planning.touched:
-            return _again(item)
-        planning.touched.add(target.id)
-        planning.claimed.add(target.id)
-        return _adopt(planning, item, target, intent, stale)
+        return _adopt_free(planning, item, target, intent, stale)
     if not rules.creates_in:
         return Decision(item.vendor_id, Outcome.SKIPPED)
     return _create(planning, item, stale)
@@ -242,6 +238,14 @@ def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub |
         message = f"The record matches {len(free)} records of the hub; nothing tells which of them it is."
         return Decision(item.vendor_id, Outcome.REJECTED, failure=Failure("ambiguous_match", message))
     return known.hubs[free[0]] if free else None
+
+
+def _adopt_free(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
+    if hub.id in planning.touched:
+        return _again(item)
+    planning.touched.add(hub.id)
+    planning.claimed.add(hub.id)
+    return _adopt(planning, item, hub, intent, stale)
 
 
 def _adopt(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
@@ -296,7 +300,7 @@ def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision
         return Decision(item.vendor_id, Outcome.SKIPPED)
     if link.tombstoned:
         return Decision(item.vendor_id, Outcome.UNCHANGED, link.entity_id)
-    hub = planning.known.hubs.get(_survivor(planning.known, link.entity_id))
+    hub = _hub_of(planning.known, link)
     gone = Decision(
         item.vendor_id,
         Outcome.KEPT,
@@ -316,20 +320,34 @@ def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision
     if hub.id in planning.touched:
         return _again(item)
     planning.touched.add(hub.id)
-    if planning.rules.edit_beats_delete and (lost := edited_since(planning.rules, link, hub)):
+    lost = edited_since(planning.rules, link, hub)
+    if planning.rules.edit_beats_delete and lost:
         conflict = Conflict("*", Side.HUB, "edit_beats_delete", lost, None)
         return replace(gone, conflicts=(conflict,), push=planning.rules.pushes, hub_version=hub.version)
-    return replace(gone, outcome=Outcome.DELETED, delete=True, hub_version=hub.version)
+    conflicts = (Conflict("*", Side.VENDOR, "delete_beats_edit", None, lost),) if lost else ()
+    return replace(gone, outcome=Outcome.DELETED, delete=True, hub_version=hub.version, conflicts=conflicts)
 
 
 def edited_since(rules: Rules, link: Link, hub: Hub) -> Record:
     """What the hub changed since it last agreed with this vendor: edits that a delete would lose."""
-    base = link.base or {}
     return {
-        name: value
-        for name, value in {**dict.fromkeys(base), **hub.seen}.items()
-        if rules.writes_field(name) and not same(value, base.get(name)) and not _in_flight(link, name, value)
+        name: hub.values.get(name)
+        for name, value in differing(rules, link, hub).items()
+        if not _in_flight(link, name, value)
     }
+
+
+def differing(rules: Rules, link: Link, hub: Hub) -> Record:
+    """The fields in which the hub, as the vendor can hold it, differs from what the vendor last said; conflicts or not."""
+    base = link.base or {}
+    result = {}
+    for name in sorted({*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))}):
+        value = hub.seen.get(name)
+        if name not in hub.seen and not is_blank(hub.values.get(name)):
+            continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write
+        if rules.writes_field(name) and not same(value, base.get(name)):
+            result[name] = value
+    return result
 
 
 def _in_flight(link: Link, name: str, value: Any) -> bool:
@@ -341,12 +359,18 @@ def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub
     rules = planning.rules
     if not hub.deleted:  # the vendor had deleted it, and the hub kept its record
         planning.touched.add(hub.id)
-        live = replace(link, tombstoned=False)
-        return replace(_compare(planning, item, live, hub), outcome=Outcome.REVIVED, base=_base_of(item, live))
-    edits = _edits(rules, link, item)
+        compared = _compare(planning, item, replace(link, tombstoned=False), hub)
+        base = compared.base if compared.base is not None else (link.base or {})
+        return replace(compared, outcome=Outcome.REVIVED, base=base)
+    edits = vendor_edits(rules, link, item)
     restored = link.tombstoned or (rules.edit_beats_delete and bool(edits))
-    if not restored:
+    if not restored or (not link.tombstoned and rules.deletes_out is DeletePolicy.ARCHIVE):
         return Decision(item.vendor_id, Outcome.SUPERSEDED, hub.id)
+    other = _target(planning, item, None)
+    if isinstance(other, Decision):
+        return other
+    if other is not None:  # deleted and entered anew meanwhile: it is that record now
+        return _adopt_free(planning, item, other, None, link)
     planning.touched.add(hub.id)
     values = {**hub.values, **{n: v for n, v in item.values.items() if rules.reads_field(n) and n not in PROVENANCE}}
     conflict = () if link.tombstoned else (Conflict("*", Side.VENDOR, "edit_beats_delete", edits, None),)
@@ -366,8 +390,10 @@ def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub
     )
 
 
-def _edits(rules: Rules, link: Link, item: Incoming) -> Record:
-    """What the vendor changed since it last agreed with the hub."""
+def vendor_edits(rules: Rules, link: Link, item: Incoming) -> Record:
+    """What the vendor changed since it last agreed with the hub; a state that our own write made is nobody's edit."""
+    if item.version and item.version == link.version:
+        return {}
     base = link.base or {}
     return {
         n: v
@@ -385,7 +411,7 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
     if link is None or link.tombstoned:
         return Decision(item.vendor_id, Outcome.SKIPPED)
     survivor_link = planning.known.links.get(item.merged_into or "")
-    loser = planning.known.hubs.get(_survivor(planning.known, link.entity_id))
+    loser = _hub_of(planning.known, link)
     if survivor_link is None or loser is None or loser.deleted:
         return _deleted(planning, replace(item, merged_into=None, deleted=True), link)
     survivor = planning.known.hubs.get(_survivor(planning.known, survivor_link.entity_id))
@@ -398,6 +424,7 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
             link_revision=link.revision,
             link_origin=link.origin,
             tombstone_link=True,
+            push=planning.rules.pushes and (survivor is None or survivor.deleted),
         )
     if {loser.id, survivor.id} & planning.touched:
         return _again(item)
@@ -409,12 +436,35 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
         delete=True,
         hub_version=loser.version,
         merge_into=survivor.id,
+        conflicts=_merged_over(planning.rules, link, loser, survivor),
         set_hub={n: v for n, v in loser.values.items() if not is_blank(v) and is_blank(survivor.values.get(n))},
         base=link.base or {},
         link_revision=link.revision,
         link_origin=link.origin,
         tombstone_link=True,
     )
+
+
+def _merged_over(rules: Rules, link: Link, loser: Hub, survivor: Hub) -> tuple[Conflict, ...]:
+    """What the hub's loser says that the vendor did not know when it merged, and the survivor does not take over."""
+    lost = {
+        n: v
+        for n, v in edited_since(rules, link, loser).items()
+        if not is_blank(v) and not is_blank(survivor.values.get(n))
+    }
+    return (Conflict("*", Side.VENDOR, "merged_over_edit", None, lost),) if lost else ()
+
+
+def _hub_of(known: Known, link: Link) -> Hub | None:
+    """The hub record that a link stands for: the survivor, where records were merged.
+
+    Not so while the link lives and its own record is gone: then the vendor still has to delete its half of the merged two, and
+    whatever happens to that half must not happen to the survivor.
+    """
+    own = known.hubs.get(link.entity_id)
+    if own is not None and own.deleted and not link.tombstoned:
+        return own
+    return known.hubs.get(_survivor(known, link.entity_id))
 
 
 def _survivor(known: Known, entity_id: UUID | None) -> UUID:

@@ -26,7 +26,7 @@ from sync_engine.core.model import (
     Rules,
     Side,
 )
-from sync_engine.core.pull import plan_pull
+from sync_engine.core.pull import differing, plan_pull, vendor_edits
 
 
 def plan_push(items: Sequence[Pushable], rules: Rules) -> list[PushDecision]:
@@ -52,7 +52,7 @@ def _decide(item: Pushable, rules: Rules) -> PushDecision:
 
 def _update(item: Pushable, hub: Hub, link: Link, rules: Rules) -> PushDecision:
     learned = _learn(item, link, hub, rules)
-    if learned is not None and _teaches(learned):
+    if learned is not None and _teaches(learned, link):
         return PushDecision(item.entity_id, PushKind.NOTHING, vendor_id=link.vendor_id, pull=learned)
     fields = outgoing(rules, link, hub)
     version = item.current.version if item.current is not None else link.version
@@ -73,28 +73,20 @@ def _learn(item: Pushable, link: Link, hub: Hub, rules: Rules) -> Decision | Non
         return None
     known = Known({link.vendor_id: link}, {hub.id: hub})
     always = replace(item.current, fingerprint=b"", version=max(item.current.version, link.version))
-    return plan_pull([always], known, replace(rules, pulls=True), lambda _: hub.id)[0]
+    learned = plan_pull([always], known, replace(rules, pulls=True), lambda _: hub.id)[0]
+    return replace(learned, incoming=replace(item.current, version=always.version))
 
 
-def _teaches(learned: Decision) -> bool:
+def _teaches(learned: Decision, link: Link) -> bool:
     """Whether the vendor said something that the hub has not taken account of: then nothing is sent before it is."""
-    return bool(learned.set_hub or learned.conflicts or learned.delete or learned.tombstone_link)
+    moved = learned.base is not None and dict(learned.base) != dict(link.base or {})
+    told = learned.set_hub or learned.conflicts or learned.settled or learned.drop_sent
+    return bool(moved or told or learned.delete or learned.tombstone_link)
 
 
 def outgoing(rules: Rules, link: Link, hub: Hub) -> Record:
     """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put."""
-    base = link.base or {}
-    names = {*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))}
-    result = {}
-    for name in sorted(names):
-        if not rules.writes_field(name) or name in link.open:
-            continue
-        value = hub.seen.get(name)
-        if name not in hub.seen and not is_blank(hub.values.get(name)):
-            continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write
-        if not same(value, base.get(name)):
-            result[name] = value
-    return result
+    return {name: value for name, value in differing(rules, link, hub).items() if name not in link.open}
 
 
 # ---------------------------------------------------------------- creates
@@ -116,9 +108,13 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
 
 
 def _recreates(link: Link, hub: Hub, rules: Rules) -> bool:
-    """Whether a record that the vendor deleted is created there again: never by ARCHIVE, else where the hub has edits since."""
-    if rules.deletes_in is DeletePolicy.ARCHIVE:
-        return False
+    """Whether a record that the vendor deleted is created there again.
+
+    Never by ARCHIVE; by IGNORE where the hub has edits since; by PROPAGATE always: a record that stands although its delete was
+    propagated was restored, or edited meanwhile.
+    """
+    if rules.deletes_in is not DeletePolicy.IGNORE:
+        return rules.deletes_in is DeletePolicy.PROPAGATE
     base = link.base or {}
     return any(rules.writes_field(n) and not same(v, base.get(n)) for n, v in hub.seen.items())
 
@@ -136,8 +132,8 @@ def _delete(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
         if learned.outcome is Outcome.REVIVED:
             return PushDecision(item.entity_id, PushKind.RESTORE, vendor_id=link.vendor_id, pull=learned)
     conflicts: tuple[Conflict, ...] = ()
-    if item.current is not None and item.current.version != link.version and link.version:
-        changed = {n: v for n, v in item.current.values.items() if not same(v, (link.base or {}).get(n))}
+    if item.current is not None and not item.current.deleted:
+        changed = vendor_edits(rules, link, item.current)
         if changed:
             conflicts = (Conflict("*", Side.HUB, "delete_beats_edit", None, changed),)
     return PushDecision(

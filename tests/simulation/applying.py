@@ -161,6 +161,7 @@ def delete_hub(tables: Tables, now: datetime, entity_id: UUID, lane: Lane | None
 def _restore_hub(tables: Tables, now: datetime, decision: Decision, lane: Lane) -> None:
     assert decision.entity_id is not None
     row = tables.hubs[decision.entity_id]
+    tables.redirects.pop(decision.entity_id, None)
     tables.hubs[decision.entity_id] = replace(row, deleted=False, deleted_by=None)
     set_hub(tables, now, decision.entity_id, decision.set_hub, decision.rules, lane, whole=True)
 
@@ -174,7 +175,7 @@ def _merge_hubs(tables: Tables, now: datetime, decision: Decision, lane: Lane) -
     delete_hub(tables, now, loser, lane, into)
     for (of, vendor_id), link in list(tables.links.items()):
         if link.entity_id != loser or link.tombstoned or of == lane or is_live_on(tables, of, into):
-            continue
+            continue  # a lane that has a record of each has to delete the loser's: its link stays, and `delete_hub` queued it
         tables.links[of, vendor_id] = replace(link, entity_id=into, revision=link.revision + 1)
         queue(tables, of, into)
 

@@ -221,7 +221,11 @@ class MemoryStore:
 
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
         rank = _rank(span.id_order)
-        mine = [(v, k.version) for (of, v), k in self.tables.links.items() if of == lane and not k.tombstoned]
+        mine = [
+            (v, k.version if k.fingerprint else "")
+            for (of, v), k in self.tables.links.items()
+            if of == lane and not k.tombstoned
+        ]
         return sorted(
             (
                 (v, version)
@@ -247,6 +251,14 @@ class MemoryStore:
         self.tables = draft
 
     # ------------------------------------------------------------ for checks
+
+    def forget_cursors(self) -> None:
+        """Make every lane read from the beginning, and take nothing as known by its fingerprint."""
+        with self._change() as tables:
+            for lane, row in tables.lanes.items():
+                tables.lanes[lane] = replace(row, state=replace(row.state, cursor=None))
+            for key, link in tables.links.items():
+                tables.links[key] = replace(link, fingerprint=b"")
 
     def hub_values(self, entity_id: UUID) -> Record | None:
         """What stands in the hub, or None where it is deleted."""
