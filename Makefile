@@ -13,6 +13,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 WORKERS ?= 2
 ROWS ?= 1000000
+CYCLES ?= 5
 PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,7 +44,7 @@ ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(STAMP) $(BENCH_STAMP))
 endif
 
-.PHONY: help install demo test check lint types contracts docs lock bench-load clean
+.PHONY: help install demo test check lint types contracts docs lock bench-load chaos clean
 
 help: ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -96,6 +97,9 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 
 bench-load: $(BENCH_STAMP) ## measure loading against COPY and dlt (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.load --rows $(ROWS)
+
+chaos: $(STAMP) ## kill workers and restart the database while people edit on three sides, then compare (CYCLES=5)
+	@$(BIN)/python -m benchmarks.chaos --cycles $(CYCLES) $(CHAOS_ARGS)
 
 clean: ## remove the environment and caches (never data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
