@@ -2,8 +2,9 @@
 
     python -m benchmarks.chaos --cycles 5                 (make chaos CYCLES=5)
 
-Each cycle, people edit and create on all three sides; meanwhile a worker is killed with SIGKILL, and sometimes PostgreSQL is
-restarted or the broker emptied. Afterwards everything may settle, and the three sides are compared. The last line is JSON:
+Each cycle, people edit and create on all three sides; meanwhile vendors answer with errors or lose their answers, a worker is
+killed with SIGKILL, and sometimes PostgreSQL is restarted or the broker emptied. Afterwards everything may settle, and the three
+sides are compared. The last line is JSON:
 
 ``received`` edits that people made, of which ``applied`` stand on all three sides, ``superseded`` were overtaken by a later or
 stronger edit of the same field, ``dead`` are held by a dead letter, ``in_flight`` are none of these (0, or something was lost);
@@ -47,7 +48,7 @@ def run(options: Options, home: Path) -> dict[str, object]:
         processes.start()
         say(f"settled after {world.settle(processes, options.settle_s):.0f} s: both vendors and the hub are in step")
         for cycle in range(1, options.cycles + 1):
-            _cycle(cycle, options, people, processes, rng)
+            _cycle(cycle, options, world, people, processes, rng)
         seconds = world.settle(processes, options.settle_s)
         verdict = judge(world, people.edits)
     return {
@@ -56,11 +57,14 @@ def run(options: Options, home: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _cycle(cycle: int, options: Options, people: People, processes: Processes, rng: random.Random) -> None:
+def _cycle(
+    cycle: int, options: Options, world: World, people: People, processes: Processes, rng: random.Random
+) -> None:
     half = options.edits // 2
+    hits = [world.trouble(rng)]
     people.work(half)
     processes.pause(rng.uniform(0.0, 2.0))  # into the middle of what the edits caused
-    hits = [processes.kill_a_worker()]
+    hits.append(processes.kill_a_worker())
     if rng.random() < 0.4:
         hits.append(processes.restart_database())
     if rng.random() < 0.5:

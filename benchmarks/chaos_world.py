@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -99,6 +100,14 @@ class World:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("SYNCLINE_", "DATABASE_", "BROKER_"))}
         given = {**kept, **SETTINGS, "SYNCLINE_HOME": str(self.home), "PYTHONPATH": str(Path(__file__).parents[1])}
         return given if broker is None else {**given, "BROKER_URL": broker}
+
+    def trouble(self, rng: random.Random) -> str:
+        """Let a vendor fail a few of its next calls: a broken connection, an error, or a write whose answer is lost."""
+        server = rng.choice((self.salesforce, self.hubspot))
+        kinds = [rng.choice(("reset", "lost_answer", "error")) for _ in range(3)]
+        faults = [{"kind": kind, "after": rng.randrange(12), "status": 503} for kind in kinds]
+        httpx.post(f"{server.url}/__sandbox__/faults", json=faults, timeout=30).raise_for_status()
+        return f"{'Salesforce' if server is self.salesforce else 'HubSpot'}: {', '.join(kinds)}"
 
     # ------------------------------------------------------------ what stands where
 

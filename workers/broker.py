@@ -44,7 +44,7 @@ class MemoryBroker(dramatiq.Broker):
 
     def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
         if delay is not None:
-            raise NotImplementedError("a hint is sent when it is due")
+            raise ValueError("a hint is sent when it is due, and not before")
         self.emit_before("enqueue", message, delay)
         self._queue(message.queue_name).put(message.encode())
         self.emit_after("enqueue", message, delay)
