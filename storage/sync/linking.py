@@ -107,6 +107,10 @@ def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[
 # ---------------------------------------------------------------- in the vendor's order
 
 
+_VERSION = "CASE WHEN l.fingerprint IS NULL THEN '' ELSE coalesce(l.vendor_version, '') END"
+"""A version that was written and not read back yet is no ground for saying that a record is as it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """The vendor ids behind ``after`` up to and with ``upto``; None: no bound. ``id_order``: numeric or ascii."""
@@ -140,7 +144,7 @@ def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, st
     """The live links of the range as (vendor id, version), in the order in which the vendor lists ids."""
     rows = conn.execute(
         text(f"""
-        SELECT l.vendor_id, coalesce(l.vendor_version, '') FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}"""),
+        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}"""),
         key.parameters | wanted.bounds,
     )
     return [(row[0], row[1]) for row in rows]
@@ -150,7 +154,7 @@ def digest(conn: Connection, key: LaneKey, wanted: Range) -> tuple[int, bytes]:
     """How many live links the range has, and the MD5 of ``id=version`` of them, in the vendor's order, joined by commas."""
     row = conn.execute(
         text(f"""
-        SELECT count(*), decode(md5(coalesce(string_agg(l.vendor_id || '=' || coalesce(l.vendor_version, ''), ','
+        SELECT count(*), decode(md5(coalesce(string_agg(l.vendor_id || '=' || {_VERSION}, ','
                                                         ORDER BY {wanted.order}), '')), 'hex')
         FROM link l WHERE {wanted.condition}"""),
         key.parameters | wanted.bounds,
