@@ -38,10 +38,19 @@ def _silent(_text: str) -> None:
 class Hub:
     """Settings turned into a database, a vault, connectors and services. ``say`` hears what takes a moment (a sentence each)."""
 
-    def __init__(self, settings: Settings, *, say: Callable[[str], None] = _silent) -> None:
+    def __init__(self, settings: Settings, *, say: Callable[[str], None] = _silent, pool_size: int = 5) -> None:
         self.settings = settings
         self._say = say
+        self._pool_size = pool_size
         self._opened: list[Database] = []
+        self.quotas: dict[UUID, tuple[int, int]] = {}
+        """What vendors said last of their daily quotas, as (used, limit) by connection."""
+
+    def of(self, tenant_id: UUID) -> Hub:
+        """The same hub for another tenant. It shares this one's database, which this one closes."""
+        other = Hub(self.settings.model_copy(update={"tenant": tenant_id}), say=self._say, pool_size=self._pool_size)
+        other.__dict__.update(urls=self.urls, db=self.db, vault=self.vault)
+        return other
 
     @property
     def tenant_id(self) -> UUID:
@@ -95,7 +104,7 @@ class Hub:
         elif self.revision() != self.head_revision():
             self._say("Preparing the database …")
             self.upgrade()
-        database = Database.connect(self.urls.app)
+        database = Database.connect(self.urls.app, pool_size=self._pool_size)
         self._opened.append(database)
         with database.tenant(self.tenant_id) as conn:
             tenants.ensure(conn, self.tenant_id)
@@ -122,9 +131,17 @@ class Hub:
         remember_credentials(tokens.load())
         connection = Connection(
             id=str(connection_id), vendor=stored.vendor, settings=stored.settings, tokens=tokens,
-            base_url=stored.base_url, on_call=_log_call, cache=self._cache_of(connection_id),
+            base_url=stored.base_url, on_call=self._heard(connection_id), cache=self._cache_of(connection_id),
         )  # fmt: skip
         return registry.load(stored.vendor)(connection)
+
+    def _heard(self, connection_id: UUID) -> Callable[[CallRecord], None]:
+        def heard(call: CallRecord) -> None:
+            _log_call(call)
+            if call.quota_used is not None and call.quota_limit:
+                self.quotas[connection_id] = (call.quota_used, call.quota_limit)
+
+        return heard
 
     @cached_property
     def migrations(self) -> Migrations:

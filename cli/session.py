@@ -63,6 +63,10 @@ class Session:
         self._closers.append(hub.close)
         return hub
 
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Have ``closer`` called when the command ends."""
+        self._closers.append(closer)
+
     def close(self) -> None:
         """Release what this run opened. The embedded database stays up for the next command."""
         while self._closers:

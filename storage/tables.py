@@ -254,6 +254,9 @@ connection = Table(
     Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth
     Column("status_message", Text),
     Column("verified_at", TIMESTAMP),
+    Column("quota_used", BigInteger),  # of the vendor's daily quota, as its replies told at `quota_at`
+    Column("quota_limit", BigInteger),
+    Column("quota_at", TIMESTAMP),
     now_column("created_at"),
     now_column("updated_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
