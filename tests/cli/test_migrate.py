@@ -172,7 +172,10 @@ def test_undo_asks_first(syncline: Syncline, migrated: str, monkeypatch: pytest.
     import io
 
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert syncline("migrate", "undo", migrated).code == 1
+    refused = syncline("migrate", "undo", migrated)
+    assert refused.code == 1
+    assert f"Undo the whole run {migrated}? [y/N]: n\n" in refused.err
+    assert syncline("migrate", "undo", migrated, "--json").error["code"] == "unconfirmed"
     assert syncline("migrate", "status", "--json").json[0]["status"] == "done"
 
 
