@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Timer
@@ -17,7 +18,7 @@ from bootstrap.redact import remember_credentials
 from bootstrap.settings import Settings
 from connectors.kit import registry
 from connectors.kit.contract import CallRecord, Connection, Connector
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, StorageFullError, SynclineError, TransientError
 from storage import connections, credentials, schema, tenants
 from storage.credentials import StoredTokens
 from storage.database import Database
@@ -42,6 +43,7 @@ class Hub:
         self.settings = settings
         self._say = say
         self._opened: list[Database] = []
+        self._since = datetime.now(UTC)
 
     @property
     def tenant_id(self) -> UUID:
@@ -147,6 +149,15 @@ class Hub:
         except OSError:
             return None
         return folder
+
+    def explained(self, error: TransientError) -> SynclineError:
+        """What lies behind ``error``: a lost embedded server may have broken down because the disk is full."""
+        if error.code == "database_unavailable" and self.settings.embedded and self.server.ran_full(self._since):
+            return StorageFullError(
+                "The disk of the database is full; its server broke down and recovers by itself.",
+                remedy="Make room and resume; everything committed so far is kept.",
+            )
+        return error
 
     @contextmanager
     def _if_it_takes_long(self, text: str) -> Iterator[None]:
