@@ -132,12 +132,16 @@ class Hub:
     def migrations(self) -> Migrations:
         from migration.service import Migrations
 
-        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
+        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector, on_done=self._empty_cache)
 
     def forget_connection(self, connection_id: UUID) -> None:
         """Delete a connection, its credentials and what its connector kept of the source. What was migrated stays."""
         with self.db.tenant(self.tenant_id) as conn:
             connections.delete(conn, connection_id)
+        self._empty_cache(connection_id)
+
+    def _empty_cache(self, connection_id: UUID) -> None:
+        """Remove what the connector kept of the source: it may hold values of records, so it goes when it has served."""
         shutil.rmtree(self.settings.home / "cache" / str(connection_id), ignore_errors=True)
 
     def _cache_of(self, connection_id: UUID) -> Path | None:
