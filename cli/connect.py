@@ -38,7 +38,9 @@ class Answers:
 Given = Mapping[str, str]
 
 
-Vendor = Annotated[str, typer.Argument(metavar="VENDOR", help="`salesforce`, `files`, or another connector's name.")]
+Vendor = Annotated[
+    str, typer.Argument(metavar="VENDOR", help="`salesforce`, `hubspot`, `files`, or another connector's name.")
+]
 Place = Annotated[
     str | None, typer.Argument(metavar="[PATH]", help="For `files`: the file, folder or archive to read.")
 ]

@@ -164,7 +164,8 @@ class Page:
 
     ``rows[i][j]`` is the value of ``fields[j]``; MISSING where the vendor did not send it. ``cursor`` resumes *after* this
     page. ``last`` says that the listing is complete with this page (an incomplete listing never implies deletes); then
-    ``cursor`` is where the next incremental read starts. ``places`` (files) runs parallel to ``rows``.
+    ``cursor`` is where the next incremental read starts. ``places`` (files) runs parallel to ``rows``. ``merged`` lists
+    (loser id, survivor id) of records that the vendor merged: the loser's id now means the survivor.
     """
 
     object: str
@@ -175,6 +176,7 @@ class Page:
     deleted: list[str] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     places: Sequence[Place] | None = None
+    merged: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rows)

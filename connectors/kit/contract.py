@@ -225,6 +225,33 @@ class SupportsDelete(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionPage:
+    """Some ids of an object and, parallel to them, the vendor's versions. ``last``: the listing is complete with this page."""
+
+    ids: list[str]
+    versions: list[str]
+    last: bool = False
+
+
+@runtime_checkable
+class SupportsVersions(Protocol):
+    id_order: ClassVar[str]
+    """How the vendor orders ids: ``numeric`` (9 before 10) or ``ascii`` (byte by byte)."""
+
+    def versions(self, object_name: str, after: str | None = None) -> Iterator[VersionPage]:
+        """Id and version of every live record, in id order, as cheaply as the vendor allows; ``after``: beyond this id."""
+
+
+@runtime_checkable
+class SupportsFind(Protocol):
+    def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
+        """Key -> vendor id of the live records whose external-id field ``key_field`` holds one of ``keys``.
+
+        Keys that nobody holds are absent.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """What can be known of a file before it is read."""
 

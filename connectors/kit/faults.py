@@ -78,12 +78,26 @@ DEFAULT_RULES: Mapping[int, Rule] = MappingProxyType({
 
 @dataclass(frozen=True, slots=True)
 class ErrorTable:
-    """Rules by HTTP status and, before them, by the vendor's own error code."""
+    """Rules by HTTP status and, before them, by the vendor's own error code.
+
+    ``renews``: the vendor codes by which a 401 asks for renewed credentials; None: every 401 does.
+    """
 
     vendor: str = "The vendor"
     by_status: Mapping[int, Rule] = field(default_factory=lambda: DEFAULT_RULES)
     by_code: Mapping[str, Rule] = field(default_factory=dict)
     parse: FaultParser | None = None
+    renews: frozenset[str] | None = None
+
+    def renewing_on(self, *codes: str) -> ErrorTable:
+        """The same table for a vendor whose 401 means worn-out credentials with one of ``codes`` only."""
+        return replace(self, renews=frozenset(codes))
+
+    def asks_to_renew(self, status: int, fault: Fault | None) -> bool:
+        """Whether other credentials may mend an answer."""
+        if status != 401:
+            return False
+        return self.renews is None or (fault is not None and fault.code in self.renews)
 
     def extended(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -160,12 +160,13 @@ class VendorClient:
 
         ``address``: a path or a complete URL on an allowed host. ``idempotent`` None: GET, HEAD, PUT, DELETE and OPTIONS
         are. ``content`` is bytes, or a function that begins the body anew for each attempt. ``accept``: error statuses
-        that the caller handles itself.
+        that the caller handles itself; a redirect among them is answered and not followed.
 
         Raises ForeignHostError before anything is sent; TransientError with ``context["ambiguous"]`` True when a write may
         have happened although no answer was seen; whatever the gate's error table says for other answers.
         """
         sending = self._prepared(method, address, json, form, content, params, headers)
+        sending = replace(sending, kept=frozenset(s for s in _REDIRECTS if s in accept))
         call = Call(method.upper(), sending.url, scope, idempotent)
         attempt = self._run(call, sending, self._read)
         if attempt.status in accept and isinstance(attempt.refusal, Reply):
@@ -209,7 +210,8 @@ class VendorClient:
     def _run(self, call: Call, sending: _Sending, take: Callable[[httpx.Response], T]) -> Attempt[T]:
         signed = self._signer.sign() if self._signer else Signed()
         attempt = self.gate.run(call, lambda: self._attempt(sending, signed, take))
-        if attempt.status == 401 and self._signer is not None and self._signer.renew(signed):
+        renews = self.gate.errors.asks_to_renew(attempt.status, attempt.fault)
+        if renews and self._signer is not None and self._signer.renew(signed):
             renewed = self._signer.sign()
             attempt = self.gate.run(call, lambda: self._attempt(sending, renewed, take))
         return attempt
@@ -252,7 +254,8 @@ class VendorClient:
         url = httpx.URL(sending.url).copy_merge_params(signed.params)
         for _ in range(REDIRECTS_MAX + 1):
             response = self._http.send(self._request(sending, url, signed), stream=True)
-            target = response.headers.get("Location") if response.status_code in _REDIRECTS else None
+            followed = _REDIRECTS - sending.kept
+            target = response.headers.get("Location") if response.status_code in followed else None
             if target is None or not (sending.method in ("GET", "HEAD") or response.status_code in (307, 308)):
                 return response
             response.close()
@@ -298,6 +301,7 @@ class _Sending:
     url: str
     headers: Mapping[str, str]
     content: Content | None
+    kept: frozenset[int] = frozenset()
 
 
 def _httpx_client(gate: Gate, timeouts: Timeouts, transport: httpx.BaseTransport | None) -> httpx.Client:

@@ -184,6 +184,8 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     "count": ("count",),
     "upsert": ("upsert",),
     "delete": ("delete",),
+    "versions": ("id_order", "versions"),
+    "find": ("find",),
     "files": ("file_objects", "download", "upload"),
     "webhooks": ("parse",),
 }

@@ -17,12 +17,14 @@ from connectors.kit.contract import (
     RateLimit,
     ReadRequest,
     Setting,
+    VersionPage,
 )
 from connectors.salesforce import soql
 from connectors.salesforce.auth import DEFAULT_API_VERSION
 from connectors.salesforce.bulk import BulkQueries, Polling
 from connectors.salesforce.files import Files
 from connectors.salesforce.ingest import IngestJobs
+from connectors.salesforce.lookup import find, versions
 from connectors.salesforce.objects import COMPOSITE_QUERIES, COMPOSITE_SIZE, FILE_OBJECTS, OBJECT_INFOS, quirk
 from connectors.salesforce.org import Org, Part
 from connectors.salesforce.read import BULK_THRESHOLD, CURSOR_OVERLAP, VISIBILITY_LAG, Reader, utc_now
@@ -112,6 +114,7 @@ class SalesforceConnector:
 
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
+    id_order: ClassVar[str] = "ascii"
 
     def __init__(
         self,
@@ -235,6 +238,14 @@ class SalesforceConnector:
     def read(self, request: ReadRequest) -> Iterator[Page]:
         """See the contract and `read.Reader`."""
         return self._reader.read(request)
+
+    def versions(self, object_name: str, after: str | None = None) -> Iterator[VersionPage]:
+        """See the contract. The version is SystemModstamp, or the object's own stamp where it has none."""
+        return versions(self._org, self._schema(object_name), after)
+
+    def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
+        """See the contract. Keys compare as Salesforce compares them, without regard to case where the field says so."""
+        return find(self._org, self._schema(object_name), key_field, keys)
 
     # ------------------------------------------------------------ writing
 

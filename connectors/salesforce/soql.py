@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final, TypeVar
 
 from domain.errors import ConfigurationError
@@ -94,6 +95,11 @@ def since(field: str, moment: datetime) -> str:
 def among(field: str, values: Sequence[str]) -> str:
     """``field`` is one of ``values``, which must not be empty."""
     return f"{name(field)} IN ({','.join(map(text, values))})"
+
+
+def among_numbers(field: str, values: Sequence[str]) -> str:
+    """``field``, a number, is one of ``values``, which must not be empty. Unquoted by rule."""
+    return f"{name(field)} IN ({','.join(f'{Decimal(value):f}' for value in values)})"
 
 
 def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -329,6 +329,15 @@ def test_redirects_stay_on_the_host(
     assert [c.path for c in calls] == ["/x", "/x"], "what was sent is told, whatever came back"
 
 
+def test_a_redirect_that_the_caller_accepts_is_answered_and_not_followed(
+    client: VendorClient, vendor: StubVendor
+) -> None:
+    vendor.script = [Answer(302, headers={"Location": "https://storage.example/x"})]
+    reply = client.request("GET", "/x", accept=(302,))
+    assert (reply.status, reply.headers["Location"]) == (302, "https://storage.example/x")
+    assert len(vendor.arrived) == 1
+
+
 def test_a_redirect_to_another_allowed_host_is_not_followed(gate: Gate) -> None:
     import httpx
 

@@ -1,0 +1,1 @@
+"""Pipedrive: a sales CRM."""
