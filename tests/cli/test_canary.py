@@ -207,13 +207,13 @@ def migrate(told: Told, source: str | Path, name: str, objects: tuple[str, ...] 
     told("migrate", "plan", source, "--out", f"{name}.toml", "--overwrite", *only)
     told("migrate", "approve", f"{name}.toml")
     told("migrate", "dry-run", source, "--plan", f"{name}.toml")
-    told.once("migrate", "run", source, "--plan", f"{name}.toml", "--no-certificate", expect=(0,))
     run = told.once("migrate", "run", source, "--plan", f"{name}.toml", "--json", expect=(0, 3)).json["run_id"]
+    told.once("migrate", "run", source, "--plan", f"{name}.toml", "--no-certificate", expect=(0,))
     told("migrate", "status")
     told("migrate", "report", run, "--html", f"{name}.html", expect=(0, 3))
     told("dead-letters", "list")
     told("migrate", "resume", expect=(78,))
-    told("migrate", "undo", run, "--yes", expect=(0, 3, 78))
+    told("migrate", "undo", run, "--yes", expect=(0,))
     told.once("migrate", "run", source, "--plan", f"{name}.toml", "--no-certificate", expect=(0,))
 
 
