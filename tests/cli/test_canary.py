@@ -41,11 +41,18 @@ WITHOUT_A_RUN = {
     ("version",): "reads nothing",
     ("new", "connector"): "writes a skeleton of source code, reads no connection",
     ("db", "stop"): "stops the embedded server, which these tests do not use",
-    ("sandbox", "salesforce"): "a vendor, not the product; prints the invented credentials of its org by design",
+    ("sandbox",): "vendors, not the product; each prints the invented credentials of its account by design",
 }
 PERSONAL_FILES = {
     r"export/.*": "the source itself",
 }
+NOT_YET = {
+    ("conflicts", "list"), ("conflicts", "resolve"), ("explain",), ("migrate", "cutover"), ("migrate", "follow"),
+    ("dead-letters", "discard"), ("dead-letters", "edit"), ("dead-letters", "groups"), ("dead-letters", "preview"),
+    ("dead-letters", "purge"), ("dead-letters", "replay"), ("dead-letters", "show"),
+    ("sync", "add"), ("sync", "pause"), ("sync", "remove"), ("sync", "resume"), ("sync", "run"), ("sync", "status"),
+}  # fmt: skip
+"""Commands of two-way sync that have no run here so far: take one out when it gets its run, and put none in."""
 SECRET_FILES = {"home/demo/sandbox.log": "what the stand-in vendor prints; it is not the product"}
 OBJECTS = (
     "User", "Account", "Contact", "Lead", "Opportunity", "Task", "OpportunityContactRole", "ContentVersion",
@@ -330,11 +337,20 @@ def test_secrets_and_personal_values_stay_where_they_belong(
         "persons named by": spoken - set(PERSONAL_COMMANDS),
         "persons stored in": {place for place in found if not belongs(*place)},
         "persons in files": outside,
-        "commands without a run": commands() - {words for words, _ in told.said} - set(WITHOUT_A_RUN),
+        "commands without a run": without_a_run(told),
     } == {check: set() for check in CHECKS}
     assert len(every_secret) > len(hidden(org, private_key)) > 5
     assert any(table == "crm_contact" for table, _ in found), "the canaries do live in the store"
     assert spoken, "and would be seen where they are said"
+
+
+def without_a_run(told: Told) -> set[tuple[str, ...]]:
+    """Commands that nobody ran and that are not excused, alone or with their whole group."""
+    ran = {words for words, _ in told.said}
+    assert ran.isdisjoint(NOT_YET), "these have a run now"
+    return {
+        words for words in commands() - ran - NOT_YET if words not in WITHOUT_A_RUN and words[:1] not in WITHOUT_A_RUN
+    }
 
 
 def belongs(table: str, column: str) -> bool:
