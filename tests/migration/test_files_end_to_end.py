@@ -113,7 +113,7 @@ def test_a_folder_of_ugly_tables_moves_in_and_out_again(ugly: Path, travel: Trav
     def check(journey: Journey, result: Any) -> None:
         people = result.ledgers["people"]
         assert people.listed == 8
-        assert people.merged == 2, "two of one address, and one told twice"
+        assert (people.merged, people.superseded) == (1, 1), "two of one address, and one told twice"
         assert people.rejected == 2, "too many cells, and too few"
         [zoe] = journey.rows("SELECT first_name, email, phone FROM crm_contact WHERE email LIKE 'zoe%'")
         assert zoe == ("Zoë", "zoe@mueller.example", "+492215550100")
@@ -280,3 +280,24 @@ def test_the_vendors_own_sample_files_move_in_and_out_again(travel: Travel) -> N
         assert sum(ledger.source for ledger in result.ledgers.values()) == count
 
     there_and_back(travel(TREE), check)
+
+
+def test_a_column_called_like_a_reference_whose_values_are_no_ids_is_kept_as_it_is(
+    tmp_path: Path, travel: Travel
+) -> None:
+    """Account numbers of another system: as references they would all stay open."""
+    companies = [["id", "name"], *([f"C{n}", f"Company {n}"] for n in range(6))]
+    people = [["id", "last name", "email", "company_id", "account_id"]]
+    people += [[f"{n}", f"Nr {n}", f"p{n}@x.example", f"C{n}", f"DE-{n}"] for n in range(6)]
+    for name, rows in (("companies", companies), ("people", people)):
+        write(tmp_path / "own", f"{name}.csv", table(rows))
+
+    def check(journey: Journey, _result: Any) -> None:
+        found = journey.rows(
+            """SELECT a.name, c.custom_fields->>'account_id' FROM crm_contact c
+            JOIN crm_account a ON a.id = c.account_id ORDER BY c.email"""
+        )
+        assert found == [(f"Company {n}", f"DE-{n}") for n in range(6)]
+        assert journey.count("pending_reference") == 0
+
+    there_and_back(travel(tmp_path / "own"), check)

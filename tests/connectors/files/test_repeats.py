@@ -102,7 +102,10 @@ def test_a_row_listed_again_as_it_was_is_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (companies(10, *["C1,X,Y", "C2,X,Y"] * 2), "“id” repeats values too often to be the id (4 of 14), and some rows"),
+        (
+            companies(10, *["C1,X,Y", "C2,X,Y"] * 2),
+            "“id” repeats values too often to be the id (4 of 14), and some rows",
+        ),
         (companies(1, ",1,Y", ",2,Y"), "“id” repeats values or is blank in some rows: records"),
         (companies(1, "C0,X,Y", *[",X,Y"] * 4), "“id” repeats values or is blank in some rows, and some rows"),
         (companies(9, "C1,X,Y", id_column="External ID"), "“External ID” repeats values or is blank in some rows: re"),
