@@ -54,7 +54,7 @@ def test_what_the_vendor_says_is_a_reference_stays_one() -> None:
 
 
 def test_nothing_is_said_against_a_name_whose_target_was_not_read() -> None:
-    assert borne_out(contacts(), audited(100, 0, unread=("accounts",))) == contacts()
+    assert borne_out(contacts(), audited(100, 100, unread=("accounts",))) == contacts()
     assert borne_out(contacts(), None) == contacts()
 
 
