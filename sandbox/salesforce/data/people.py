@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.salesforce.data import words
+from sandbox.kit import words
 from sandbox.salesforce.data.seeder import Row, Seeder
 from sandbox.salesforce.standard import INDUSTRIES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.salesforce.data import words
+from sandbox.kit import words
 from sandbox.salesforce.data.basics import STAGES
 from sandbox.salesforce.data.seeder import Row, Seeder
 

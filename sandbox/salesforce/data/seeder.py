@@ -8,9 +8,9 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+from sandbox.kit import words
 from sandbox.kit.clock import ANCHOR
 from sandbox.salesforce.clock import stamp
-from sandbox.salesforce.data import words
 from sandbox.salesforce.org import Org
 
 Row = dict[str, Any]

@@ -8,8 +8,8 @@ import struct
 import zlib
 from datetime import timedelta
 
+from sandbox.kit import words
 from sandbox.salesforce.clock import parse_stamp, stamp
-from sandbox.salesforce.data import words
 from sandbox.salesforce.data.seeder import Row, Seeder
 
 

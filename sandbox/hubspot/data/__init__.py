@@ -1,0 +1,1 @@
+"""Sample data: realistic, messy, the same for one seed."""

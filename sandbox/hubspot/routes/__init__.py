@@ -1,0 +1,1 @@
+"""The portal's endpoints, one file a group."""
