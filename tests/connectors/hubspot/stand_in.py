@@ -1,0 +1,42 @@
+"""Connections to a stand-in portal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from connectors.kit.contract import Connection
+from connectors.kit.tokens import MemoryTokens
+from sandbox.hubspot.server import HubSpotServer
+
+_numbers = count(1)
+
+
+class Unlimited:
+    """No waiting in tests that are not about limits."""
+
+    def reserve(self, *_args: Any) -> float:
+        return 0.0
+
+    def hold(self, *_args: Any) -> None:
+        """Nobody is held."""
+
+
+def token(server: HubSpotServer) -> dict[str, Any]:
+    return {"access_token": server.token}
+
+
+def connection_to(server: HubSpotServer, secrets: Mapping[str, Any] | None = None, **changes: Any) -> Connection:
+    """Each its own id: limits, quota and circuit are the account's, and tests must not share them."""
+    changes.setdefault("limiter", Unlimited())
+    tokens = MemoryTokens(token(server) if secrets is None else secrets)
+    return Connection(f"test-{next(_numbers)}", "hubspot", {}, tokens, base_url=server.url, **changes)
+
+
+def unhurried(server: HubSpotServer) -> HubSpotServer:
+    """A portal whose limits no test meets by accident, and whose index sees a write at once."""
+    limits = server.sandbox.limits
+    limits.burst = limits.searches = 1_000_000
+    server.portal.lag.least_s = server.portal.lag.most_s = 0.0
+    return server
