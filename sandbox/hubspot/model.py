@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.hubspot.auth import Auth, Credentials, missing_scopes
 from sandbox.hubspot.data.generator import generate
@@ -122,7 +123,7 @@ class HubSpotSandbox(StandIn[Clock, Fault]):
         super().spoil(reply, fault)
         if fault.kind == "foreign_next" and isinstance(reply.json, dict) and "paging" in reply.json:
             following = reply.json["paging"]["next"]
-            following["link"] = fault.host + following.get("link", "")
+            following["link"] = fault.host + urlsplit(following.get("link", "")).path
 
     # ------------------------------------------------------------ controls
 

@@ -69,7 +69,10 @@ class Counters:
 
 
 class Portal:
-    """``tables``: records by id, in the order of creation; archived and merged ones stay."""
+    """``tables``: records by id, in the order of creation; archived and merged ones stay.
+
+    ``merges_renumber``: the objects whose merged records become a new one.
+    """
 
     def __init__(self, clock: Clock, seed: int, portal_id: int = 62_515) -> None:
         self.clock = clock
@@ -87,6 +90,7 @@ class Portal:
         self.created: dict[str, list[str]] = {}
         self.unique: dict[tuple[str, str], dict[str, str]] = {}
         self.forgotten: set[str] = set()
+        self.merges_renumber = frozenset({"deals"})
 
     # ------------------------------------------------------------ time and schema
 
