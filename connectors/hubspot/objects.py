@@ -26,6 +26,8 @@ ASSOCIATED = "associations."
 """Begins the names of fields that hold the ids of associated records, joined by `SEPARATOR`, the primary one first."""
 SEPARATOR = ";"
 ASSOCIATION = "association:"
+DEFINED = "HUBSPOT_DEFINED"
+"""The category of association types that HubSpot itself defines; an account numbers its own ones from 1 again."""
 
 
 @dataclass(frozen=True, slots=True)
