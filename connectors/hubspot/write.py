@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.hubspot.errors import GONE, parse_fault, record_error
+from connectors.hubspot.lifecycle import STAGE, Lifecycle, Moved
 from connectors.hubspot.links import LinkWriter, split_links
 from connectors.hubspot.objects import ASSOCIATED, BATCH_SIZE, ID_FIELD, association_pair
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import Records, path
 from connectors.hubspot.values import plain
 from connectors.kit.http import Reply
-from domain.errors import ConfigurationError, RecordRejectedError, SynclineError, TransientError
+from domain.errors import RecordRejectedError, SynclineError, TransientError
 from domain.records import Outgoing, WriteResult
 
 Results = list[WriteResult | None]
@@ -44,6 +45,7 @@ class Writer:
         self._portal, self._modified_of = portal, modified_of
         self._records = Records(portal)
         self._links = LinkWriter(portal)
+        self._lifecycle = Lifecycle(portal)
 
     def upsert(self, object_name: str, records: Sequence[Outgoing], key_field: str | None) -> list[WriteResult]:
         """See `connectors.kit.contract.SupportsUpsert`.
@@ -133,9 +135,20 @@ class Writer:
             if reply.status >= 400:
                 return self._refused(reply, numbered, send, object_name)
             answers = _matched(numbered, inputs, reply.json(), object_name, action, self._modified_of(object_name))
-            return self._linked(object_name, numbered, answers)
+            return self._linked(object_name, numbered, self._staged(object_name, numbered, answers))
 
         return send
+
+    def _staged(self, object_name: str, numbered: list[Numbered], answers: Answers) -> Answers:
+        """Lifecycle stages that were to go back: see `lifecycle`."""
+        wanted = {
+            answer.vendor_id: plain(entry.record.values[STAGE])
+            for entry, answer in zip(numbered, answers, strict=True)
+            if answer.ok and not answer.created and answer.vendor_id and entry.record.values.get(STAGE)
+        }
+        moved = self._lifecycle.hold(object_name, wanted) if wanted else {}
+        modified = self._modified_of(object_name) if moved else None
+        return [_after_move(a, moved[a.vendor_id], modified) if a.vendor_id in moved else a for a in answers]
 
     def _refused(self, reply: Reply, numbered: list[Numbered], send: Send, object_name: str) -> Answers:
         """A batch refused whole was not written. Unless its errors name their records, halves find the guilty ones."""
@@ -252,6 +265,11 @@ def _input(head: Mapping[str, Any], entry: Numbered) -> dict[str, Any]:
     return {**head, "properties": properties, "objectWriteTraceId": str(entry.index)}
 
 
+def _after_move(answer: WriteResult, moved: Moved, modified: str | None) -> WriteResult:
+    version = _version(moved.record, modified) if moved.record else answer.version
+    return replace(answer, version=version, error=moved.error)
+
+
 def _only_links(record: Outgoing) -> bool:
     """Whether a record has nothing to write but associations."""
     return bool(record.values) and all(name.startswith(ASSOCIATED) for name in record.values)
@@ -358,36 +376,3 @@ def _fill(results: Results, numbered: Sequence[Numbered], error: SynclineError) 
 
 def _chunks(numbered: list[Numbered]) -> list[list[Numbered]]:
     return [numbered[start : start + BATCH_SIZE] for start in range(0, len(numbered), BATCH_SIZE)]
-
-
-# ---------------------------------------------------------------- a property to find records by
-
-
-def ensure_key_property(portal: Portal, object_name: str, name: str) -> bool:
-    """Create the unique text property ``name`` where it is missing; True when it was. Raises ConfigurationError.
-
-    https://developers.hubspot.com/docs/guides/api/crm/properties#create-unique-identifier-properties
-    """
-    found = portal.request("GET", f"/crm/v3/properties/{object_name}/{name}", accept={404})
-    if found.status != 404:
-        if found.json().get("hasUniqueValue") is True:
-            return False
-        raise ConfigurationError(
-            f"HubSpot's {object_name} have a property {name} whose values are not unique.",
-            remedy="Choose another name: HubSpot cannot make an existing property unique.",
-            code="key_not_unique",
-            context={"object": object_name},
-        )
-    groups = portal.get(f"/crm/v3/properties/{object_name}/groups")["results"]
-    body = {
-        "name": name,
-        "label": "Syncline ID",
-        "description": "Names the record in Syncline. Do not change it.",
-        "groupName": groups[0]["name"],
-        "type": "string",
-        "fieldType": "text",
-        "hasUniqueValue": True,
-        "formField": False,
-    }
-    made = portal.request("POST", f"/crm/v3/properties/{object_name}", json=body, idempotent=True, accept={409})
-    return made.status != 409

@@ -17,7 +17,10 @@ from storage.embedded import ServerUrls
 from tests.connectors.hubspot.stand_in import connection_to, unhurried
 from tests.migration.journey import Journey, written
 
-RECORDS = ("companies", "contacts", "deals", "tickets", "products", "line_items", "notes", "calls", "meetings", "tasks", "emails")  # fmt: skip
+RECORDS = (
+    "companies", "contacts", "deals", "tickets", "products", "line_items", "quotes", "notes", "calls", "meetings", "tasks",
+    "emails",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -58,6 +58,10 @@ def looked_up(hubspot: HubSpotConnector, name: str, *ids: str) -> Page:
     return page
 
 
+def written(server: HubSpotServer) -> list[str]:
+    return [str(entry["path"]) for entry in server.sandbox.journal.entries]
+
+
 def version_of(hubspot: HubSpotConnector, name: str, record_id: str) -> str:
     found = {i: v for page in hubspot.versions(name) for i, v in zip(page.ids, page.versions, strict=True)}
     return found[record_id]
@@ -140,6 +144,29 @@ def test_a_required_property_that_is_missing_is_named(hubspot: HubSpotConnector)
     [result] = hubspot.upsert("deals", [Outgoing("k", {"dealname": "Roof"})])
     assert isinstance(result.error, RecordRejectedError)
     assert result.error.context["fields"] == ["dealstage"]
+
+
+@pytest.mark.parametrize("name", ["contacts", "companies"])
+def test_a_lifecycle_stage_goes_back_when_the_hub_says_so(
+    server: HubSpotServer, hubspot: HubSpotConnector, name: str
+) -> None:
+    """HubSpot passes over a step back without a word, unless the stage is cleared first."""
+    hubspot.ensure_key_property(name)
+    [first] = hubspot.upsert(name, [Outgoing("hub", {NAMED[name]: "One", "lifecyclestage": "customer"})], KEY)
+    for stage, updates in (("lead", 3), ("opportunity", 1), ("opportunity", 1), ("subscriber", 3)):
+        server.sandbox.journal.clear()
+        [result] = hubspot.upsert(name, [Outgoing("hub", {NAMED[name]: "Two", "lifecyclestage": stage})], KEY)
+        assert result.ok
+        assert seen(hubspot, name, str(first.vendor_id), "lifecyclestage") == stage
+        assert result.version == seen(hubspot, name, str(first.vendor_id), MODIFIED[name])
+        assert len([call for call in written(server) if "batch/up" in call]) == updates
+
+
+def test_a_stage_that_does_not_exist_is_the_records_own_error(hubspot: HubSpotConnector) -> None:
+    ada = made(hubspot, "contacts", "Ada", lifecyclestage="customer")
+    [result] = hubspot.upsert("contacts", [Outgoing("k", {"lifecyclestage": "nowhere"}, ada)])
+    assert isinstance(result.error, RecordRejectedError)
+    assert seen(hubspot, "contacts", ada, "lifecyclestage") == "customer"
 
 
 # ---------------------------------------------------------------- what is gone
