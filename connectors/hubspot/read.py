@@ -190,12 +190,17 @@ class Reader:
         return Page(plan.name, plan.columns, list(rows), cursor, last=last, merged=merges(records))
 
     def versions(self, object_name: str, after: str | None) -> Iterator[VersionPage]:
-        """See `connectors.kit.contract.SupportsVersions`."""
+        """See `connectors.kit.contract.SupportsVersions`.
+
+        HubSpot's page tokens are ids, but whether a page begins with its token's own is not documented: it is left out.
+        """
         modified = self._lookup(object_name).modified_field
         properties = (modified,) if modified else (ID_FIELD,)
+        beyond = int(after or -1)
         for records, following in self._records.listing(object_name, properties, after):
-            stamps = [str(r["properties"].get(modified) or r.get("updatedAt") or "") for r in records]
-            yield VersionPage([str(r["id"]) for r in records], stamps, last=following is None)
+            fresh = [r for r in records if int(r["id"]) > beyond]
+            stamps = [str(r["properties"].get(modified) or r.get("updatedAt") or "") for r in fresh]
+            yield VersionPage([str(r["id"]) for r in fresh], stamps, last=following is None)
 
 
 def merges(records: Sequence[Record]) -> list[tuple[str, str]]:

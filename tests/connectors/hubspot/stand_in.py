@@ -8,7 +8,9 @@ from typing import Any
 
 from connectors.kit.contract import Connection
 from connectors.kit.tokens import MemoryTokens
+from sandbox.hubspot.records import Record
 from sandbox.hubspot.server import HubSpotServer
+from sandbox.hubspot.times import iso
 
 _numbers = count(1)
 
@@ -40,3 +42,19 @@ def unhurried(server: HubSpotServer) -> HubSpotServer:
     limits.burst = limits.searches = 1_000_000
     server.portal.lag.least_s = server.portal.lag.most_s = 0.0
     return server
+
+
+def seed(
+    server: HubSpotServer, record_id: str, *, modified: int | None = None, archived: int | None = None, **values: str
+) -> None:
+    """A contact as it is, known to the index, without a call: milliseconds of its last change and of its archiving."""
+    at = server.portal.now() if modified is None else modified
+    own = {
+        "hs_object_id": record_id,
+        "createdate": iso(at),
+        "lastmodifieddate": iso(at),
+        "lastname": f"Name {record_id}",
+    }
+    record = Record(record_id, own | values, at, at, archived)
+    record.indexed = None if archived else record.values
+    server.portal.tables["contacts"][record_id] = record
