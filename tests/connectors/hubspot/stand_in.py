@@ -11,6 +11,7 @@ from connectors.kit.tokens import MemoryTokens
 from sandbox.hubspot.records import Record
 from sandbox.hubspot.server import HubSpotServer
 from sandbox.hubspot.times import iso
+from sandbox.kit.wire import Reply, Request
 
 _numbers = count(1)
 
@@ -58,3 +59,24 @@ def seed(
     record = Record(record_id, own | values, at, at, archived)
     record.indexed = None if archived else record.values
     server.portal.tables["contacts"][record_id] = record
+
+
+def answering(
+    server: HubSpotServer,
+    path: str,
+    body: Any,
+    status: int,
+    *,
+    times: int = 1_000,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Let the next ``times`` calls whose path holds ``path`` get an answer that the vendor documents."""
+    carry_out, left = server.sandbox.handle, [times]
+
+    def handle(request: Request) -> Reply:
+        if path not in request.path or left[0] <= 0:
+            return carry_out(request)
+        left[0] -= 1
+        return Reply(status, body, headers=dict(headers or {}))
+
+    server.sandbox.handle = handle  # type: ignore[method-assign]
