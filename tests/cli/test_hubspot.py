@@ -73,6 +73,7 @@ def connect_by_consent(syncline: Syncline, portal: HubSpotServer, folder: Path) 
 
 def test_a_private_apps_token_connects(syncline: Syncline, portal: HubSpotServer, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(portal.token)
-    made = syncline("connect", "hubspot", "--base-url", portal.url, "--secret", f"access_token=@{tmp_path / 'token'}", "--json")  # fmt: skip
+    secret = ("--secret", f"access_token=@{tmp_path / 'token'}")
+    made = syncline("connect", "hubspot", "--base-url", portal.url, *secret, "--json")
     assert made.code == 0, made.err
     assert portal.token not in made.out + made.err
