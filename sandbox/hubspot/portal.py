@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sandbox.hubspot.associations import Associations
@@ -157,6 +159,12 @@ class Portal:
             )
         holder = self.holders(item, name).get(unique_key(value))
         return self.find_live(item.name, holder) if holder else None
+
+    def records_from(self, name: str, first: int) -> Iterator[Record]:
+        """Records from about this id on, none of them missing: ids count up, and few have gone for good."""
+        table = self.tables[name]
+        gone = self.counters.last.get(name, FIRST_ID - 1) - FIRST_ID + 1 - len(table)
+        return islice(table.values(), max(0, first - FIRST_ID - gone), None)
 
     def live(self, name: str) -> list[Record]:
         return [r for r in self.tables[name].values() if not r.archived and not r.merged_into]

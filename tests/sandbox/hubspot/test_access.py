@@ -144,8 +144,11 @@ def test_a_day_has_so_many_calls_and_the_account_tells_how_many_are_left() -> No
     assert portal.call("GET", "contacts").status == 200
 
 
-def test_oauth_apps_are_not_told_of_the_day(empty: InProcess) -> None:
-    token = empty.sandbox.auth.connect()["access_token"]
-    headers = empty.call("GET", "contacts", token=token).headers
-    assert "X-HubSpot-RateLimit-Remaining" in headers
-    assert "X-HubSpot-RateLimit-Daily" not in headers
+def test_oauth_apps_are_not_told_of_the_day() -> None:
+    portal = InProcess(contacts=0, burst=1)
+    token = portal.sandbox.auth.connect()["access_token"]
+    replies = [portal.call("GET", "contacts", token=token) for _ in range(2)]
+    assert [r.status for r in replies] == [200, 429]
+    for reply in replies:
+        assert reply.headers["X-HubSpot-RateLimit-Remaining"] == "0"
+        assert "X-HubSpot-RateLimit-Daily" not in reply.headers

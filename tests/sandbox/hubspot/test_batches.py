@@ -38,6 +38,11 @@ def test_without_trace_ids_one_bad_input_fails_the_batch_and_nothing_is_written(
     assert len(empty.portal.tables["contacts"]) == 1
 
 
+def test_trace_ids_on_some_inputs_only_are_as_good_as_none(empty: InProcess) -> None:
+    empty.refused("POST", "contacts/batch/create", {"inputs": [contact(1, objectWriteTraceId="a"), bad()]})
+    assert empty.portal.tables["contacts"] == {}
+
+
 def test_two_inputs_with_one_address_fail_the_batch(empty: InProcess) -> None:
     empty.refused("POST", "contacts/batch/create", {"inputs": [contact(1), contact(1)]})
     assert empty.portal.tables["contacts"] == {}

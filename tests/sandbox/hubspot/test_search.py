@@ -145,6 +145,29 @@ def test_the_lag_can_be_told(empty: InProcess) -> None:
     assert empty.search("contacts") == [contact]
 
 
+def test_the_lag_is_as_long_as_told_to_the_millisecond() -> None:
+    portal = InProcess(contacts=0, lag_s=(3.0, 3.0))
+    contact = portal.create("contacts", email="a@example.com")
+    portal.clock.advance(2.999)
+    assert portal.search("contacts") == []
+    portal.clock.advance(0.001)
+    assert portal.search("contacts") == [contact]
+
+
+def test_each_write_is_seen_in_its_turn() -> None:
+    portal = InProcess(contacts=0, lag_s=(3.0, 3.0))
+    contact = portal.create("contacts", firstname="0")
+    for number in (1, 2):
+        portal.clock.advance(2)
+        portal.ok("PATCH", f"contacts/{contact}", {"properties": {"firstname": str(number)}})
+    seen = []
+    for _ in range(6):
+        hits = portal.ok("POST", "contacts/search", {"properties": ["firstname"]})["results"]
+        seen.append([hit["properties"]["firstname"] for hit in hits])
+        portal.clock.advance(1)
+    assert seen == [["0"], ["1"], ["1"], ["2"], ["2"], ["2"]]
+
+
 def test_free_text_and_associations(found: InProcess) -> None:
     assert len(found.search("deals", query="alp")) == 1
     contact = found.create("contacts", email="a@example.com")
