@@ -14,7 +14,7 @@ import typer
 from bootstrap.logs import write_bug_report
 from bootstrap.redact import redact
 from bootstrap.settings import default_home, load_settings
-from cli import connect, connections, db, dead_letters, demo, doctor, keys, migrate, new
+from cli import conflicts, connect, connections, db, dead_letters, demo, doctor, explain, keys, migrate, new, sync
 from cli.exits import BUG
 from cli.session import HomeOption, JsonOption, Session, TenantOption, command
 from domain.errors import SynclineError
@@ -38,6 +38,8 @@ def root(ctx: typer.Context, as_json: JsonOption = False, home: HomeOption = Non
 for name, group in {
     "connections": connections.app,
     "migrate": migrate.app,
+    "sync": sync.app,
+    "conflicts": conflicts.app,
     "dead-letters": dead_letters.app,
     "db": db.app,
     "keys": keys.app,
@@ -56,6 +58,7 @@ def mount_sandbox() -> None:
 
 
 command(app)(connect.connect)
+command(app)(explain.explain)
 command(app)(doctor.doctor)
 command(app)(demo.demo)
 

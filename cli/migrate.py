@@ -1,4 +1,4 @@
-"""`syncline migrate`: audit, plan, approve, dry-run, run, status, resume, report, undo."""
+"""`syncline migrate`: audit, plan, approve, dry-run, run, status, resume, report, undo, follow, cutover."""
 
 from __future__ import annotations
 
@@ -207,6 +207,88 @@ def undo(
     with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
         outcome = session.hub.migrations.undo(chosen, objects=stages or None, force=force, on_progress=on_progress)
     _finish(session, outcome)
+
+
+@command(app)
+def follow(
+    session: Session,
+    run_id: RunId = None,
+    once: Annotated[bool, typer.Option("--once", help="Take over what changed until now, and end.")] = False,
+    every: Annotated[
+        int, typer.Option("--every", min=1, metavar="SECONDS", help="How long to wait between passes.")
+    ] = 60,
+    policy: Annotated[
+        str,
+        typer.Option("--policy", metavar="POLICY", help="Who wins a field that was changed on both sides meanwhile."),
+    ] = "vendor_wins",
+) -> None:
+    """Keep the source's changes coming after a run, until the day of the cut-over. Ctrl-C stops; nothing is lost by it."""
+    import time
+
+    from bootstrap.following import catch_up
+    from bootstrap.following import follow as begin
+    from bootstrap.syncing import syncing
+    from sync_engine.core.model import Policy
+
+    if policy not in tuple(Policy):
+        raise ConfigurationError(f"There is no policy {policy}.", remedy=f"Choose one of: {', '.join(Policy)}.")
+    with syncing(session.hub) as syncs:
+        run, left_out = begin(session.hub, syncs, _run_id(session, run_id) if run_id else None, Policy(policy))
+        if left_out:
+            session.out.say(f"Not followed, another run brings their changes: {', '.join(left_out)}.")
+        total = catch_up(syncs, run.connection_id)
+        session.out.say(f"{total:,} changes taken over.")
+        while not once:
+            time.sleep(every)
+            if changed := catch_up(syncs, run.connection_id):
+                total += changed
+                session.out.say(f"{changed:,} changes taken over.")
+    session.out.result(
+        {"run_id": run.id, "changes": total, "not_followed": left_out},
+        f"In step with the source: {total:,} changes taken over. When the day has come: syncline migrate cutover",
+    )
+
+
+@command(app)
+def cutover(
+    session: Session,
+    run_id: RunId = None,
+    back: Annotated[bool, typer.Option("--take-back", help="Go on following: the cut-over is called off.")] = False,
+) -> None:
+    """Stop following after a last pass, and compare everything with the source."""
+    from bootstrap.following import cut_over, take_back
+    from bootstrap.syncing import syncing
+    from cli.output import table
+
+    chosen = _run_id(session, run_id) if run_id else None
+    with syncing(session.hub) as syncs:
+        if back:
+            count = take_back(session.hub, syncs, chosen)
+            session.out.result({"followed": count}, f"{count} objects are followed again.")
+            return
+        done = cut_over(session.hub, syncs, chosen)
+    rows = [
+        (
+            o.object,
+            o.listed if o.compared else None,
+            o.linked if o.compared else None,
+            len(o.only_there),
+            len(o.only_here),
+            len(o.changed),
+            "same" if o.ok else ("listed whole, not comparable" if not o.compared else f"{o.differences} differ"),
+        )
+        for o in done.objects
+    ]
+    shown = table(
+        ("object", "at the source", "here", "only there", "only here", "changed there", "verdict"),
+        rows,
+        numbers=("at the source", "here", "only there", "only here", "changed there"),
+    )
+    verdict = "Both sides agree." if done.ok else "The sides differ; the table says where."
+    told = {"run_id": done.run_id, "at": done.at, "ok": done.ok, "objects": done.objects, "not_followed": done.left_out}
+    session.out.result(told, shown, verdict)
+    if not done.ok:
+        raise typer.Exit(DIFFERENCES)
 
 
 # ---------------------------------------------------------------- helpers

@@ -6,20 +6,17 @@ pickled.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
-
-import orjson
 
 from domain.ids import record_ids, record_namespace
 from domain.records import MISSING, MappedBatch, ObjectSchema, Page, Problem, Reject
 from mappings.compile import OUT_OF_SCOPE, MappingContext, compile_spec
+from mappings.fingerprint import fingerprints
 from mappings.spec import MappingSpec
 from storage import dead_letters, runs, staging
 from storage.database import Database
@@ -88,13 +85,12 @@ class PageStager:
         self._database = database
         self._job = job
         self._lens = compile_spec(job.spec, job.schema, job.context)
-        self._salt = self._lens.version.encode()
 
     def stage(self, page: Page, seq: int, first_row: int) -> Counts:
         """Stage ``page`` as chunk ``seq``, its rows numbered from ``first_row``; returns what became of them."""
         counts = Counts(listed=len(page.rows) + len(page.rejects))
         rows, positions = self._choose(page, counts)
-        prints = self._fingerprints(page.fields, rows)
+        prints = fingerprints(self._lens, page.fields, rows)
         with self._database.tenant(self._job.key.tenant_id) as connection:
             runs.fence(connection, self._job.key)
             targets: dict[int, UUID] = {}
@@ -108,7 +104,8 @@ class PageStager:
                 targets = {new: known.changed[old] for new, old in enumerate(keep) if old in known.changed}
             batch = self._lens.forward(page.fields, rows)
             rejects = list(page.rejects) + self._refused(page, rows, positions, batch)
-            staged = self._staged(batch, prints, positions, targets, first_row)
+            versions = self._versions(page.fields, rows, batch)
+            staged = self._staged(batch, prints, positions, targets, first_row, versions)
             rejects += [
                 self._with_raw(r, page.fields, rows, batch)
                 for r in staging.add_isolating(connection, self._job.key, staged)
@@ -144,14 +141,6 @@ class PageStager:
         counts.left_out = len(ids) - len(keep)
         return _pick(keep, page.rows), keep
 
-    def _fingerprints(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[bytes]:
-        """A digest of each record as the source gave it (fields that nobody reads apart) and of the mapping's version."""
-        read = set(self._lens.source_fields)
-        kept = [i for i, name in enumerate(fields) if name in read]
-        pick = itemgetter(*kept) if 1 < len(kept) < len(fields) else None
-        blake2b, salt = hashlib.blake2b, self._salt
-        return [blake2b(_raw_bytes(pick(row) if pick else row), digest_size=16, key=salt[:64]).digest() for row in rows]
-
     def _refused(self, page: Page, rows: list[Sequence[Any]], positions: list[int], batch: MappedBatch) -> list[Reject]:
         """Records that the mapping refuses, each with its raw fields for a later replay."""
         first: dict[int, Problem] = {}
@@ -175,7 +164,13 @@ class PageStager:
         return replace(reject, raw=_raw_record(fields, rows[batch.vendor_ids.index(reject.vendor_id or "")]))
 
     def _staged(
-        self, batch: MappedBatch, prints: list[bytes], positions: list[int], targets: dict[int, UUID], first_row: int
+        self,
+        batch: MappedBatch,
+        prints: list[bytes],
+        positions: list[int],
+        targets: dict[int, UUID],
+        first_row: int,
+        versions: list[str | None],
     ) -> staging.StagedRows:
         refused = {p.row for p in batch.problems if p.rejects}
         warnings: dict[int, list[dict[str, Any]]] = {}
@@ -195,7 +190,7 @@ class PageStager:
             "fingerprints": prints,
             "seqs": [first_row + p for p in positions],
             "targets": [targets.get(i) for i in range(n)],
-            "versions": self._versions(batch),
+            "versions": versions,
             "warnings": [warnings.get(i) for i in range(n)],
             "custom_fields": batch.custom_fields,
         }
@@ -210,7 +205,12 @@ class PageStager:
             object=self._job.object, entity=self._job.entity, columns=values, links=links, **columns
         )
 
-    def _versions(self, batch: MappedBatch) -> list[str | None]:
+    def _versions(self, fields: tuple[str, ...], rows: Sequence[Sequence[Any]], batch: MappedBatch) -> list[str | None]:
+        """The vendor's own version of each record, as two-way sync compares it; else when the record was changed."""
+        name = self._job.spec.version
+        if name is not None and name in fields:
+            place = fields.index(name)
+            return [row[place] if isinstance(row[place], str) else None for row in rows]
         updated = batch.columns.get("source_updated_at")
         return [None if u is None else u.isoformat() for u in updated] if updated is not None else [None] * len(batch)
 
@@ -253,11 +253,3 @@ def _pick(positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-def _raw_bytes(row: Sequence[Any]) -> bytes:
-    """A record as bytes: quick for rows of text, exact for any JSON."""
-    try:
-        return "\x1f".join(row).encode("utf-8", "surrogatepass")
-    except TypeError:
-        return orjson.dumps(list(row), default=repr, option=orjson.OPT_PASSTHROUGH_DATETIME)

@@ -262,6 +262,11 @@ class Migrations:
             )
         return Certificate.from_json(run.certificate)
 
+    def finished(self, run_id: UUID | None = None) -> tuple[Run, Plan]:
+        """A finished run and the plan it followed, the newest when none is named. Raises ConfigurationError."""
+        run = self._named_or_newest(run_id, ("done",), "There is no finished run to go on from.")
+        return run, self._stored_plan(run)
+
     # ------------------------------------------------------------ pieces
 
     def _exclusive(self, connection_id: UUID) -> Any:

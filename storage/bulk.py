@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NULL = "\\N"
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 NEW_ID = """CAST(encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
@@ -103,7 +103,7 @@ def names(columns: Sequence[str], prefix: str = "") -> str:
 
 
 def _temporary_table(connection: psycopg.Connection[Any], table: Table, columns: Sequence[str]) -> str:
-    types = ", ".join(f"{quoted(c)} {table.columns[c].type.compile(dialect=_DIALECT)}" for c in columns)
+    types = ", ".join(f"{quoted(c)} {table.columns[c].type.compile(dialect=DIALECT)}" for c in columns)
     name = f"pg_temp.{quoted('incoming_' + table.name)}"
     connection.execute(f"DROP TABLE IF EXISTS {name}".encode())
     connection.execute(f"CREATE TEMP TABLE {quoted('incoming_' + table.name)} ({types}) ON COMMIT DROP".encode())

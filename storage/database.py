@@ -11,7 +11,8 @@ from types import TracebackType
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection as Connection  # what a transaction of `Database` is, for those above storage
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, text
 
+from domain.errors import ConfigurationError
 from domain.ids import new_id
 from storage.storable import storable_json, storable_text
 from storage.tables import dead_letter
@@ -80,6 +81,10 @@ class Letter:
     first_at: datetime
     last_at: datetime
     status: str
+    resolution: str | None = None
+    resolved_at: datetime | None = None
+    edited_at: datetime | None = None
+    original: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +151,84 @@ def _as_columns(letters: Sequence[NewLetter]) -> dict[str, Any]:
     return columns | {"fingerprint": [a.fingerprint for a in letters]}
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which letters: those that agree with everything that is set. ``since``/``until``: when they last failed."""
+
+    status: str | None = "open"
+    ids: tuple[UUID, ...] | None = None
+    run_id: UUID | None = None
+    connection_id: UUID | None = None
+    object: str | None = None
+    code: str | None = None
+    stage: str | None = None
+    fault: str | None = None
+    fingerprint: str | None = None
+    vendor_id: str | None = None
+    entity_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Letters with one cause. ``message`` is one of theirs, as an example."""
+
+    fingerprint: str
+    object: str | None
+    stage: str
+    code: str
+    field: str | None
+    fault: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    message: str
+
+
 def list_letters(
-    conn: Connection,
-    *,
-    status: str | None = "open",
-    run_id: UUID | None = None,
-    connection_id: UUID | None = None,
-    object: str | None = None,  # noqa: A002  # the column's name
-    code: str | None = None,
-    after: UUID | None = None,
-    limit: int = 100,
+    conn: Connection, wanted: Filter | None = None, *, after: UUID | None = None, limit: int = 100, **chosen: Any
 ) -> list[Letter]:
-    """Letters in the order they first came, at most ``limit`` after the id ``after`` (for the next page)."""
+    """Letters in the order they first came, at most ``limit`` after the id ``after`` (for the next page).
+
+    ``chosen``: fields of a `Filter`, where none is given.
+    """
     columns = [dead_letter.c[name] for name in Letter.__slots__]
-    wanted = {"status": status, "run_id": run_id, "connection_id": connection_id, "object": object, "code": code}
-    query = select(*columns).where(*_conditions(wanted)).order_by(dead_letter.c.id).limit(limit)
+    query = select(*columns).where(*_conditions(wanted or Filter(**chosen))).order_by(dead_letter.c.id).limit(limit)
     if after is not None:
         query = query.where(dead_letter.c.id > after)
     return [Letter(**row._mapping) for row in conn.execute(query)]
+
+
+def get(conn: Connection, letter_id: UUID) -> Letter:
+    """The letter with this id. Raises ConfigurationError."""
+    found = list_letters(conn, Filter(status=None, ids=(letter_id,)), limit=1)
+    if not found:
+        raise ConfigurationError(
+            f"There is no dead letter {letter_id}.",
+            remedy="`syncline dead-letters list --status all` shows every one.",
+            code="no_such_letter",
+        )
+    return found[0]
+
+
+def groups(conn: Connection, wanted: Filter | None = None) -> list[Group]:
+    """The letters by cause, the most frequent first."""
+    columns = [dead_letter.c[name] for name in ("fingerprint", "object", "stage", "code", "field", "fault")]
+    number = func.count().label("count")
+    query = (
+        select(
+            *columns,
+            number,
+            func.min(dead_letter.c.first_at).label("first_at"),
+            func.max(dead_letter.c.last_at).label("last_at"),
+            func.min(dead_letter.c.message).label("message"),
+        )
+        .where(*_conditions(wanted or Filter()))
+        .group_by(*columns)
+        .order_by(number.desc(), *columns)
+    )
+    return [Group(**row._mapping) for row in conn.execute(query)]
 
 
 def count_by_code(
@@ -172,28 +237,77 @@ def count_by_code(
     """How many letters each cause has, the most frequent first."""
     cause = [dead_letter.c[name] for name in ("object", "stage", "code", "field")]
     number = func.count().label("count")
-    wanted = {"status": status, "run_id": run_id, "connection_id": connection_id}
     query = (
         select(*cause, number, func.min(dead_letter.c.message).label("message"))
-        .where(*_conditions(wanted))
+        .where(*_conditions(Filter(status=status, run_id=run_id, connection_id=connection_id)))
         .group_by(*cause)
         .order_by(number.desc(), *cause)
     )
     return [CauseCount(**row._mapping) for row in conn.execute(query)]
 
 
+def edit(conn: Connection, letter_id: UUID, payload: Any) -> None:
+    """Put a mended payload in the letter's place; what the source sent first is kept in ``original``."""
+    statement = (
+        dead_letter.update()
+        .where(dead_letter.c.id == letter_id, dead_letter.c.status == "open")
+        .values(
+            original=func.coalesce(dead_letter.c.original, dead_letter.c.payload), payload=payload, edited_at=func.now()
+        )
+    )
+    if conn.execute(statement).rowcount == 0:
+        get(conn, letter_id)
+        raise ConfigurationError(
+            "The dead letter is closed already.", remedy="Nothing is left to mend.", code="letter_closed"
+        )
+
+
 def resolve(conn: Connection, ids: Sequence[UUID], resolution: str) -> int:
-    """Close open letters with a word on how (replayed, superseded, discarded); returns how many were open."""
+    """Close open letters with a word on how (applied, superseded, discarded: why); returns how many were open."""
     statement = (
         dead_letter.update()
         .where(dead_letter.c.id.in_(list(ids)), dead_letter.c.status == "open")
-        .values(status="resolved", resolved_at=text("now()"), resolution=resolution)
+        .values(status="resolved", resolved_at=text("now()"), resolution=storable_text(resolution))
     )
     return int(conn.execute(statement).rowcount)
 
 
-def _conditions(wanted: dict[str, Any]) -> list[Any]:
-    return [dead_letter.c[name] == value for name, value in wanted.items() if value is not None]
+def count_attempt(conn: Connection, ids: Sequence[UUID]) -> None:
+    """Count a replay that failed for another cause than before."""
+    conn.execute(
+        dead_letter.update()
+        .where(dead_letter.c.id.in_(list(ids)))
+        .values(attempts=dead_letter.c.attempts + 1, last_at=text("now()"))
+    )
+
+
+def purge(conn: Connection, resolved_before: datetime) -> int:
+    """Delete letters that were closed before a moment; open ones stay for ever. Returns how many."""
+    gone = dead_letter.delete().where(dead_letter.c.status != "open", dead_letter.c.resolved_at < resolved_before)
+    return int(conn.execute(gone).rowcount)
+
+
+def _conditions(wanted: Filter) -> list[Any]:
+    plain = (
+        "status",
+        "run_id",
+        "connection_id",
+        "object",
+        "code",
+        "stage",
+        "fault",
+        "fingerprint",
+        "vendor_id",
+        "entity_id",
+    )
+    found = [dead_letter.c[n] == getattr(wanted, n) for n in plain if getattr(wanted, n) is not None]
+    if wanted.ids is not None:
+        found.append(dead_letter.c.id.in_(list(wanted.ids)))
+    if wanted.since is not None:
+        found.append(dead_letter.c.last_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(dead_letter.c.last_at < wanted.until)
+    return found
 
 
 def _text(value: str | None) -> str | None:

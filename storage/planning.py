@@ -136,7 +136,7 @@ def _recognise_unchanged(connection: Connection, staged: StagedObject) -> None:
     )
 
 
-def _key_terms(entity: str, rule: Sequence[str], prefix: str = "") -> list[str]:
+def key_terms(entity: str, rule: Sequence[str], prefix: str = "") -> list[str]:
     """SQL terms of a match key. Texts compare without regard to case, width and surrounding space.
 
     Addresses and numbers are normalised by their transforms, and compare as they are so that an index can find them.
@@ -150,7 +150,7 @@ def _key_terms(entity: str, rule: Sequence[str], prefix: str = "") -> list[str]:
 
 
 def _key_hash(entity: str, rule: Sequence[str], prefix: str = "") -> str:
-    parts = " || chr(31) || ".join(f"{term}::text" for term in _key_terms(entity, rule, prefix))
+    parts = " || chr(31) || ".join(f"{term}::text" for term in key_terms(entity, rule, prefix))
     return f"hashtextextended({parts}, 0)"
 
 
@@ -168,7 +168,7 @@ def _merge_within(connection: Connection, staged: StagedObject, rule: tuple[str,
 
     Groups are found by a 64-bit hash of the key (little memory for millions of rows) and then confirmed by the key itself.
     """
-    terms = ", ".join(_key_terms(staged.entity, rule))
+    terms = ", ".join(key_terms(staged.entity, rule))
     candidates = f"{_MINE} AND action IS NULL AND {_present(rule)}"
     staged.run(
         connection,
@@ -273,8 +273,8 @@ def _match_hub(connection: Connection, staged: StagedObject, rule: tuple[str, ..
     several hub records have the key nobody can tell which is meant: the record is created, with a warning.
     """
     hub_key, stage_key = (
-        ", ".join(_key_terms(staged.entity, rule, "h.")),
-        ", ".join(_key_terms(staged.entity, rule, "s.")),
+        ", ".join(key_terms(staged.entity, rule, "h.")),
+        ", ".join(key_terms(staged.entity, rule, "s.")),
     )
     columns = bulk.names(["tenant_id", "id", *rule])
     standing = "{hub}"

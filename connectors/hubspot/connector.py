@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, ClassVar
 
-from connectors.hubspot import objects
+from connectors.hubspot import cursors, objects
 from connectors.hubspot.changes import Changes
 from connectors.hubspot.cursors import stamp
 from connectors.hubspot.files import Files
@@ -30,7 +30,7 @@ from connectors.kit.contract import (
     VersionPage,
 )
 from domain.errors import ConfigurationError, PermissionMissingError
-from domain.records import AccountInfo, Catalog, ObjectSchema, Outgoing, Page, WriteResult
+from domain.records import AccountInfo, Catalog, Cursor, ObjectSchema, Outgoing, Page, WriteResult
 
 SCOPES = (
     "oauth",
@@ -192,6 +192,11 @@ class HubSpotConnector:
         """See the contract. By the listing, which is complete at once, not by the search, which lags."""
         self._only_records(object_name)
         return self._reader.versions(object_name, after)
+
+    def cursor_at(self, object_name: str, moment: datetime) -> Cursor:
+        """See the contract."""
+        self._only_records(object_name)
+        return cursors.at(moment).encode()
 
     def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
         """See the contract. ``key_field`` is a property with unique values."""

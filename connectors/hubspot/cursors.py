@@ -64,6 +64,11 @@ def finish(started: int, lag: timedelta, since: int | None = None) -> Position:
     return Position("done", started, since=max(since or 0, started - milliseconds(lag)))
 
 
+def at(moment: datetime) -> Position:
+    """The position of a listing that must cover everything from ``moment`` on."""
+    return Position("done", stamp(moment), since=stamp(moment))
+
+
 def stamp(moment: datetime) -> int:
     """``moment`` in milliseconds."""
     return int(moment.timestamp() * 1000)

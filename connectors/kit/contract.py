@@ -243,6 +243,12 @@ class SupportsVersions(Protocol):
 
 
 @runtime_checkable
+class SupportsCursorAt(Protocol):
+    def cursor_at(self, object_name: str, moment: datetime) -> Cursor:
+        """Where a read starts that must list whatever changed or was deleted at or after ``moment`` (with a zone)."""
+
+
+@runtime_checkable
 class SupportsFind(Protocol):
     def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
         """Key -> vendor id of the live records whose external-id field ``key_field`` holds one of ``keys``.

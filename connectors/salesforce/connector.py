@@ -19,7 +19,7 @@ from connectors.kit.contract import (
     Setting,
     VersionPage,
 )
-from connectors.salesforce import soql
+from connectors.salesforce import cursors, soql
 from connectors.salesforce.auth import DEFAULT_API_VERSION
 from connectors.salesforce.bulk import BulkQueries, Polling
 from connectors.salesforce.files import Files
@@ -31,7 +31,7 @@ from connectors.salesforce.read import BULK_THRESHOLD, CURSOR_OVERLAP, VISIBILIT
 from connectors.salesforce.schema import default_objects, object_schema, with_stages
 from connectors.salesforce.write import INGEST_THRESHOLD, Step, Writer
 from domain.errors import PermissionMissingError, SynclineError, TransientError
-from domain.records import AccountInfo, Catalog, ObjectSchema, Outgoing, Page, WriteResult
+from domain.records import AccountInfo, Catalog, Cursor, ObjectSchema, Outgoing, Page, WriteResult
 
 HOSTS = (
     "*.salesforce.com",  # login, test, *.my.salesforce.com, instances
@@ -246,6 +246,11 @@ class SalesforceConnector:
     def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
         """See the contract. Keys compare as Salesforce compares them, without regard to case where the field says so."""
         return find(self._org, self._schema(object_name), key_field, keys)
+
+    def cursor_at(self, object_name: str, moment: datetime) -> Cursor:
+        """See the contract."""
+        del object_name  # every object is listed by the same clock
+        return cursors.at(moment).encode()
 
     # ------------------------------------------------------------ writing
 

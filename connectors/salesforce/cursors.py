@@ -121,3 +121,9 @@ def start(previous: Position | None, now: datetime, lag: timedelta) -> Position:
         since=covered,
         deleted_from=deleted_from or timestamp(now - lag),
     )
+
+
+def at(moment: datetime) -> Position:
+    """The position of a listing that must cover everything from ``moment`` on."""
+    stamp = timestamp(moment)
+    return Position(mode="done", started_at=stamp, modstamp=stamp, deleted_from=stamp)

@@ -1,0 +1,302 @@
+"""Keeping connections in step: streams as a person configures them, and the engine that runs them."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from bootstrap.syncing_rules import StreamSettings
+from connectors.kit.contract import Connector, SupportsCursorAt, SupportsUpsert, SupportsVersions
+from domain.errors import ConfigurationError
+from domain.ids import record_namespace
+from domain.records import AccountInfo, ObjectSchema
+from mappings.compile import Lens, MappingContext, compile_spec
+from mappings.spec import MappingSpec, load_shipped, parse_spec, spec_to_toml
+from migration.plan_mapping import context_of
+from storage import connections, streams
+from storage.streams import Stream
+from sync_engine.engine import Engine, Report, Settings
+from sync_engine.ports import Lane
+from sync_engine.postgres import PostgresSyncStore
+from sync_engine.replay import Replays
+from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.verify import Verified, verify_lane
+
+if TYPE_CHECKING:
+    from bootstrap.wiring import Hub
+
+log = logging.getLogger("syncline.sync")
+
+ORDER = ("user", "pipeline", "stage", "account", "contact", "lead", "product", "price", "campaign", "opportunity")
+"""Entities in the order in which lanes run: parents before what refers to them; everything else afterwards."""
+
+ROUNDS_MAX = 50
+
+
+def order_of(entity: str) -> int:
+    """Where an entity stands in `ORDER`."""
+    return ORDER.index(entity) if entity in ORDER else len(ORDER)
+
+
+@dataclass
+class Opened:
+    """A connector with what was learnt about its account."""
+
+    connector: Connector
+    account: AccountInfo
+    vendor: str
+    schemas: dict[str, ObjectSchema] = field(default_factory=dict)
+
+
+class Syncs:
+    """Everything about two-way sync of one tenant. Holds connectors open until `close`; not shared between threads."""
+
+    def __init__(
+        self, hub: Hub, settings: Settings | None = None, *, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._hub = hub
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._opened: dict[UUID, Opened] = {}
+        self._ports: dict[Lane, ConnectorObject] = {}
+        self._settings = settings or Settings()
+        self.store = PostgresSyncStore(hub.db)
+        self.engine = Engine(self.store, self.port, self._clock, self._settings)
+
+    def close(self) -> None:
+        """Close every connector."""
+        while self._opened:
+            self._opened.popitem()[1].connector.close()
+        self._ports.clear()
+
+    # ------------------------------------------------------------ configuring
+
+    def available(self, connection_id: UUID) -> list[str]:
+        """Objects of the connection that can be kept in step: those with a shipped mapping to an entity."""
+        opened = self._open(connection_id)
+        return [name for name, _ in _mapped(opened)]
+
+    def usual(self, connection_id: UUID) -> list[str]:
+        """Of those, the ones that nobody has to choose between: the only one of its entity that the vendor has."""
+        mapped = _mapped(self._open(connection_id))
+        times = Counter(entity for _, entity in mapped)
+        return [name for name, entity in mapped if times[entity] == 1 and entity != "attachment"]
+
+    def add(
+        self,
+        connection_id: UUID,
+        objects: Sequence[str],
+        settings: StreamSettings,
+        specs: Mapping[str, MappingSpec] | None = None,
+        *,
+        make_key_field: bool = False,
+    ) -> list[Stream]:
+        """Keep these objects in step from now on. Raises ConfigurationError for an object that cannot be.
+
+        ``specs``: mappings to use instead of the shipped ones (those of a migration that goes on). ``make_key_field``: let the
+        connector make the field for hub ids at the vendor.
+        """
+        made = []
+        for name in objects:
+            spec = (specs or {}).get(name) or self._shipped(connection_id, name)
+            chosen = replace(settings, key_field=self._key_field(connection_id, name)) if make_key_field else settings
+            made.append(self._stream(connection_id, name, spec, chosen))
+        with self._hub.db.tenant(self._hub.tenant_id) as conn:
+            for one in made:
+                streams.put(conn, one)
+        self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
+        return made
+
+    def _key_field(self, connection_id: UUID, name: str) -> str | None:
+        """The field for hub ids, made where it is missing; None where the object is not written."""
+        opened = self._open(connection_id)
+        make = getattr(opened.connector, "ensure_key_property", None)
+        if make is None:
+            raise ConfigurationError(
+                f"{opened.connector.manifest.label} lets nobody make fields this way.",
+                remedy="Make a unique text field there, and name it with --key-field.",
+            )
+        if not _writable(opened, name):
+            return None
+        made = make(name)
+        opened.schemas.pop(name, None)
+        return made if isinstance(made, str) else "syncline_id"
+
+    def _shipped(self, connection_id: UUID, name: str) -> MappingSpec:
+        spec = load_shipped(self._open(connection_id).vendor, name)
+        if spec is None or spec.entity == "association":
+            raise ConfigurationError(
+                f"{name} cannot be kept in step: no mapping for it comes with the product.",
+                remedy=f"These can: {', '.join(self.available(connection_id))}.",
+                code="no_such_stream",
+            )
+        return spec
+
+    def _stream(self, connection_id: UUID, name: str, spec: MappingSpec, settings: StreamSettings) -> Stream:
+        opened = self._open(connection_id)
+        lens = self._lens(opened, name, spec)
+        pushes = settings.pushes and isinstance(opened.connector, SupportsUpsert) and _writable(opened, name)
+        rules = rules_of(lens)
+        return Stream(
+            connection_id,
+            name,
+            lens.entity,
+            pushes,
+            tuple(sorted(rules.writes)) if pushes else (),
+            str(getattr(opened.connector, "id_order", "ascii")),
+            {**settings.to_json(), "pushes": pushes, "spec": spec_to_toml(spec)},
+        )
+
+    def start_from(self, connection_id: UUID, objects: Sequence[str], moment: datetime) -> None:
+        """Let the first poll of new streams list what changed at or after ``moment``; objects without changes are read whole."""
+        connector = self._open(connection_id).connector
+        for name in objects:
+            try:
+                cursor = connector.cursor_at(name, moment) if isinstance(connector, SupportsCursorAt) else None
+            except ConfigurationError:
+                cursor = None  # an object that the vendor lists only as a whole
+            if cursor is not None:
+                with self._hub.db.tenant(self._hub.tenant_id) as conn:
+                    streams.start_at(conn, connection_id, name, cursor)
+
+    def list(self, connection_id: UUID | None = None) -> list[Stream]:
+        """Every stream, parents before children."""
+        with self._hub.db.tenant(self._hub.tenant_id) as conn:
+            found = streams.list_all(conn, connection_id)
+        return sorted(found, key=lambda s: (order_of(s.entity), str(s.connection_id), s.object))
+
+    def set_status(self, connection_id: UUID, status: str, objects: Sequence[str] = ()) -> int:
+        """Pause (``paused``) or resume (``idle``) streams; returns how many."""
+        names = objects or [s.object for s in self.list(connection_id)]
+        with self._hub.db.tenant(self._hub.tenant_id) as conn:
+            return streams.set_status(conn, connection_id, names, status)
+
+    def connector(self, connection_id: UUID) -> Connector:
+        """The open connector of a connection."""
+        return self._open(connection_id).connector
+
+    # ------------------------------------------------------------ running
+
+    def lane(self, stream: Stream) -> Lane:
+        return Lane(self._hub.tenant_id, stream.connection_id, stream.object)
+
+    def run(self, stream: Stream, *, poll: bool = True) -> Report:
+        """One pass over one stream."""
+        report = self.engine.run(self.lane(stream), poll=poll)
+        log.info("pass", extra={"object": stream.object, "counts": dict(report.counts), "stopped": report.stopped})
+        return report
+
+    def verify(self, stream: Stream) -> Verified:
+        """Compare every record of a stream with the vendor's own listing. Changes nothing."""
+        return verify_lane(self.store, self.port(self.lane(stream)), self.lane(stream))
+
+    def settle(
+        self,
+        connection_ids: Sequence[UUID] | None = None,
+        *,
+        on_pass: Callable[[Stream, Report], None] = lambda *_: None,
+    ) -> int:
+        """Run every stream again and again until a whole round changes nothing; returns how many rounds it took.
+
+        Raises ConfigurationError when it does not settle, and the error that stops a stream.
+        """
+        for round_ in range(1, ROUNDS_MAX + 1):
+            quiet = True
+            for stream in self.list():
+                if stream.status != "idle" or (
+                    connection_ids is not None and stream.connection_id not in connection_ids
+                ):
+                    continue
+                report = self.run(stream)
+                on_pass(stream, report)
+                if report.error is not None and not report.retry_after_s:
+                    raise report.error
+                changed = {n: c for n, c in report.counts.items() if n not in ("unchanged", "superseded", "skipped")}
+                quiet = quiet and not changed and not report.stopped
+            if quiet:
+                return round_
+        raise ConfigurationError(
+            f"The connections still change each other after {ROUNDS_MAX} rounds.",
+            remedy="Look at `syncline conflicts list` and `syncline dead-letters groups`.",
+            code="does_not_settle",
+        )
+
+    def port(self, lane: Lane) -> ConnectorObject:
+        """The vendor's side of a lane."""
+        known = self._ports.get(lane)
+        if known is None:
+            known = self._ports[lane] = self._port(lane)
+        return known
+
+    def _port(self, lane: Lane) -> ConnectorObject:
+        with self._hub.db.tenant(lane.tenant_id) as conn:
+            stream = streams.get(conn, lane.connection_id, lane.object)
+        opened = self._open(lane.connection_id)
+        settings = StreamSettings.from_json(stream.settings)
+        spec = parse_spec(str(stream.settings["spec"]), f"{stream.object}.toml")
+        lens = self._lens(opened, stream.object, spec)
+        rules = rules_of(lens, **settings.rules(lens.entity))
+        space = record_namespace(lane.tenant_id, opened.vendor, opened.account.remote_account, lane.object)
+        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field)
+
+    def _lens(self, opened: Opened, name: str, spec: MappingSpec) -> Lens:
+        if name not in opened.schemas:
+            opened.schemas.update(opened.connector.describe([name]).objects)
+        context: MappingContext = context_of(opened.account)
+        return compile_spec(spec, opened.schemas.get(name), context)
+
+    def _open(self, connection_id: UUID) -> Opened:
+        known = self._opened.get(connection_id)
+        if known is None:
+            connector = self._hub.open_connector(connection_id)
+            with self._hub.db.tenant(self._hub.tenant_id) as conn:
+                vendor = connections.get(conn, connection_id).vendor
+            known = self._opened[connection_id] = Opened(connector, connector.check(), vendor)
+        return known
+
+    # ------------------------------------------------------------ dead letters
+
+    @property
+    def replays(self) -> Replays:
+        """Showing and replaying dead letters, also of migrations: a stream need not exist for that."""
+        return Replays(
+            self._hub.db, self._hub.tenant_id, self.store, self.port, self._clock, self._requeue, self._settings
+        )
+
+    def _requeue(self, lane: Lane, entity: str, ids: Sequence[UUID]) -> None:
+        self.store.queue(lane, entity, ids)
+
+    @property
+    def poll_every(self) -> timedelta:
+        """How often a stream without notices is polled."""
+        return timedelta(minutes=5)
+
+
+def _mapped(opened: Opened) -> list[tuple[str, str]]:
+    """Objects with a shipped mapping, and the entity of each."""
+    specs = [(info.name, load_shipped(opened.vendor, info.name)) for info in opened.connector.manifest.objects]
+    return [(name, spec.entity) for name, spec in specs if spec is not None and spec.entity != "association"]
+
+
+def _writable(opened: Opened, name: str) -> bool:
+    return any(info.name == name and info.writable for info in opened.connector.manifest.objects)
+
+
+def can_heal(connector: Connector) -> bool:
+    """Whether a lost cursor leads to a comparison that also finds deletes."""
+    return isinstance(connector, SupportsVersions) and isinstance(connector, SupportsCursorAt)
+
+
+@contextmanager
+def syncing(hub: Hub, settings: Settings | None = None) -> Iterator[Syncs]:
+    """`Syncs` for a block."""
+    syncs = Syncs(hub, settings)
+    try:
+        yield syncs
+    finally:
+        syncs.close()

@@ -1,0 +1,74 @@
+"""The rules of a stream as a person sets them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from sync_engine.core.model import DeletePolicy, Policy
+
+Direction = Literal["both", "in", "out"]
+
+SYNC_MATCH_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "pipeline": (("name",),),
+    "stage": (("name", "pipeline_id"), ("name",)),
+    "account": (("domain",), ("name",)),
+    "contact": (("email",),),
+    "lead": (("email",),),
+    "product": (("code",), ("name",)),
+}
+"""How records of two vendors are recognised as the same thing, where an entity's own match keys ask for too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """``direction``: in is only read, out only written. ``policies``: by field. ``key_field``: the vendor's unique field that may
+    hold hub ids, so that a create can be repeated. ``skew_s``: how far the vendor's clock may differ."""
+
+    direction: Direction = "both"
+    policy: Policy = Policy.HUB_WINS
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    deletes_in: DeletePolicy = DeletePolicy.PROPAGATE
+    deletes_out: DeletePolicy = DeletePolicy.PROPAGATE
+    edit_beats_delete: bool = True
+    creates_in: bool = True
+    creates_out: bool = True
+    key_field: str | None = None
+    skew_s: int = 300
+
+    @property
+    def pushes(self) -> bool:
+        return self.direction != "in"
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: dict(v) if isinstance(v, Mapping) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> StreamSettings:
+        """The settings stored with a stream; what is missing has its default."""
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        for name, kind in (("policy", Policy), ("deletes_in", DeletePolicy), ("deletes_out", DeletePolicy)):
+            if name in known:
+                known[name] = kind(known[name])
+        known["policies"] = {n: Policy(p) for n, p in dict(known.get("policies") or {}).items()}
+        return cls(**known)
+
+    def rules(self, entity: str) -> dict[str, Any]:
+        """What these settings say of `Rules`."""
+        chosen: dict[str, Any] = {
+            "policy": self.policy,
+            "policies": self.policies,
+            "deletes_in": self.deletes_in,
+            "deletes_out": self.deletes_out,
+            "edit_beats_delete": self.edit_beats_delete,
+            "pulls": self.direction != "out",
+            "pushes": self.pushes,
+            "creates_in": self.creates_in,
+            "creates_out": self.creates_out,
+            "skew": timedelta(seconds=self.skew_s),
+        }
+        if entity in SYNC_MATCH_KEYS:
+            chosen["match_keys"] = SYNC_MATCH_KEYS[entity]
+        return chosen

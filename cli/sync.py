@@ -1,0 +1,219 @@
+"""`syncline sync`: which objects of which connections are kept in step, by which rules, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import table
+from cli.session import Session, command
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from bootstrap.syncing_rules import StreamSettings
+    from storage.streams import Stream
+    from sync_engine.engine import Report
+
+app = typer.Typer(help="Keep connections and the hub in step.", no_args_is_help=True)
+
+SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="The connection's name or id.")]
+ObjectsOption = Annotated[
+    list[str] | None, typer.Option("--object", metavar="NAME", help="Only this object; repeatable.")
+]
+
+
+@command(app, "add")
+def add(
+    session: Session,
+    source: SourceArgument,
+    objects: ObjectsOption = None,
+    direction: Annotated[
+        str, typer.Option("--direction", metavar="DIRECTION", help="both, in (only read) or out (only written).")
+    ] = "both",
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            metavar="POLICY",
+            help="Who wins a field that both sides changed: hub_wins, vendor_wins, newest, prefer_nonblank or ask.",
+        ),
+    ] = "hub_wins",
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--field", metavar="FIELD=POLICY", help="Another policy for one field; repeatable."),
+    ] = None,
+    deletes: Annotated[
+        str,
+        typer.Option(
+            "--deletes",
+            metavar="POLICY",
+            help="What a delete on one side does on the other: propagate, archive (keep the record, stop exchanging it) or ignore.",
+        ),
+    ] = "propagate",
+    key_field: Annotated[
+        str | None,
+        typer.Option(
+            "--key-field",
+            metavar="FIELD",
+            help="The vendor's unique field that may hold the hub's ids, so that no create is ever doubled.",
+        ),
+    ] = None,
+    make_key_field: Annotated[
+        bool,
+        typer.Option("--make-key-field", help="Let the connector make that field at the vendor, where it can."),
+    ] = False,
+    no_creates: Annotated[
+        bool, typer.Option("--no-creates", help="Exchange only records that are linked or match; create none.")
+    ] = False,
+) -> None:
+    """Keep objects of a connection in step from now on; without --object those that leave no choice."""
+    from bootstrap.syncing import syncing
+    from cli.sources import find_connection
+
+    settings = _settings(direction, policy, fields or (), deletes, key_field, creates=not no_creates)
+    connection = find_connection(session, source)
+    with syncing(session.hub) as syncs:
+        made = syncs.add(connection.id, objects or syncs.usual(connection.id), settings, make_key_field=make_key_field)
+    session.out.result([_plain(s) for s in made], _table(session, made))
+
+
+def _settings(
+    direction: str, policy: str, fields: Sequence[str], deletes: str, key_field: str | None, *, creates: bool
+) -> StreamSettings:
+    from bootstrap.syncing_rules import StreamSettings
+
+    return StreamSettings.from_json(
+        {
+            "direction": _one_of(direction, ("both", "in", "out")),
+            "policy": _policy(policy),
+            "policies": dict(_field_policy(text) for text in fields),
+            "deletes_in": _one_of(deletes, ("propagate", "archive", "ignore")),
+            "deletes_out": deletes,
+            "key_field": key_field,
+            "creates_in": creates,
+            "creates_out": creates,
+        }
+    )
+
+
+@command(app, "remove")
+def remove(
+    session: Session,
+    source: SourceArgument,
+    objects: Annotated[list[str], typer.Option("--object", metavar="NAME", help="The object; repeatable.")],
+) -> None:
+    """Stop keeping objects in step. Records and links stay as they are."""
+    from cli.sources import find_connection
+    from storage import streams
+
+    connection = find_connection(session, source)
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        gone = [name for name in objects if streams.remove(conn, connection.id, name)]
+    session.out.result({"removed": gone}, f"No longer kept in step: {', '.join(gone) or 'nothing'}.")
+
+
+@command(app, "status")
+def status(session: Session) -> None:
+    """Show how every stream stands: up to when it has been compared, its ledger, and what stops it."""
+    from bootstrap.syncing import order_of
+    from storage import streams
+
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        found = sorted(streams.list_all(conn), key=lambda s: (order_of(s.entity), s.object))
+    shown = _table(session, found) if found else "Nothing is kept in step yet: add it with `syncline sync add`."
+    session.out.result([_plain(s) for s in found], shown)
+
+
+@command(app, "run")
+def run(
+    session: Session,
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="SOURCE…", help="Connections by name; without any: all.")
+    ] = None,
+) -> None:
+    """Exchange changes until nothing is left to exchange. `syncline worker` does the same all the time."""
+    from bootstrap.syncing import syncing
+    from cli.sources import find_connection
+
+    wanted = [find_connection(session, name).id for name in sources] if sources else None
+
+    def told(stream: Stream, report: Report) -> None:
+        what = ", ".join(f"{count} {name}" for name, count in sorted(report.counts.items()))
+        if what or report.stopped:
+            session.out.say(f"{stream.object}: {what or 'nothing'}{f' ({report.stopped})' if report.stopped else ''}")
+
+    with syncing(session.hub) as syncs:
+        rounds = syncs.settle(wanted, on_pass=told)
+        found = syncs.list()
+    session.out.result({"rounds": rounds, "streams": [_plain(s) for s in found]}, _table(session, found))
+
+
+@command(app, "pause")
+def pause(session: Session, source: SourceArgument, objects: ObjectsOption = None) -> None:
+    """Stop exchanging; changes collect meanwhile."""
+    _set_status(session, source, objects, "paused")
+
+
+@command(app, "resume")
+def resume(session: Session, source: SourceArgument, objects: ObjectsOption = None) -> None:
+    """Go on exchanging after a pause, after signing in again, or after deletes were found to be meant."""
+    _set_status(session, source, objects, "idle")
+
+
+def _set_status(session: Session, source: str, objects: list[str] | None, status: str) -> None:
+    from bootstrap.syncing import syncing
+    from cli.sources import find_connection
+
+    connection = find_connection(session, source)
+    with syncing(session.hub) as syncs:
+        count = syncs.set_status(connection.id, status, objects or ())
+    session.out.result({"streams": count, "status": status}, f"{count} streams are {status} now.")
+
+
+def _table(session: Session, found: list[Stream]) -> Any:
+    from storage import connections
+
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        names = {c.id: c.name for c in connections.list_all(conn)}
+    rows = [
+        (names.get(s.connection_id), s.object, s.entity, _direction(s), s.status, s.verified_at, _ledger(s), _reason(s))
+        for s in found
+    ]
+    return table(("connection", "object", "entity", "direction", "state", "compared up to", "ledger", "why"), rows)
+
+
+def _direction(stream: Stream) -> str:
+    return str(stream.settings.get("direction", "both")) if stream.pushes else "in"
+
+
+def _ledger(stream: Stream) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(stream.counts.items()))
+
+
+def _reason(stream: Stream) -> str:
+    return str((stream.reason or {}).get("message", ""))
+
+
+def _plain(stream: Stream) -> dict[str, Any]:
+    hidden = ("settings", "cursor", "resync", "writes")
+    told = {name: getattr(stream, name) for name in type(stream).__slots__ if name not in hidden}
+    return {**told, "settings": {n: v for n, v in stream.settings.items() if n != "spec"}}
+
+
+def _policy(text: str) -> str:
+    from sync_engine.core.model import Policy
+
+    return _one_of(text, tuple(str(p) for p in Policy))
+
+
+def _field_policy(text: str) -> tuple[str, str]:
+    name, _, policy = text.partition("=")
+    return name.strip(), _policy(policy.strip())
+
+
+def _one_of(text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise ConfigurationError(f"{text!r} is not understood.", remedy=f"Choose one of: {', '.join(known)}.")
+    return text

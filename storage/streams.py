@@ -1,0 +1,142 @@
+"""Streams: which objects of a connection are kept in step, and by which rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, exists, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from domain.errors import ConfigurationError
+from storage.tables import push_work, stream, sync_notice
+from storage.tenancy import current_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One object of one connection. ``settings``: its rules, as `bootstrap.syncing` reads them; ``writes``: fields that go out.
+
+    ``status``: idle, paused, reauth, stopped or braked, with its ``reason``; ``verified_at``: up to when the hub has seen the
+    vendor's changes; ``counts``: the ledger so far.
+    """
+
+    connection_id: UUID
+    object: str
+    entity: str
+    pushes: bool = True
+    writes: tuple[str, ...] = ()
+    id_order: str = "ascii"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "idle"
+    reason: Mapping[str, Any] | None = None
+    cursor: Mapping[str, Any] | None = None
+    resync: Mapping[str, Any] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    verified_at: datetime | None = None
+
+
+_COLUMNS = [stream.c[name] for name in Stream.__slots__]
+_IS_SET_UP = stream.c.entity != ""  # a lane that was only leased, for a replay, is no stream
+
+
+def put(conn: Connection, wanted: Stream) -> None:
+    """Add a stream, or change its rules; where it stands is kept."""
+    values = {
+        "entity": wanted.entity,
+        "pushes": wanted.pushes,
+        "writes": list(wanted.writes),
+        "id_order": wanted.id_order,
+        "settings": dict(wanted.settings),
+    }
+    key = {"tenant_id": current_tenant(conn), "connection_id": wanted.connection_id, "object": wanted.object}
+    statement = insert(stream).values(**key, **values)
+    conn.execute(
+        statement.on_conflict_do_update(index_elements=list(key), set_={**values, "updated_at": text("now()")})
+    )
+
+
+def get(conn: Connection, connection_id: UUID, object_name: str) -> Stream:
+    """The stream of an object. Raises ConfigurationError."""
+    found = _find(conn, connection_id, object_name)
+    if found is None:
+        raise ConfigurationError(
+            f"{object_name} of this connection is not kept in step.",
+            remedy="Add it with `syncline sync add`.",
+            code="no_such_stream",
+        )
+    return found
+
+
+def _find(conn: Connection, connection_id: UUID, object_name: str) -> Stream | None:
+    query = select(*_COLUMNS).where(_IS_SET_UP, stream.c.connection_id == connection_id, stream.c.object == object_name)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _stream(row)
+
+
+def list_all(conn: Connection, connection_id: UUID | None = None) -> list[Stream]:
+    """Every stream, or those of one connection, by connection and object."""
+    query = select(*_COLUMNS).where(_IS_SET_UP).order_by(stream.c.connection_id, stream.c.object)
+    if connection_id is not None:
+        query = query.where(stream.c.connection_id == connection_id)
+    return [_stream(row) for row in conn.execute(query)]
+
+
+def remove(conn: Connection, connection_id: UUID, object_name: str) -> bool:
+    """Stop keeping an object in step. Its links stay."""
+    gone = stream.delete().where(stream.c.connection_id == connection_id, stream.c.object == object_name)
+    return conn.execute(gone).rowcount > 0
+
+
+def start_at(conn: Connection, connection_id: UUID, object_name: str, cursor: Mapping[str, Any]) -> None:
+    """Where the first poll of a new stream starts; one that has been polled keeps its place."""
+    conn.execute(
+        stream.update()
+        .where(
+            stream.c.connection_id == connection_id,
+            stream.c.object == object_name,
+            stream.c.cursor.is_(None) | (stream.c.cursor == text("'null'::jsonb")),
+        )
+        .values(cursor=dict(cursor))
+    )
+
+
+def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], status: str) -> int:
+    """Pause or resume streams; returns how many."""
+    change = (
+        stream.update()
+        .where(stream.c.connection_id == connection_id, stream.c.object.in_(list(objects)))
+        .values(status=status, reason=None, updated_at=text("now()"))
+    )
+    return int(conn.execute(change).rowcount)
+
+
+def due(conn: Connection, now: datetime, poll_every: timedelta) -> list[Stream]:
+    """Streams with something to do: notices, push work, a comparison under way, or a poll whose time has come.
+
+    Those whose lease someone holds are left out; the longest unverified come first.
+    """
+    same = (stream.c.connection_id, stream.c.object)
+    hinted = exists().where(sync_notice.c.connection_id == same[0], sync_notice.c.object == same[1])
+    pushable = exists().where(
+        push_work.c.connection_id == same[0],
+        push_work.c.object == same[1],
+        push_work.c.state != "waiting",
+        push_work.c.due_at <= now,
+    )
+    overdue = stream.c.verified_at.is_(None) | (stream.c.verified_at < now - poll_every)
+    free = stream.c.lease_until.is_(None) | (stream.c.lease_until <= now)
+    query = (
+        select(*_COLUMNS)
+        .where(_IS_SET_UP, stream.c.status == "idle", free, hinted | pushable | overdue | stream.c.resync.is_not(None))
+        .order_by(stream.c.verified_at.asc().nulls_first(), stream.c.connection_id, stream.c.object)
+    )
+    return [_stream(row) for row in conn.execute(query)]
+
+
+def _stream(row: Row[Any]) -> Stream:
+    values = dict(row._mapping)
+    return Stream(**{**values, "writes": tuple(values["writes"])})

@@ -1,0 +1,191 @@
+"""Changes of hub records with everything that they leave behind: version, history, change log, work for other lanes.
+
+Whoever changes a record, a vendor's batch or a person, comes through here. Set-based: a few statements a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from domain.entities import ENTITIES
+from storage import bulk
+from storage.sync.gathering import hub_table
+from storage.sync.lanes import LaneKey
+from storage.sync.values import CUSTOM, dumps, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who changes something: a lane (``origin`` sync), or a person or program (``origin`` hub, ``by`` their name or id)."""
+
+    tenant_id: UUID
+    origin: str
+    lane: LaneKey | None = None
+    by: str | None = None
+
+    @property
+    def traces(self) -> dict[str, Any]:
+        """Parameters of statements that write to the change log."""
+        detail = None if self.by is None else dumps({"by": self.by})
+        return {"t": self.tenant_id, "c": None if self.lane is None else self.lane.connection_id, "detail": detail}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of statements that write history, too."""
+        return self.traces | {"origin": self.origin}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Fields to set on one hub record, flat and typed; None blanks a field. ``rules``: by which rule, field by field."""
+
+    id: UUID
+    fields: Mapping[str, Any]
+    rules: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A hub record that changed. ``fields`` None: it was created, deleted or restored."""
+
+    id: UUID
+    fields: frozenset[str] | None = None
+
+
+_CHANGE = """
+    INSERT INTO change (tenant_id, id, entity, entity_id, kind, fields, version, connection_id, detail)
+    SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, {source}, CAST(:c AS uuid), CAST(:detail AS jsonb)"""
+
+
+def create(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> set[UUID]:
+    """Create hub records; returns the ids of those that were not there yet. One that was stays as it stands."""
+    return _insert(conn, cause, entity, [{"id": e.id, **encode(e.fields)} for e in edits], "created")
+
+
+def bring_back(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """Insert records that were deleted, in JSON form with ``id``, ``version`` and ``created_at``."""
+    return _insert(conn, cause, entity, rows, "restored")
+
+
+def _insert(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[str, Any]], kind: str) -> set[UUID]:
+    if not rows:
+        return set()
+    columns = bulk.names(list(ENTITIES[entity].all_fields))
+    change = _CHANGE.format(source="id, :kind, NULL, version")
+    result = conn.execute(
+        text(f"""
+        WITH made AS (
+            INSERT INTO {hub_table(entity)} (tenant_id, id, {columns}, custom_fields, version, created_at)
+            SELECT CAST(:t AS uuid), id, {columns}, coalesce(custom_fields, '{{}}'), coalesce(version, 1),
+                   coalesce(created_at, now())
+            FROM jsonb_populate_recordset(CAST(NULL AS {hub_table(entity)}), CAST(:rows AS jsonb)) ORDER BY id
+            ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id, version),
+        logged AS ({change} FROM made)
+        SELECT id FROM made"""),
+        cause.traces | {"entity": entity, "rows": dumps(rows), "kind": kind},
+    )
+    return set(result.scalars())
+
+
+def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> list[Touched]:
+    """Set fields of records that stand; returns what really changed. A record that is gone is passed over.
+
+    Each id comes once. A custom field that is set to None is removed.
+    """
+    rows = [_patch(e) for e in edits if e.fields]
+    if not rows:
+        return []
+    names = sorted({n for e in edits for n in e.fields if not n.startswith(CUSTOM)})
+    sets = [f"{q} = CASE WHEN src.form ? '{n}' THEN r.{q} ELSE h.{q} END" for n in names for q in [bulk.quoted(n)]]
+    sets.append(
+        "custom_fields = (h.custom_fields || coalesce(src.form->'custom_fields', '{}')) "
+        "- ARRAY(SELECT jsonb_array_elements_text(src.removed))"
+    )
+    table = hub_table(entity)
+    result = conn.execute(
+        text(f"""
+        WITH src AS MATERIALIZED (
+            SELECT p.*, to_jsonb(h) AS before
+            FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p(id uuid, form jsonb, removed jsonb, rules jsonb)
+            JOIN LATERAL (SELECT * FROM {table} WHERE tenant_id = :t AND id = p.id LIMIT 1) h ON true),
+        changed AS (
+            UPDATE {table} h SET {", ".join(sets)}
+            FROM src CROSS JOIN LATERAL jsonb_populate_record(CAST(NULL AS {table}), src.form - 'custom_fields') r
+            WHERE h.tenant_id = :t AND h.id = src.id RETURNING h.id, h.version, to_jsonb(h) AS after),
+        differing AS (
+            SELECT src.id, c.version, f.key AS field, f.value AS rule, v.old, v.new
+            FROM src JOIN changed c USING (id) CROSS JOIN LATERAL jsonb_each_text(src.rules) f CROSS JOIN LATERAL (SELECT
+                coalesce(src.before->f.key, src.before->'custom_fields'->substr(f.key, 15)) AS old,
+                coalesce(c.after->f.key, c.after->'custom_fields'->substr(f.key, 15)) AS new) v
+            WHERE v.old IS DISTINCT FROM v.new),
+        history AS (
+            INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, version)
+            SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, id, field, old, new, :origin, CAST(:c AS uuid), rule, version
+            FROM differing),
+        touched AS (SELECT id, version, array_agg(field ORDER BY field) AS fields FROM differing GROUP BY id, version),
+        logged AS ({_CHANGE.format(source="id, 'updated', fields, version")} FROM touched)
+        SELECT id, fields FROM touched"""),
+        cause.parameters | {"entity": entity, "rows": dumps(rows)},
+    )
+    return [Touched(row.id, frozenset(row.fields)) for row in result]
+
+
+def _patch(edit: Edit) -> dict[str, Any]:
+    removed = [n.removeprefix(CUSTOM) for n, v in edit.fields.items() if n.startswith(CUSTOM) and v is None]
+    form = encode({n: v for n, v in edit.fields.items() if not (n.startswith(CUSTOM) and v is None)})
+    rules = {n: edit.rules.get(n, "") for n in edit.fields}
+    return {"id": edit.id, "form": form, "removed": removed, "rules": rules}
+
+
+def note_history(
+    conn: Connection, cause: Cause, entity: str, rows: Iterable[tuple[UUID, str, Any, Any, str, int]]
+) -> None:
+    """Rows of history for changes made by other statements: (id, field, old, new, rule, version), values in JSON form."""
+    names = ("id", "field", "old", "new", "rule", "version")
+    forms = [dict(zip(names, row, strict=True)) for row in rows]
+    if not forms:
+        return
+    conn.execute(
+        text("""
+        INSERT INTO field_history (tenant_id, id, entity, entity_id, field, old, new, origin, connection_id, rule, version)
+        SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, r.id, r.field, r.old, r.new, :origin, CAST(:c AS uuid), r.rule,
+               r.version
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+             AS r(id uuid, field text, old jsonb, new jsonb, rule text, version bigint)"""),
+        {k: v for k, v in cause.parameters.items() if k != "detail"} | {"entity": entity, "rows": dumps(forms)},
+    )
+
+
+def queue(conn: Connection, cause: Cause, entity: str, touched: Iterable[Touched], own: Iterable[UUID] = ()) -> None:
+    """Queue what changed on every lane that pushes the entity and writes one of the fields.
+
+    The lane that caused it is left out, but for the records of ``own``, which that lane has to push whatever changed.
+    """
+    fields: dict[UUID, set[str] | None] = {}
+    for t in touched:
+        known = fields.get(t.id, set())
+        fields[t.id] = None if t.fields is None or known is None else known | {n.partition(".")[0] for n in t.fields}
+    mine = set(own)
+    rows = [{"id": i, "fields": None if (f := fields.get(i, set())) is None else sorted(f), "own": i in mine}
+            for i in sorted({*fields, *mine})]  # fmt: skip
+    if not rows:
+        return
+    conn.execute(
+        text("""
+        INSERT INTO push_work (tenant_id, connection_id, object, entity, entity_id)
+        SELECT s.tenant_id, s.connection_id, s.object, s.entity, q.id
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS q(id uuid, fields jsonb, own boolean)
+        JOIN stream s ON s.tenant_id = :t AND s.entity = :entity AND s.pushes AND CASE
+            WHEN s.connection_id = CAST(:c AS uuid) AND s.object = CAST(:o AS text) THEN q.own
+            ELSE q.fields IS NULL OR s.writes && ARRAY(SELECT jsonb_array_elements_text(q.fields)) END
+        ORDER BY s.connection_id, s.object, q.id
+        ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
+            SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due', entity = excluded.entity"""),
+        {"t": cause.tenant_id, "entity": entity, "rows": dumps(rows)}
+        | {"c": cause.lane and cause.lane.connection_id, "o": cause.lane and cause.lane.object},
+    )

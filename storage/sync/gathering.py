@@ -1,0 +1,208 @@
+"""What the hub knows about a batch of vendor records: links, hub records or their tombstones, candidates, references.
+
+Look-ups are ``LATERAL … LIMIT``, which leaves the planner nothing but the keys, whatever it believes about the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from domain.entities import ENTITIES
+from storage import bulk
+from storage.planning import key_terms
+from storage.sync.lanes import LaneKey
+from storage.sync.values import dumps, loads
+from storage.tables import column_type, table_name
+
+_CANDIDATES_AT_MOST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLink:
+    """A link; ``base`` and ``sent`` in JSON form. ``base`` None: what the hub record itself says."""
+
+    vendor_id: str
+    entity_id: UUID
+    base: Mapping[str, Any] | None
+    sent: Mapping[str, Any] | None
+    version: str
+    fingerprint: bytes
+    origin: str
+    revision: int
+    tombstoned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHub:
+    """A hub record or what is left of it; ``values`` in JSON form."""
+
+    id: UUID
+    version: int
+    values: Mapping[str, Any]
+    deleted: bool
+    deleted_by: UUID | None
+
+
+LINK_COLUMNS = """vendor_id, entity_id, CAST(base AS text) AS base, CAST(sent AS text) AS sent,
+    coalesce(vendor_version, '') AS version, coalesce(fingerprint, '') AS fingerprint,
+    origin, revision, tombstoned_at IS NOT NULL AS tombstoned"""
+
+
+def hub_table(entity: str) -> str:
+    """The entity's table as an SQL identifier."""
+    return bulk.quoted(table_name(entity))
+
+
+def stored_link(row: Sequence[Any]) -> StoredLink:
+    """A link from the columns of `LINK_COLUMNS`."""
+    vendor_id, entity_id, base, sent, version, fingerprint, origin, revision, tombstoned = row
+    return StoredLink(
+        vendor_id, entity_id, loads(base), loads(sent), version, bytes(fingerprint), origin, revision, tombstoned
+    )
+
+
+def links(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> list[StoredLink]:
+    """The links of vendor records, tombstones included."""
+    rows = conn.execute(
+        text(f"""
+        SELECT l.* FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN LATERAL (
+            SELECT {LINK_COLUMNS} FROM link
+            WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id LIMIT 1) l ON true"""),
+        key.parameters | {"ids": sorted(set(vendor_ids))},
+    )
+    return [stored_link(row) for row in rows]
+
+
+def hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, StoredHub]:
+    """Hub records by id, and tombstones of those that are gone."""
+    rows = conn.execute(
+        text(f"""
+        SELECT x.entity_id, x.version, CAST(x.snapshot AS text), true, x.deleted_by
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT * FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = u.id LIMIT 1) x ON true
+        UNION ALL
+        SELECT h.id, h.version, CAST(to_jsonb(h) AS text), false, CAST(NULL AS uuid)
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true"""),
+        {"t": tenant_id, "entity": entity, "ids": sorted(set(ids))},
+    )
+    return {row[0]: StoredHub(row[0], row[1], loads(row[2]), row[3], row[4]) for row in rows}
+
+
+def lock_hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, tuple[int, bool]]:
+    """Lock hub records to the end of the transaction: id to (version, is it live); a tombstone tells the version it went with."""
+    parameters = {"t": tenant_id, "ids": sorted(set(ids))}
+    if not parameters["ids"]:
+        return {}
+    graves = conn.execute(
+        text("""
+        SELECT entity_id, version FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = ANY(CAST(:ids AS uuid[]))
+        ORDER BY entity_id FOR UPDATE"""),
+        parameters | {"entity": entity},
+    )
+    found = {row.entity_id: (row.version, False) for row in graves}
+    records = conn.execute(
+        text(f"""
+        SELECT id, version FROM {hub_table(entity)} WHERE tenant_id = :t AND id = ANY(CAST(:ids AS uuid[]))
+        ORDER BY id FOR NO KEY UPDATE"""),
+        parameters,
+    )
+    return found | {row.id: (row.version, True) for row in records}
+
+
+def redirects(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Where merged hub records lead, step by step to the survivor."""
+    rows = conn.execute(
+        text("""
+        WITH RECURSIVE step AS (
+            SELECT from_id, to_id FROM redirect WHERE tenant_id = :t AND entity = :entity AND from_id = ANY(CAST(:ids AS uuid[]))
+            UNION
+            SELECT r.from_id, r.to_id FROM step JOIN redirect r
+              ON r.tenant_id = :t AND r.entity = :entity AND r.from_id = step.to_id)
+        SELECT from_id, to_id FROM step"""),
+        {"t": tenant_id, "entity": entity, "ids": sorted(set(ids))},
+    )
+    return {row.from_id: row.to_id for row in rows}
+
+
+def references(
+    conn: Connection, key: LaneKey, wanted: Sequence[tuple[tuple[str, ...], str]]
+) -> dict[tuple[tuple[str, ...], str], UUID]:
+    """The hub ids that vendor references lead to; of several objects, the first named. A deleted record is not found."""
+    rows = conn.execute(
+        text("""
+        SELECT u.place, l.entity_id
+        FROM jsonb_to_recordset(CAST(:refs AS jsonb)) AS u(place integer, objects jsonb, id text) JOIN LATERAL (
+            SELECT x.entity_id FROM jsonb_array_elements_text(u.objects) WITH ORDINALITY AS o(name, rank) JOIN LATERAL (
+                SELECT entity, entity_id FROM link
+                WHERE tenant_id = :t AND connection_id = :c AND vendor_id = u.id AND tombstoned_at IS NULL
+                  AND (vendor_object = o.name OR (o.name = '*' AND entity <> 'association'))) x ON true
+            WHERE NOT EXISTS (SELECT FROM tombstone d WHERE d.tenant_id = :t AND d.entity = x.entity AND d.entity_id = x.entity_id)
+            ORDER BY o.rank LIMIT 1) l ON true"""),
+        {"t": key.tenant_id, "c": key.connection_id}
+        | {"refs": dumps([{"place": n, "objects": objects, "id": ref} for n, (objects, ref) in enumerate(wanted)])},
+    )
+    return {wanted[row.place]: row.entity_id for row in rows}
+
+
+def candidates(
+    conn: Connection, key: LaneKey, entity: str, matches: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, tuple[UUID, ...]]:
+    """Hub records that agree with an unlinked vendor record on a match key, and that the lane has no live link to."""
+    found: dict[str, dict[UUID, None]] = {}
+    by_key: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for vendor_id, keys in matches.items():
+        for values in keys:
+            by_key.setdefault(tuple(values), []).append({"vendor_id": vendor_id, **values})
+    for rule, rows in by_key.items():
+        for vendor_id, hub_id in conn.execute(*_matching(key, entity, rule, rows)):
+            found.setdefault(vendor_id, {})[hub_id] = None
+    return {vendor_id: tuple(ids) for vendor_id, ids in found.items()}
+
+
+def _matching(key: LaneKey, entity: str, rule: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
+    """The statement that finds hub records by one match key, and its parameters."""
+    typed = "".join(
+        f", {bulk.quoted(n)} {column_type(ENTITIES[entity].field(n)).compile(dialect=bulk.DIALECT)}" for n in rule
+    )
+    ours, theirs = key_terms(entity, rule, "h."), key_terms(entity, rule, "m.")
+    agree = " AND ".join(f"{a} = {b}" for a, b in zip(ours, theirs, strict=True))
+    present = " AND ".join(f"h.{bulk.quoted(n)} IS NOT NULL" for n in rule)
+    statement = f"""
+        SELECT m.vendor_id, x.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS m(vendor_id text {typed}) JOIN LATERAL (
+            SELECT h.id FROM {hub_table(entity)} h WHERE h.tenant_id = :t AND {agree} AND {present}
+              AND NOT EXISTS (SELECT FROM link l WHERE l.entity_id = h.id AND l.tenant_id = :t AND l.connection_id = :c
+                              AND l.vendor_object = :o AND l.tombstoned_at IS NULL)
+            LIMIT {_CANDIDATES_AT_MOST}) x ON true ORDER BY 1, 2"""
+    return text(statement), key.parameters | {"rows": dumps(rows)}
+
+
+def intents(conn: Connection, key: LaneKey) -> list[tuple[UUID, Any, datetime, int]]:
+    """Creates of the lane whose outcome is not recorded: (hub id, JSON form of what was sent, at, generation)."""
+    rows = conn.execute(
+        text("""
+        SELECT entity_id, CAST(sent AS text), at, generation FROM sync_intent
+        WHERE tenant_id = :t AND connection_id = :c AND object = :o ORDER BY entity_id"""),
+        key.parameters,
+    )
+    return [(row[0], loads(row[1]), row[2], row[3]) for row in rows]
+
+
+def times(conn: Connection, tenant_id: UUID, ids: Iterable[UUID]) -> dict[UUID, dict[str, datetime]]:
+    """When fields of hub records were last set, as far as history tells."""
+    rows = conn.execute(
+        text("""
+        SELECT u.id, f.field, f.at FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT field, max(at) AS at FROM field_history WHERE tenant_id = :t AND entity_id = u.id GROUP BY field) f ON true"""),
+        {"t": tenant_id, "ids": sorted(set(ids))},
+    )
+    result: dict[UUID, dict[str, datetime]] = {}
+    for hub_id, field, at in rows:
+        result.setdefault(hub_id, {})[field] = at
+    return result

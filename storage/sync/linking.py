@@ -1,0 +1,162 @@
+"""Links as the engine writes them: guarded by their revision, renewed in batches, listed in the vendor's own order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from storage.sync.lanes import LaneKey
+from storage.sync.values import dumps
+
+
+def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str, tuple[int, UUID, bool]]:
+    """Lock links to the end of the transaction: vendor id to (revision, hub id, is it live)."""
+    rows = conn.execute(
+        text("""
+        SELECT l.vendor_id, l.revision, l.entity_id, l.tombstoned_at IS NULL
+        FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN LATERAL (
+            SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id
+            FOR UPDATE) l ON true"""),
+        key.parameters | {"ids": sorted(set(vendor_ids))},
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write links: vendor_id, entity_id, base (JSON form), version, fingerprint (hex), origin, tombstone, drop_sent.
+
+    A blank ``version`` or ``origin`` leaves what is known (of a new link: ``pushed``). Each writing raises the revision.
+    """
+    if not rows:
+        return
+    conn.execute(
+        text("""
+        INSERT INTO link AS l (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
+                               fingerprint, origin, tombstoned_at, sent)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.vendor_id, CAST(:entity AS text), r.entity_id, r.base,
+               nullif(r.version, ''), nullif(decode(r.fingerprint, 'hex'), ''), coalesce(nullif(r.origin, ''), k.origin, 'pushed'),
+               CASE WHEN r.tombstone THEN now() END, CASE WHEN r.drop_sent THEN CAST('{}' AS jsonb) END
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, entity_id uuid, base jsonb, version text,
+             fingerprint text, origin text, tombstone boolean, drop_sent boolean)
+        LEFT JOIN LATERAL (SELECT origin FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+                           AND vendor_id = r.vendor_id LIMIT 1) k ON true
+        ORDER BY r.vendor_id
+        ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
+            entity = excluded.entity, entity_id = excluded.entity_id, base = excluded.base,
+            origin = excluded.origin,
+            vendor_version = coalesce(excluded.vendor_version, l.vendor_version),
+            fingerprint = excluded.fingerprint, tombstoned_at = excluded.tombstoned_at,
+            sent = CASE WHEN excluded.sent IS NULL THEN l.sent END, revision = l.revision + 1, updated_at = now()"""),
+        key.parameters | {"entity": entity, "rows": dumps(rows)},
+    )
+
+
+def bury(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> int:
+    """Make tombstones of the live links that hub records have on the lane; returns how many."""
+    ids = sorted(set(hub_ids))
+    if not ids:
+        return 0
+    return conn.execute(
+        text("""
+        UPDATE link l SET tombstoned_at = now(), sent = NULL, revision = l.revision + 1, updated_at = now()
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+        WHERE l.entity_id = u.id AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+          AND l.tombstoned_at IS NULL"""),
+        key.parameters | {"ids": ids},
+    ).rowcount
+
+
+def vendor_ids(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The vendor id of each hub record on the lane: of the live link, else of the last one."""
+    rows = conn.execute(
+        text("""
+        SELECT u.id, l.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT vendor_id FROM link WHERE entity_id = u.id AND tenant_id = :t AND connection_id = :c AND vendor_object = :o
+            ORDER BY tombstoned_at IS NOT NULL, created_at LIMIT 1) l ON true"""),
+        key.parameters | {"ids": sorted(set(hub_ids))},
+    )
+    return {row.id: row.vendor_id for row in rows}
+
+
+def count(conn: Connection, key: LaneKey) -> int:
+    """How many live links the lane has."""
+    found = conn.execute(
+        text("""
+        SELECT count(*) FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND tombstoned_at IS NULL"""),
+        key.parameters,
+    )
+    return int(found.scalar_one())
+
+
+def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[UUID, str, str]]:
+    """The (hub id, object, vendor id) of live links of hub records on the lane's connection."""
+    rows = conn.execute(
+        text("""
+        SELECT l.entity_id, l.vendor_object, l.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT * FROM link WHERE entity_id = u.id AND tenant_id = :t AND connection_id = :c AND tombstoned_at IS NULL) l ON true
+        ORDER BY l.created_at, l.vendor_object, l.vendor_id"""),
+        {"t": key.tenant_id, "c": key.connection_id, "ids": sorted(set(hub_ids))},
+    )
+    return [(row.entity_id, row.vendor_object, row.vendor_id) for row in rows]
+
+
+# ---------------------------------------------------------------- in the vendor's order
+
+
+_VERSION = "CASE WHEN l.fingerprint IS NULL THEN '' ELSE coalesce(l.vendor_version, '') END"
+"""A version that was written and not read back yet is no ground for saying that a record is as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The vendor ids behind ``after`` up to and with ``upto``; None: no bound. ``id_order``: numeric or ascii."""
+
+    after: str | None = None
+    upto: str | None = None
+    id_order: str = "ascii"
+
+    @property
+    def order(self) -> str:
+        return "length(l.vendor_id), l.vendor_id" if self.id_order == "numeric" else "l.vendor_id"
+
+    @property
+    def condition(self) -> str:
+        numeric = self.id_order == "numeric"
+        # The expression of the partial index that serves this order.
+        parts = ["l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.tombstoned_at IS NULL"]
+        parts += ["l.vendor_id ~ '^[0-9]+$'"] if numeric else []
+        for sign, name, bound in ((">", "after", self.after), ("<=", "upto", self.upto)):
+            edge = f"CAST(:{name} AS text)"
+            ours, theirs = (f"({self.order})", f"(length({edge}), {edge})") if numeric else (self.order, edge)
+            parts += [f"{ours} {sign} {theirs}"] if bound is not None else []
+        return " AND ".join(parts)
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        return {n: bound for n, bound in (("after", self.after), ("upto", self.upto)) if bound is not None}
+
+
+def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, str]]:
+    """The live links of the range as (vendor id, version), in the order in which the vendor lists ids."""
+    rows = conn.execute(
+        text(f"""
+        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}"""),
+        key.parameters | wanted.bounds,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def digest(conn: Connection, key: LaneKey, wanted: Range) -> tuple[int, bytes]:
+    """How many live links the range has, and the MD5 of ``id=version`` of them, in the vendor's order, joined by commas."""
+    row = conn.execute(
+        text(f"""
+        SELECT count(*), decode(md5(coalesce(string_agg(l.vendor_id || '=' || {_VERSION}, ','
+                                                        ORDER BY {wanted.order}), '')), 'hex')
+        FROM link l WHERE {wanted.condition}"""),
+        key.parameters | wanted.bounds,
+    ).one()
+    return int(row[0]), bytes(row[1])

@@ -1,0 +1,103 @@
+"""Hub records as people and programs change them: with the history, the change log and the work that a vendor's change has, too.
+
+Records are flat (custom fields as ``custom_fields.<name>``) and typed; ``by`` names who did it, in the change log. Everything
+runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from domain.entities import ENTITIES
+from domain.errors import RecordRejectedError
+from domain.ids import new_id
+from storage.sync import changing, deleting, gathering
+from storage.sync.changing import Cause, Edit, Touched
+from storage.sync.values import CUSTOM, decode
+
+
+def create(
+    conn: Connection, tenant_id: UUID, entity: str, fields: Mapping[str, Any], by: str, *, record: UUID | None = None
+) -> UUID:
+    """Create a record and return its id (``record``, where given). Raises RecordRejectedError."""
+    check(entity, fields, creating=True)
+    made, cause = record or new_id(), Cause(tenant_id, "hub", by=by)
+    if not changing.create(conn, cause, entity, [Edit(made, fields)]):
+        raise RecordRejectedError(
+            f"There is a {entity} with this id already.", remedy="Edit it, or give another id.", code="record_exists"
+        )
+    changing.queue(conn, cause, entity, [Touched(made)])
+    return made
+
+
+def edit(
+    conn: Connection, tenant_id: UUID, entity: str, record: UUID, fields: Mapping[str, Any], by: str
+) -> frozenset[str]:
+    """Set fields (None blanks one) and return the names of those that changed. Raises RecordRejectedError."""
+    check(entity, fields)
+    return edit_as(conn, Cause(tenant_id, "hub", by=by), entity, record, fields, "edited")
+
+
+def edit_as(
+    conn: Connection, cause: Cause, entity: str, record: UUID, fields: Mapping[str, Any], rule: str
+) -> frozenset[str]:
+    _standing(conn, cause.tenant_id, entity, record)
+    touched = changing.update(conn, cause, entity, [Edit(record, fields, dict.fromkeys(fields, rule))])
+    changing.queue(conn, cause, entity, touched)
+    return touched[0].fields or frozenset() if touched else frozenset()
+
+
+def delete(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: str) -> None:
+    """Delete a record; a tombstone keeps it, references to it are cleared. Raises RecordRejectedError."""
+    cause = Cause(tenant_id, "hub", by=by)
+    _standing(conn, tenant_id, entity, record)
+    _queue_all(conn, cause, deleting.delete(conn, cause, entity, [record]))
+
+
+def restore(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: str) -> None:
+    """Bring a deleted record back as it was, with what referred to it. Raises RecordRejectedError."""
+    cause = Cause(tenant_id, "hub", by=by)
+    grave = gathering.hubs(conn, tenant_id, entity, [record]).get(record)
+    if grave is None or not grave.deleted:
+        raise RecordRejectedError(
+            f"No {entity} with this id was deleted.", remedy="Check the id.", code="no_such_record"
+        )
+    _queue_all(conn, cause, deleting.restore(conn, cause, entity, [Edit(record, decode(entity, grave.values))]))
+
+
+def _queue_all(conn: Connection, cause: Cause, everyone: Iterable[tuple[str, Touched]]) -> None:
+    by_entity: dict[str, list[Touched]] = defaultdict(list)
+    for entity, touched in everyone:
+        by_entity[entity].append(touched)
+    for entity, all_touched in by_entity.items():
+        changing.queue(conn, cause, entity, all_touched)
+
+
+def _standing(conn: Connection, tenant_id: UUID, entity: str, record: UUID) -> None:
+    """Lock the record. Raises RecordRejectedError where there is none."""
+    if not gathering.lock_hubs(conn, tenant_id, entity, [record]).get(record, (0, False))[1]:
+        raise RecordRejectedError(f"There is no {entity} with this id.", remedy="Check the id.", code="no_such_record")
+
+
+def check(entity: str, fields: Mapping[str, Any], *, creating: bool = False) -> None:
+    """Refuse names that the entity does not have, and blanks where it needs something."""
+    if entity not in ENTITIES:
+        raise RecordRejectedError(f"There is no entity {entity}.", remedy="Check its name.", code="no_such_entity")
+    known = ENTITIES[entity].all_fields
+    odd = sorted(n for n in fields if n not in known and not n.startswith(CUSTOM))
+    if odd:
+        raise RecordRejectedError(
+            f"A {entity} has no field {', '.join(odd)}.",
+            remedy="Custom fields are written custom_fields.<name>.",
+            code="no_such_field",
+        )
+    blank = [n for n, f in known.items() if f.required and (n in fields or creating) and fields.get(n) in (None, "")]
+    if blank:
+        raise RecordRejectedError(
+            f"A {entity} needs {', '.join(blank)}.", remedy="Give the field a value.", code="required_missing"
+        )

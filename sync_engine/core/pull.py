@@ -1,0 +1,506 @@
+"""What to do about records that a vendor listed: a batch of `Incoming` and what is `Known` become one `Decision` each.
+
+Planning again after applying plans nothing; a record listed twice is applied once; nothing is decided from time or chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from sync_engine.core.merge import Merge, Sides, is_blank, merge_sides, same
+from sync_engine.core.model import (
+    PROVENANCE,
+    Conflict,
+    Decision,
+    DeletePolicy,
+    Failure,
+    Hub,
+    Incoming,
+    Intent,
+    Known,
+    Link,
+    Outcome,
+    Record,
+    Rules,
+    Side,
+)
+
+NewId = Callable[[Incoming], UUID]
+"""The id of the hub record that an incoming record creates: the same for the same record, however often it is planned."""
+
+
+@dataclass(slots=True)
+class _Planning:
+    rules: Rules
+    known: Known
+    new_id: NewId
+    claimed: set[UUID] = field(default_factory=set)  # hub records that this batch links
+    touched: set[UUID] = field(default_factory=set)
+
+
+def plan_pull(batch: Sequence[Incoming], known: Known, rules: Rules, new_id: NewId) -> list[Decision]:
+    """One decision a record, in the order given.
+
+    Of a record that comes twice, the later state counts and the other is superseded. Two records of one batch never change the
+    same hub record: the second is decided as `Outcome.SKIPPED` with ``failure`` None and has to be planned again
+    (`needs_another_look`).
+    """
+    planning = _Planning(rules, known, new_id)
+    last = _last_states(batch)
+    decisions = [
+        _decide(planning, item)
+        if last[item.vendor_id] == place
+        else Decision(item.vendor_id, Outcome.SUPERSEDED, incoming=item)
+        for place, item in enumerate(batch)
+    ]
+    return [replace(d, incoming=item) for d, item in zip(decisions, batch, strict=True)]
+
+
+AGAIN = "plan_again"
+
+
+def needs_another_look(decision: Decision) -> bool:
+    """Whether the decision hangs on another one of its batch, and must be made anew once that one is applied."""
+    return decision.failure is not None and decision.failure.code == AGAIN
+
+
+def _last_states(batch: Sequence[Incoming]) -> Mapping[str, int]:
+    """Place of the latest state of each record: the highest version; of equal ones the last listed."""
+    last: dict[str, int] = {}
+    for place, item in enumerate(batch):
+        known = last.get(item.vendor_id)
+        if known is None or item.deleted or (not batch[known].deleted and item.version >= batch[known].version):
+            last[item.vendor_id] = place
+    return last
+
+
+def _decide(planning: _Planning, item: Incoming) -> Decision:
+    link = planning.known.links.get(item.vendor_id)
+    if item.merged_into is not None:
+        return _merged_away(planning, item, link)
+    if item.deleted:
+        return _deleted(planning, item, link)
+    if link is not None and is_superseded(item, link):
+        return Decision(item.vendor_id, Outcome.SUPERSEDED)
+    if item.error is not None:
+        code, message, name = item.error
+        return Decision(item.vendor_id, Outcome.REJECTED, failure=Failure(code, message, name))
+    if not planning.rules.pulls:
+        return Decision(item.vendor_id, Outcome.SKIPPED)
+    if link is None:
+        return _unlinked(planning, item)
+    return _linked(planning, item, link)
+
+
+def is_superseded(item: Incoming, link: Link) -> bool:
+    """Whether the hub knows a later state of this record already."""
+    return bool(item.version and link.version and item.version < link.version)
+
+
+# ---------------------------------------------------------------- records with a link
+
+
+def _linked(planning: _Planning, item: Incoming, link: Link) -> Decision:
+    hub = _hub_of(planning.known, link)
+    if hub is None:
+        return _unlinked(planning, item, link)
+    if hub.id in planning.touched:
+        return _again(item)
+    if link.tombstoned or hub.deleted:
+        return _against_tombstone(planning, item, link, hub)
+    if item.fingerprint and item.fingerprint == link.fingerprint and not link.sent:
+        unchanged = Decision(item.vendor_id, Outcome.UNCHANGED, hub.id, link_origin=link.origin)
+        if item.version == link.version:
+            return unchanged
+        return replace(unchanged, base=link.base or {}, link_revision=link.revision)
+    planning.touched.add(hub.id)
+    return _compare(planning, item, link, hub)
+
+
+def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
+    merged = merge_record(planning.rules, item, link, hub)
+    renewed = renewed_base(link, item, merged)
+    changed = bool(merged.to_hub)
+    moved = (
+        renewed is not None or item.version != link.version or item.fingerprint != link.fingerprint or merged.settled
+    )
+    return Decision(
+        item.vendor_id,
+        Outcome.UPDATED if changed or merged.conflicts else Outcome.UNCHANGED,
+        hub.id,
+        set_hub=merged.to_hub,
+        rules=merged.rules,
+        hub_version=hub.version,
+        base=(renewed if renewed is not None else link.base) if moved or link.sent else None,
+        link_revision=link.revision,
+        link_origin=link.origin,
+        drop_sent=bool(link.sent) and _sent_arrived(link, item),
+        push=_lags(planning.rules, merged),
+        conflicts=merged.conflicts,
+        settled=merged.settled,
+        waits=item.waits,
+    )
+
+
+def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> Merge:
+    """Merge one vendor record into its hub record, by the stream's rules."""
+    said = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
+    base = None if link is None else link.base
+    sides = Sides(
+        hub.values,
+        _with_removed(rules, said, base, item),
+        base,
+        hub.seen,
+        {} if link is None else link.sent,
+        {} if link is None else link.open,
+        hub.times,
+        item.modified_at,
+    )
+    merged = merge_sides(sides, rules.policy_of, rules.lists, rules.skew)
+    return replace(merged, to_vendor={n: v for n, v in merged.to_vendor.items() if rules.writes_field(n)})
+
+
+def _with_removed(rules: Rules, said: Record, base: Record | None, item: Incoming) -> Record:
+    """What the vendor says, with blanks for custom fields that it said before and says no more."""
+    if base is None or "custom_fields" not in rules.reads:
+        return said
+    waiting = {w.field for w in item.waits}
+    gone = {n: None for n in base if n.startswith("custom_fields.") and n not in said and n not in waiting}
+    return {**said, **gone}
+
+
+def _compared(rules: Rules, name: str, link: Link | None) -> bool:
+    if name in PROVENANCE and link is not None and link.origin != "created":
+        return False
+    return rules.reads_field(name)
+
+
+def renewed_base(link: Link | None, item: Incoming, merged: Merge) -> Record | None:
+    """The link's base after the merge, or None where it stays as it was."""
+    if link is None or link.base is None:
+        agreed = {n: v for n, v in item.values.items() if not is_blank(v)}
+        undecided = {c.field for c in merged.conflicts if c.winner is None}
+        return {n: v for n, v in agreed.items() if n not in undecided}
+    if not merged.base:
+        return None
+    return {n: v for n, v in {**link.base, **merged.base}.items() if not is_blank(v)}
+
+
+def _sent_arrived(link: Link, item: Incoming) -> bool:
+    return all(same(item.values.get(name), value) for name, value in link.sent.items())
+
+
+def _lags(rules: Rules, merged: Merge) -> bool:
+    return rules.pushes and bool(merged.to_vendor)
+
+
+# ---------------------------------------------------------------- records without a link
+
+
+def _unlinked(planning: _Planning, item: Incoming, stale: Link | None = None) -> Decision:
+    known, rules = planning.known, planning.rules
+    intent = _announced(known.intents, item)
+    if intent is not None and (gone := _deleted_meanwhile(planning.known, intent)) is not None:
+        return _to_be_deleted(planning, item, intent, gone)
+    target = _target(planning, item, intent)
+    if isinstance(target, Decision):
+        return target
+    if target is not None:
+        return _adopt_free(planning, item, target, intent, stale)
+    if not rules.creates_in:
+        return Decision(item.vendor_id, Outcome.SKIPPED)
+    return _create(planning, item, stale)
+
+
+def _announced(intents: Sequence[Intent], item: Incoming) -> Intent | None:
+    """The create of ours that this record is the outcome of: by its key, or because it says just what was sent."""
+    for intent in intents:
+        if item.key == intent.entity_id:
+            return intent
+    for intent in intents:
+        said = {n: v for n, v in intent.sent.items() if n in item.values}
+        if item.key is None and said and all(same(item.values[n], v) for n, v in said.items()):
+            return intent
+    return None
+
+
+def _deleted_meanwhile(known: Known, intent: Intent) -> Hub | None:
+    hub = known.hubs.get(intent.entity_id)
+    return hub if hub is not None and hub.deleted else None
+
+
+def _to_be_deleted(planning: _Planning, item: Incoming, intent: Intent, hub: Hub) -> Decision:
+    """A create of ours arrived after its hub record was deleted: it is linked, so that it can be deleted, too."""
+    if hub.id in planning.touched:
+        return _again(item)
+    planning.touched.add(hub.id)
+    return Decision(
+        item.vendor_id,
+        Outcome.MATCHED,
+        hub.id,
+        base=dict(intent.sent),
+        link_origin="pushed",
+        settles_intent=True,
+        push=planning.rules.pushes,
+    )
+
+
+def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub | Decision | None:
+    """The hub record that an unlinked record is, if any; a refusal where several could be."""
+    known = planning.known
+    for named in (item.key, intent.entity_id if intent else None):
+        hub = known.hubs.get(_survivor(known, named)) if named is not None else None
+        if hub is not None and not hub.deleted:
+            return hub
+    candidates = [c for c in known.candidates.get(item.vendor_id, ()) if c in known.hubs and not known.hubs[c].deleted]
+    free = [c for c in candidates if c not in planning.claimed]
+    if len(free) > 1:
+        message = f"The record matches {len(free)} records of the hub; nothing tells which of them it is."
+        return Decision(item.vendor_id, Outcome.REJECTED, failure=Failure("ambiguous_match", message))
+    return known.hubs[free[0]] if free else None
+
+
+def _adopt_free(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
+    if hub.id in planning.touched:
+        return _again(item)
+    planning.touched.add(hub.id)
+    planning.claimed.add(hub.id)
+    return _adopt(planning, item, hub, intent, stale)
+
+
+def _adopt(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
+    """Link an unlinked record to a hub record that stands."""
+    assumed = Link(item.vendor_id, hub.id, None if intent is None else intent.sent, origin="matched")
+    merged = merge_record(planning.rules, item, assumed, hub)
+    return Decision(
+        item.vendor_id,
+        Outcome.MATCHED,
+        hub.id,
+        set_hub=merged.to_hub,
+        rules=merged.rules,
+        hub_version=hub.version,
+        base=renewed_base(assumed, item, merged) or assumed.base or {},
+        link_revision=None if stale is None else stale.revision,
+        link_origin="pushed" if intent is not None else "matched",
+        settles_intent=intent is not None,
+        push=_lags(planning.rules, merged) or _has_more(planning.rules, hub, item),
+        conflicts=merged.conflicts,
+        waits=item.waits,
+    )
+
+
+def _has_more(rules: Rules, hub: Hub, item: Incoming) -> bool:
+    """Whether the hub knows fields that the vendor did not send at all."""
+    return rules.pushes and any(
+        rules.writes_field(n) and n not in item.values and not is_blank(v) for n, v in hub.seen.items()
+    )
+
+
+def _create(planning: _Planning, item: Incoming, stale: Link | None) -> Decision:
+    values = {n: v for n, v in item.values.items() if not is_blank(v) and planning.rules.reads_field(n)}
+    return Decision(
+        item.vendor_id,
+        Outcome.CREATED,
+        planning.new_id(item),
+        create=True,
+        set_hub=values,
+        rules=dict.fromkeys(values, "created"),
+        base=values,
+        link_revision=None if stale is None else stale.revision,
+        waits=item.waits,
+    )
+
+
+# ---------------------------------------------------------------- deletes and merges
+
+
+def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision:
+    """The vendor deleted a record: by policy, unless the hub's own edits since would be lost."""
+    if link is None:
+        return Decision(item.vendor_id, Outcome.SKIPPED)
+    if link.tombstoned:
+        return Decision(item.vendor_id, Outcome.UNCHANGED, link.entity_id)
+    hub = _hub_of(planning.known, link)
+    gone = Decision(
+        item.vendor_id,
+        Outcome.KEPT,
+        link.entity_id,
+        base=link.base or {},
+        link_revision=link.revision,
+        link_origin=link.origin,
+        tombstone_link=True,
+    )
+    if (
+        hub is None
+        or hub.deleted
+        or not planning.rules.pulls
+        or planning.rules.deletes_in is not DeletePolicy.PROPAGATE
+    ):
+        return gone
+    if hub.id in planning.touched:
+        return _again(item)
+    planning.touched.add(hub.id)
+    lost = edited_since(planning.rules, link, hub)
+    if planning.rules.edit_beats_delete and lost:
+        conflict = Conflict("*", Side.HUB, "edit_beats_delete", lost, None)
+        return replace(gone, conflicts=(conflict,), push=planning.rules.pushes, hub_version=hub.version)
+    conflicts = (Conflict("*", Side.VENDOR, "delete_beats_edit", None, lost),) if lost else ()
+    return replace(gone, outcome=Outcome.DELETED, delete=True, hub_version=hub.version, conflicts=conflicts)
+
+
+def edited_since(rules: Rules, link: Link, hub: Hub) -> Record:
+    """What the hub changed since it last agreed with this vendor: edits that a delete would lose."""
+    return {
+        name: hub.values.get(name)
+        for name, value in differing(rules, link, hub).items()
+        if not _in_flight(link, name, value)
+    }
+
+
+def differing(rules: Rules, link: Link, hub: Hub) -> Record:
+    """The fields in which the hub, as the vendor can hold it, differs from what the vendor last said; conflicts or not."""
+    base = link.base or {}
+    result = {}
+    for name in sorted({*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))}):
+        value = hub.seen.get(name)
+        if name not in hub.seen and not is_blank(hub.values.get(name)):
+            continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write
+        if rules.writes_field(name) and not same(value, base.get(name)):
+            result[name] = value
+    return result
+
+
+def _in_flight(link: Link, name: str, value: Any) -> bool:
+    return name in link.sent and same(link.sent[name], value)
+
+
+def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
+    """A record that was gone on one side is listed again: the vendor restored it, or edited what the hub deleted."""
+    rules = planning.rules
+    if not hub.deleted:  # the vendor had deleted it, and the hub kept its record
+        planning.touched.add(hub.id)
+        compared = _compare(planning, item, replace(link, tombstoned=False), hub)
+        base = compared.base if compared.base is not None else (link.base or {})
+        return replace(compared, outcome=Outcome.REVIVED, base=base)
+    edits = vendor_edits(rules, link, item)
+    restored = link.tombstoned or (rules.edit_beats_delete and bool(edits))
+    if not restored or (not link.tombstoned and rules.deletes_out is DeletePolicy.ARCHIVE):
+        return Decision(item.vendor_id, Outcome.SUPERSEDED, hub.id)
+    other = _target(planning, item, None)
+    if isinstance(other, Decision):
+        return other
+    if other is not None:  # deleted and entered anew meanwhile: it is that record now
+        return _adopt_free(planning, item, other, None, link)
+    planning.touched.add(hub.id)
+    values = {**hub.values, **{n: v for n, v in item.values.items() if rules.reads_field(n) and n not in PROVENANCE}}
+    conflict = () if link.tombstoned else (Conflict("*", Side.VENDOR, "edit_beats_delete", edits, None),)
+    return Decision(
+        item.vendor_id,
+        Outcome.REVIVED,
+        hub.id,
+        restore=True,
+        set_hub={n: v for n, v in values.items() if not is_blank(v)},
+        rules=dict.fromkeys(edits, "vendor_changed"),
+        hub_version=hub.version,
+        base=_base_of(item, link),
+        link_revision=link.revision,
+        link_origin=link.origin,
+        conflicts=conflict,
+        waits=item.waits,
+    )
+
+
+def vendor_edits(rules: Rules, link: Link, item: Incoming) -> Record:
+    """What the vendor changed since it last agreed with the hub; a state that our own write made is nobody's edit."""
+    if item.version and item.version == link.version:
+        return {}
+    base = link.base or {}
+    return {
+        n: v
+        for n, v in item.values.items()
+        if rules.reads_field(n) and n not in PROVENANCE and not same(v, base.get(n)) and not _in_flight(link, n, v)
+    }
+
+
+def _base_of(item: Incoming, link: Link) -> Record:
+    return {n: v for n, v in {**(link.base or {}), **item.values}.items() if not is_blank(v)}
+
+
+def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Decision:
+    """The vendor merged this record into another one: the hub's records follow, if both are known."""
+    if link is None or link.tombstoned:
+        return Decision(item.vendor_id, Outcome.SKIPPED)
+    survivor_link = planning.known.links.get(item.merged_into or "")
+    loser = _hub_of(planning.known, link)
+    if survivor_link is None or loser is None or loser.deleted:
+        return _deleted(planning, replace(item, merged_into=None, deleted=True), link)
+    survivor = planning.known.hubs.get(_survivor(planning.known, survivor_link.entity_id))
+    if survivor is None or survivor.deleted or survivor.id == loser.id:
+        return Decision(
+            item.vendor_id,
+            Outcome.MERGED,
+            link.entity_id,
+            base=link.base or {},
+            link_revision=link.revision,
+            link_origin=link.origin,
+            tombstone_link=True,
+            push=planning.rules.pushes and (survivor is None or survivor.deleted),
+        )
+    if {loser.id, survivor.id} & planning.touched:
+        return _again(item)
+    planning.touched |= {loser.id, survivor.id}
+    filled = {n: v for n, v in loser.values.items() if not is_blank(v) and is_blank(survivor.values.get(n))}
+    return Decision(
+        item.vendor_id,
+        Outcome.MERGED,
+        loser.id,
+        delete=True,
+        hub_version=loser.version,
+        merge_into=survivor.id,
+        conflicts=_merged_over(planning.rules, link, loser, survivor),
+        set_hub=filled,
+        push=planning.rules.pushes and bool(filled),
+        base=link.base or {},
+        link_revision=link.revision,
+        link_origin=link.origin,
+        tombstone_link=True,
+    )
+
+
+def _merged_over(rules: Rules, link: Link, loser: Hub, survivor: Hub) -> tuple[Conflict, ...]:
+    """What the hub's loser says that the vendor did not know when it merged, and the survivor does not take over."""
+    lost = {
+        n: v
+        for n, v in edited_since(rules, link, loser).items()
+        if not is_blank(v) and not is_blank(survivor.values.get(n))
+    }
+    return (Conflict("*", Side.VENDOR, "merged_over_edit", None, lost),) if lost else ()
+
+
+def _hub_of(known: Known, link: Link) -> Hub | None:
+    """The hub record that a link stands for: the survivor, where records were merged.
+
+    Not so while the link lives and its own record is gone: then the vendor still has to delete its half of the merged two, and
+    whatever happens to that half must not happen to the survivor.
+    """
+    own = known.hubs.get(link.entity_id)
+    if own is not None and own.deleted and not link.tombstoned:
+        return own
+    return known.hubs.get(_survivor(known, link.entity_id))
+
+
+def _survivor(known: Known, entity_id: UUID | None) -> UUID:
+    seen: set[UUID] = set()
+    current = entity_id or UUID(int=0)
+    while current in known.redirects and current not in seen:
+        seen.add(current)
+        current = known.redirects[current]
+    return current
+
+
+def _again(item: Incoming) -> Decision:
+    message = "Another record of the same batch changes the same hub record; this one is planned once that is applied."
+    return Decision(item.vendor_id, Outcome.SKIPPED, failure=Failure(AGAIN, message, fault="ours"))

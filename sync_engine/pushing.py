@@ -1,0 +1,315 @@
+"""Sending: announce, write, record. An answer that never came is read back before anything is sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from domain.errors import RateLimitedError, RecordRejectedError, SynclineError, TransientError
+from domain.records import WriteResult
+from sync_engine.core.merge import is_blank
+from sync_engine.core.model import Failure, Incoming, PushDecision, PushKind, Record
+from sync_engine.core.push import in_order, plan_push
+from sync_engine.core.recovery import Next, recover
+from sync_engine.engine import Pass, resolve
+from sync_engine.ports import (
+    Projection,
+    PullCommit,
+    PullQuery,
+    Pushed,
+    PushEnd,
+    PushWork,
+    Raw,
+    Sending,
+    StaleError,
+    Write,
+)
+
+GONE = frozenset({"record_not_found", "record_deleted"})
+"""Codes by which a connector says that the record to write is not there any more."""
+
+OUTDATED = frozenset({"conflict"})
+"""Codes by which a connector says that the record has a newer version than the one the write named."""
+
+
+def push(run: Pass, jitter: Callable[[], float]) -> None:
+    """Send what is due, batch by batch, until nothing is or the pass has sent enough."""
+    if not run.rules.pushes:
+        return
+    for _ in range(run.settings.push_batches_max):
+        run.renew()
+        work = run.store.push_work(run.lane, run.rules.entity, run.clock(), run.port.batch_size)
+        if not work:
+            return
+        _Batch(run, work, jitter).send()
+    run.report.more = True
+
+
+class _Batch:
+    """One batch of push work from what is known to what became of it."""
+
+    def __init__(self, run: Pass, work: Sequence[PushWork], jitter: Callable[[], float]) -> None:
+        self.run, self.jitter = run, jitter
+        self.work = {w.item.entity_id: w for w in work}
+        self.refs = run.refs_of([w.item.hub for w in work if w.item.hub is not None])
+        self.projections: dict[UUID, Projection] = {
+            w.item.entity_id: run.port.project(w.item.hub, self.refs) for w in work if w.item.hub is not None
+        }
+        self.ends: list[Pushed] = []
+
+    def send(self) -> None:
+        held = self._unsettled()
+        current = self._current(held)
+        found = self._found(held)
+        items = []
+        for entity_id, work in self.work.items():
+            if entity_id in held and entity_id not in found:
+                continue
+            projection = self.projections.get(entity_id)
+            hub = work.item.hub
+            if hub is not None and projection is not None:
+                hub = replace(hub, seen=projection.seen)
+            link = work.item.link
+            items.append(
+                replace(
+                    work.item,
+                    hub=hub,
+                    waits=() if projection is None else projection.waits,
+                    current=None if link is None else current.get(link.vendor_id),
+                    found=found.get(entity_id),
+                )
+            )
+        self._carry_out(in_order(plan_push(items, self.run.rules)))
+
+    # ------------------------------------------------------------ before
+
+    def _unsettled(self) -> dict[UUID, PushWork]:
+        """Creates whose outcome is unknown, unless repeating them is harmless: for a record deleted meanwhile it is not."""
+        uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and not _is_linked(w)}
+        if not self.run.port.repeatable_creates:
+            return uncertain
+        return {i: w for i, w in uncertain.items() if w.item.hub is None or w.item.hub.deleted}
+
+    def _found(self, held: dict[UUID, PushWork]) -> Mapping[UUID, str]:
+        """Read back what became of uncertain creates. What is found is adopted; what cannot be there any more is freed."""
+        if not held:
+            return {}
+        port, run = self.run.port, self.run
+        found = port.find(sorted(held)) if port.can_find else {}
+        settled_at = run.clock() - timedelta(seconds=port.settle_s) - run.settings.lease_for
+        verified = run.store.state(run.lane).verified_at
+        for entity_id, work in list(held.items()):
+            intent = work.item.intent
+            if entity_id in found or intent is None:
+                continue
+            # Found nowhere, long after the last moment at which an old worker could have sent it: it never arrived.
+            looked = port.can_find or (verified is not None and verified > intent.at + run.settings.lease_for)
+            if intent.at < settled_at and looked:
+                del held[entity_id]
+            else:
+                later = max(intent.at, settled_at) + run.settings.lease_for + timedelta(seconds=port.settle_s + 1)
+                self._end(entity_id, PushEnd.UNCERTAIN, retry_at=later)
+        if self.ends:
+            self._commit()
+        return found
+
+    def _current(self, held: Mapping[UUID, PushWork]) -> Mapping[str, Incoming]:
+        """What the vendor says right now of the records to change, unless it was asked a moment ago."""
+        run = self.run
+        linked = [
+            w.item.link.vendor_id
+            for i, w in self.work.items()
+            if i not in held and w.item.link is not None and not w.item.link.tombstoned
+        ]
+        if not linked or self._is_fresh():
+            return {}
+        raws = run.port.fetch(linked)
+        refs = list({ref: None for raw in raws for ref in raw.refs.values()})
+        gathered = run.store.gather_pull(run.lane, PullQuery((), run.rules.entity, refs))
+        return {i.vendor_id: i for i in resolve(raws, gathered)}
+
+    def _is_fresh(self) -> bool:
+        if self.run.settings.fresh_for <= timedelta(0):
+            return False
+        verified = self.run.store.state(self.run.lane).verified_at
+        return verified is not None and self.run.clock() - verified <= self.run.settings.fresh_for
+
+    # ------------------------------------------------------------ sending
+
+    def _carry_out(self, decisions: Sequence[PushDecision]) -> None:
+        self._take_in([d for d in decisions if d.pull is not None and d.kind is not PushKind.RESTORE])
+        self._have_read([d for d in decisions if d.kind is PushKind.RESTORE])
+        rest = [d for d in decisions if d.pull is None]
+        for decision in rest:
+            if decision.kind is PushKind.NOTHING:
+                self._end(decision.entity_id, PushEnd.NOTHING, later=decision.later, hub_version=decision.hub_version)
+            elif decision.kind is PushKind.WAIT:
+                self._end(decision.entity_id, PushEnd.WAITING, waits=decision.waits, hub_version=decision.hub_version)
+            elif decision.kind is PushKind.ADOPT:
+                self._adopt(decision)
+        self._commit()
+        self._write([d for d in rest if d.kind in (PushKind.CREATE, PushKind.UPDATE)])
+        self._delete([d for d in rest if d.kind is PushKind.DELETE])
+
+    def _take_in(self, decisions: Sequence[PushDecision]) -> None:
+        """What the vendor said right now goes into the hub first; what is to be sent then is planned in the next batch."""
+        if not decisions:
+            return
+        pulls = [d.pull for d in decisions if d.pull is not None]
+        try:
+            self.run.store.commit_pull(self.run.lease, PullCommit(self.run.rules.entity, pulls))
+        except StaleError:
+            return  # planned anew in the next batch
+        self.run.report.counts.update(str(p.outcome) for p in pulls)
+
+    def _have_read(self, decisions: Sequence[PushDecision]) -> None:
+        """The vendor edited what the hub deleted: a notice has it read and compared with everything that may match it by now."""
+        if decisions:
+            self.run.store.add_notices(self.run.lane, {d.vendor_id: False for d in decisions if d.vendor_id})
+        for decision in decisions:
+            self._end(decision.entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
+
+    def _adopt(self, decision: PushDecision) -> None:
+        """An earlier create arrived: link it with what was sent then, and have it read."""
+        vendor_id = decision.vendor_id or ""
+        base = {n: v for n, v in decision.fields.items() if not is_blank(v)}
+        self._end(
+            decision.entity_id, PushEnd.RETRY, link=(vendor_id, base, ""), created=True, retry_at=self.run.clock()
+        )
+        self.run.store.add_notices(self.run.lane, {vendor_id: False})
+
+    def _write(self, decisions: Sequence[PushDecision]) -> None:
+        if not decisions:
+            return
+        run = self.run
+        run.store.announce(run.lease, run.clock(), [Sending(d.entity_id, d.fields, d.vendor_id) for d in decisions])
+        writes = [
+            Write(d.entity_id, d.fields, self._record(d.entity_id), d.vendor_id, d.expected_version) for d in decisions
+        ]
+        run.check()
+        try:
+            results: Sequence[WriteResult] = run.port.write(writes, self.refs)
+        except SynclineError as error:
+            results = [WriteResult(str(w.entity_id), w.vendor_id, error=error) for w in writes]
+        for decision, result in zip(decisions, results, strict=True):
+            if result.error is None:
+                self._sent(decision, result)
+            else:
+                self._failed(decision, result.error)
+        self._commit()
+        self._raise_for_lane(results)
+
+    def _record(self, entity_id: UUID) -> Record:
+        hub = self.work[entity_id].item.hub
+        return {} if hub is None else hub.values
+
+    def _sent(self, decision: PushDecision, result: WriteResult) -> None:
+        link = self.work[decision.entity_id].item.link
+        known = {} if link is None or decision.kind is PushKind.CREATE else dict(link.base or {})
+        base = {n: v for n, v in {**known, **decision.fields}.items() if not is_blank(v)}
+        vendor_id = result.vendor_id or decision.vendor_id or ""
+        self._end(
+            decision.entity_id,
+            PushEnd.SENT,
+            link=(vendor_id, base, result.version or ""),
+            link_revision=None if link is None or decision.kind is PushKind.CREATE else link.revision,
+            created=decision.kind is PushKind.CREATE,
+            later=decision.later,
+            hub_version=decision.hub_version,
+        )
+        self.run.report.counts["pushed_" + str(decision.kind)] += 1
+
+    def _failed(self, decision: PushDecision, error: Exception) -> None:
+        if not isinstance(error, SynclineError):
+            raise error
+        entity_id, attempts = decision.entity_id, self.work[decision.entity_id].attempts + 1
+        if isinstance(error, RecordRejectedError) and error.code in GONE and decision.vendor_id:
+            self.run.store.add_notices(self.run.lane, {decision.vendor_id: True})
+            self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
+            return
+        if isinstance(error, RecordRejectedError) and error.code in OUTDATED and decision.vendor_id:
+            self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
+            return
+        what = recover(error, attempts, self.jitter())
+        if what.next is Next.DEAD_LETTER:
+            failure = Failure(error.code, error.message, error.context.get("field"))
+            self._end(entity_id, PushEnd.DEAD, failure=failure, mapped=dict(decision.fields))
+            self.run.report.counts["push_dead"] += 1
+            return
+        lost = decision.kind is not PushKind.DELETE and _may_have_arrived(error)
+        retry_at = self.run.clock() + timedelta(seconds=what.delay_s or 1.0)
+        self._end(entity_id, PushEnd.UNCERTAIN if lost else PushEnd.RETRY, retry_at=retry_at)
+
+    def _delete(self, decisions: Sequence[PushDecision]) -> None:
+        if not decisions:
+            return
+        self._note_lost_edits(decisions)
+        self.run.check()
+        try:
+            results: Sequence[WriteResult] = self.run.port.delete([d.vendor_id or "" for d in decisions])
+        except SynclineError as error:
+            results = [WriteResult(d.vendor_id or "", d.vendor_id, error=error) for d in decisions]
+        for decision, result in zip(decisions, results, strict=True):
+            if result.error is None:
+                self._end(decision.entity_id, PushEnd.SENT, deleted=True)
+                self.run.report.counts["pushed_delete"] += 1
+            else:
+                self._failed(decision, result.error)
+        self._commit()
+        self._raise_for_lane(results)
+
+    def _note_lost_edits(self, decisions: Sequence[PushDecision]) -> None:
+        """Edits that a delete takes with it are in the conflict log before it is sent: afterwards nobody can read them."""
+        for decision in decisions:
+            if decision.conflicts:
+                now = self.run.clock()
+                self._end(decision.entity_id, PushEnd.RETRY, conflicts=decision.conflicts, retry_at=now)
+        self._commit()
+
+    def _raise_for_lane(self, results: Sequence[WriteResult]) -> None:
+        """An error that concerns the whole connection ends the pass, after every record's end is recorded."""
+        for result in results:
+            if isinstance(result.error, SynclineError):
+                what = recover(result.error, 1, self.jitter())
+                if what.next is not Next.DEAD_LETTER and not isinstance(result.error, RecordRejectedError):
+                    raise result.error
+
+    # ------------------------------------------------------------ after
+
+    def _end(self, entity_id: UUID, end: PushEnd, **more: object) -> None:
+        self.ends.append(Pushed(entity_id, self.work[entity_id].token, end, **more))  # type: ignore[arg-type]
+
+    def _commit(self) -> None:
+        """Record the ends; where one is stale (a person answered a conflict meanwhile), the others all the same.
+
+        A stale one stays due, with what was sent: the next batch reads it back.
+        """
+        ends, self.ends = self.ends, []
+        if not ends:
+            return
+        store, lease, entity = self.run.store, self.run.lease, self.run.rules.entity
+        try:
+            store.commit_push(lease, entity, ends)
+        except StaleError:
+            for end in ends if len(ends) > 1 else ():
+                with suppress(StaleError):
+                    store.commit_push(lease, entity, [end])
+
+
+def _is_linked(work: PushWork) -> bool:
+    return work.item.link is not None and not work.item.link.tombstoned
+
+
+def _may_have_arrived(error: SynclineError) -> bool:
+    """Whether a create may have happened although no answer came."""
+    if isinstance(error, RateLimitedError):
+        return False
+    return isinstance(error, TransientError) and bool(error.context.get("ambiguous", True))
+
+
+def deleted(vendor_id: str) -> Raw:
+    """What `VendorPort.fetch` answers for a record that is gone."""
+    return Raw(Incoming(vendor_id, deleted=True))

@@ -1,0 +1,240 @@
+"""The simulated world: tenants with a hub and two vendors each, people who edit everywhere, and what they know.
+
+Every edit writes a token that is written nowhere else. So it can be told of each edit, in the end, whether it stands, was
+replaced by someone who saw it, or is in the conflict log. Nothing else may become of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sync_engine.core.model import DeletePolicy, Policy, Rules
+from sync_engine.ports import Lane
+from tests.simulation.choices import Choices
+from tests.simulation.memory_store import MemoryStore
+from tests.simulation.ports import OBJECTS, rules_for
+from tests.simulation.vendors import Row, Vendor, tokens
+
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+POLICIES = (Policy.HUB_WINS, Policy.VENDOR_WINS, Policy.NEWEST, Policy.PREFER_NONBLANK, Policy.ASK)
+
+
+@dataclass
+class Tenant:
+    id: UUID
+    vendors: tuple[Vendor, ...]
+
+
+@dataclass
+class World:
+    """``replaced``: tokens whose writer's value someone overwrote or deleted knowingly. ``edits``: token to who wrote it.
+
+    ``deleted_here``: identities deleted in the hub, which may be entered anew elsewhere meanwhile.
+    """
+
+    choices: Choices
+    now: datetime = START
+    tenants: list[Tenant] = field(default_factory=list)
+    edits: dict[str, tuple[UUID, str]] = field(default_factory=dict)
+    replaced: set[str] = field(default_factory=set)
+    deleted_here: set[str] = field(default_factory=set)
+    actions: int = 0
+    identities: int = 0
+    ids: int = 100
+    trace: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(lambda: self.now)
+        self.rules: dict[Lane, Rules] = {}
+        self.vendor_of: dict[Lane, Vendor] = {}
+        self.finds = self.choices.one_in(2)
+        for number in range(2 if self.choices.one_in(8) else 1):
+            self._tenant(number)
+
+    # ------------------------------------------------------------ setting up
+
+    def _tenant(self, number: int) -> None:
+        tenant_id = UUID(int=1 + number)
+        vendors = []
+        policy = self.choices.pick(POLICIES)
+        edit_beats = not self.choices.one_in(4)
+        for place, name in enumerate("ab"):
+            skew = timedelta(minutes=self.choices.pick((0, 5, -5)))
+            vendor = Vendor(name, strict=place == 0, clock=lambda: self.now, skew=skew)
+            vendors.append(vendor)
+            connection = UUID(int=10 + 10 * number + place)
+            for entity in ("account", "contact"):
+                lane = Lane(tenant_id, connection, OBJECTS[entity])
+                self.rules[lane] = rules_for(entity, policy=policy, edit_beats_delete=edit_beats)
+                self.vendor_of[lane] = vendor
+                self.store.register(lane, entity, True, self.rules[lane].writes)
+        self.tenants.append(Tenant(tenant_id, tuple(vendors)))
+        self._first_records(self.tenants[-1])
+
+    def _first_records(self, tenant: Tenant) -> None:
+        for entity in ("account", "contact"):
+            for _ in range(1 + self.choices.below(2)):
+                identity = self._identity()
+                for vendor in tenant.vendors:
+                    if self.choices.one_in(2):
+                        self._vendor_create(tenant, vendor, entity, identity, lags=False)
+
+    @property
+    def lanes(self) -> list[Lane]:
+        return sorted(self.rules)
+
+    def _identity(self) -> str:
+        self.identities += 1
+        return f"who{self.identities}"
+
+    def token(self, tenant: Tenant, where: str) -> str:
+        token = f"t{len(self.edits)}x"
+        self.edits[token] = (tenant.id, where)
+        return token
+
+    def say(self, text: str) -> None:
+        self.trace.append(f"{(self.now - START).total_seconds():7.0f}s  {text}")
+
+    # ------------------------------------------------------------ people
+
+    def act(self) -> None:
+        """Someone does something somewhere."""
+        tenant = self.choices.pick(self.tenants)
+        self.actions += 1
+        place = self.choices.below(3)
+        if place == 2:
+            self._hub_act(tenant)
+        else:
+            self._vendor_act(tenant, tenant.vendors[place])
+
+    def _vendor_act(self, tenant: Tenant, vendor: Vendor) -> None:
+        entity = "account" if self.choices.one_in(3) else "contact"
+        rows = sorted(vendor.live(OBJECTS[entity]), key=lambda r: r.id)
+        what = self.choices.below(12)
+        if what == 8 or not rows:
+            self._vendor_create(tenant, vendor, entity, self._identity())
+        elif what == 9:
+            self._vendor_delete(vendor, entity, self.choices.pick(rows))
+        elif what == 10:
+            self._vendor_undelete(vendor, entity)
+        elif what == 11 and len(rows) > 1:
+            self._vendor_merge(vendor, entity, rows[0], rows[1])
+        else:
+            self._vendor_edit(tenant, vendor, entity, self.choices.pick(rows))
+
+    def _vendor_create(self, tenant: Tenant, vendor: Vendor, entity: str, identity: str, *, lags: bool = True) -> None:
+        values: dict[str, Any] = {"city": self.token(tenant, vendor.name)}
+        values["email" if entity == "contact" else "name"] = identity
+        if entity == "contact":
+            parents = sorted(r.id for r in vendor.live("companies"))
+            values |= {"name": "Ann", "account_id": parents[0] if parents and self.choices.one_in(2) else None}
+        values = {n: v for n, v in values.items() if v is not None}
+        vendor_id = vendor.create(OBJECTS[entity], values, lags=lags)
+        vendor.note_tokens(values)
+        self.say(f"{vendor.name}: creates {entity} {vendor_id} {values}")
+
+    def _new_values(self, tenant: Tenant, where: str, entity: str, old: dict[str, Any]) -> dict[str, Any]:
+        token = self.token(tenant, where)
+        name = self.choices.pick(("city", "phone", "name", "tags", "blank") if entity == "contact" else ("city",))
+        if name == "tags":
+            tags = list(old.get("tags") or [])
+            if tags and self.choices.one_in(2):
+                del self.edits[token]
+                self.edits.setdefault(f"{token}-", (tenant.id, "none"))
+                return {"tags": tags[1:]}
+            return {"tags": [*tags, token]}
+        if name == "blank":
+            del self.edits[token]
+            self.edits.setdefault(f"{token}-", (tenant.id, "none"))
+            return {"phone": None}
+        return {name: f"{token} and a long rest" if name == "name" else token}
+
+    def _vendor_edit(self, tenant: Tenant, vendor: Vendor, entity: str, row: Row) -> None:
+        values = self._new_values(tenant, vendor.name, entity, dict(row.values))
+        self._know({n: row.values.get(n) for n in values}, values)
+        vendor.change(OBJECTS[entity], row.id, values)
+        vendor.note_tokens(values)
+        self.say(f"{vendor.name}: edits {row.id} {values}")
+
+    def _vendor_delete(self, vendor: Vendor, entity: str, row: Row) -> None:
+        self._know(row.values, {})
+        vendor.bury(OBJECTS[entity], row.id)
+        self.say(f"{vendor.name}: deletes {row.id}")
+
+    def _vendor_undelete(self, vendor: Vendor, entity: str) -> None:
+        gone = sorted(
+            r.id for (of, _), r in vendor.rows.items() if of == OBJECTS[entity] and r.deleted and not r.merged_into
+        )
+        if gone:
+            vendor_id = self.choices.pick(gone)
+            row = vendor.change(OBJECTS[entity], vendor_id, {}, deleted=False)
+            vendor.note_tokens(dict(row.values))
+            self.replaced -= {t for v in row.values.values() for t in tokens(v)}
+            self.say(f"{vendor.name}: restores {vendor_id}")
+
+    def _vendor_merge(self, vendor: Vendor, entity: str, survivor: Row, loser: Row) -> None:
+        self._know(loser.values, {})
+        filled = {n: v for n, v in loser.values.items() if n not in survivor.values}
+        vendor.bury(OBJECTS[entity], loser.id, survivor.id)
+        vendor.change(OBJECTS[entity], survivor.id, filled)
+        self.replaced -= {t for v in filled.values() for t in tokens(v)}
+        vendor.note_tokens(filled)
+        self.say(f"{vendor.name}: merges {loser.id} into {survivor.id}")
+
+    def _hub_act(self, tenant: Tenant) -> None:
+        what = self.choices.below(8)
+        entity = "account" if self.choices.one_in(3) else "contact"
+        ids = [
+            i
+            for i, r in self.store.tables.hubs.items()
+            if (r.tenant_id, r.entity, r.deleted) == (tenant.id, entity, False)
+        ]
+        if what == 6 or not ids:
+            self._hub_create(tenant, entity)
+        elif what == 7:
+            self._hub_delete(self.choices.pick(sorted(ids)))
+        else:
+            self._hub_edit(tenant, entity, self.choices.pick(sorted(ids)))
+
+    def _hub_create(self, tenant: Tenant, entity: str) -> None:
+        self.ids += 1
+        values: dict[str, Any] = {"city": self.token(tenant, "hub")}
+        values["email" if entity == "contact" else "name"] = self._identity()
+        if entity == "contact":
+            parents = [i for i, r in self._live_hubs() if (r.tenant_id, r.entity) == (tenant.id, "account")]
+            values |= {"account_id": sorted(parents)[0]} if parents and self.choices.one_in(2) else {}
+        self.store.create(tenant.id, entity, UUID(int=self.ids), values)
+        self.say(f"hub: creates {entity} {self.ids} {values}")
+
+    def _live_hubs(self) -> Iterator[tuple[UUID, Any]]:
+        return ((i, r) for i, r in self.store.tables.hubs.items() if not r.deleted)
+
+    def _hub_edit(self, tenant: Tenant, entity: str, hub_id: UUID) -> None:
+        old = self.store.tables.hubs[hub_id].values
+        values = self._new_values(tenant, "hub", entity, dict(old))
+        self._know({n: old.get(n) for n in values}, values)
+        self.store.edit(hub_id, values)
+        self.say(f"hub: edits {str(hub_id)[-4:]} {values}")
+
+    def _hub_delete(self, hub_id: UUID) -> None:
+        row = self.store.tables.hubs[hub_id]
+        self.deleted_here.add(str(row.values.get("email" if row.entity == "contact" else "name")))
+        self._know(self.store.tables.hubs[hub_id].values, {})
+        self.store.delete(hub_id)
+        self.say(f"hub: deletes {str(hub_id)[-4:]}")
+
+    def _know(self, old: Any, new: Any) -> None:
+        """Whoever overwrites a value saw it: its token may go."""
+        kept = {t for v in new.values() for t in tokens(v)}
+        self.replaced |= {t for v in old.values() for t in tokens(v)} - kept
+
+    # ------------------------------------------------------------ policies of deletes
+
+    def with_delete_policy(self, policy: DeletePolicy) -> None:
+        from dataclasses import replace
+
+        self.rules = {lane: replace(r, deletes_in=policy, deletes_out=policy) for lane, r in self.rules.items()}
