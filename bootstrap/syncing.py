@@ -30,6 +30,8 @@ from sync_engine.verify import Verified, verify_lane
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
+    from migration.plan_model import Plan
+    from storage.runs import Run
 
 log = logging.getLogger("syncline.sync")
 
@@ -109,6 +111,8 @@ class Syncs:
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             for one in made:
                 streams.put(conn, one)
+                if one.pushes and settings.creates_out:
+                    streams.queue_missing(conn, one)
         self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
         return made
 
@@ -175,6 +179,13 @@ class Syncs:
         names = objects or [s.object for s in self.list(connection_id)]
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             return streams.set_status(conn, connection_id, names, status)
+
+    def migrated(self, connection_id: UUID) -> tuple[Run, Plan]:
+        """The newest finished migration of a connection, and the plan it followed. Raises ConfigurationError."""
+        for status in self._hub.migrations.status():
+            if status.run.connection_id == connection_id and status.run.status == "done":
+                return self._hub.migrations.finished(status.run.id)
+        return self._hub.migrations.finished()
 
     def connector(self, connection_id: UUID) -> Connector:
         """The open connector of a connection."""

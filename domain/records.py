@@ -55,7 +55,8 @@ class FieldSchema:
     """One field of a vendor's object, in hub terms.
 
     ``kind`` is what its values are; ``vendor_type`` the vendor's own word for it. ``refers_to`` lists the vendor objects a
-    reference may name (several when polymorphic). ``part_of`` names the compound field that repeats this one.
+    reference may name (several when polymorphic).
+    ``closed``: no other value than those of ``options`` can be written. ``part_of`` names the compound field that repeats this one.
     """
 
     name: str
@@ -75,6 +76,7 @@ class FieldSchema:
     precision: int | None = None
     scale: int | None = None
     options: tuple[Option, ...] = ()
+    closed: bool = False
     multiple: bool = False
     refers_to: tuple[str, ...] = ()
 

@@ -233,9 +233,7 @@ def _links(conn: Connection, entity: str, entity_id: UUID, names: Mapping[UUID, 
     return result
 
 
-_LAGS = text(
-    "SELECT connection_id || '/' || object FROM push_work WHERE entity_id = :entity_id AND state <> 'waiting'"
-)
+_LAGS = text("SELECT connection_id || '/' || object FROM push_work WHERE entity_id = :entity_id AND state <> 'waiting'")
 
 
 def _fields(

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, exists, select, text
+from sqlalchemy import Connection, Row, exists, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import ConfigurationError
-from storage.tables import push_work, stream, sync_notice
+from storage.tables import connection, entity_tables, link, push_work, stream, sync_notice
 from storage.tenancy import current_tenant
 
 
@@ -102,6 +102,40 @@ def start_at(conn: Connection, connection_id: UUID, object_name: str, cursor: Ma
         )
         .values(cursor=dict(cursor))
     )
+
+
+def queue_missing(conn: Connection, wanted: Stream) -> int:
+    """Make hub records due that the stream's vendor has never had; returns how many. One statement, whatever their number."""
+    table = entity_tables[wanted.entity]
+    linked = exists().where(
+        link.c.tenant_id == table.c.tenant_id,
+        link.c.entity_id == table.c.id,
+        link.c.connection_id == wanted.connection_id,
+        link.c.vendor_object == wanted.object,
+    )
+    names = ("tenant_id", "connection_id", "object", "entity", "entity_id")
+    due = select(
+        table.c.tenant_id,
+        literal(wanted.connection_id, push_work.c.connection_id.type),
+        literal(wanted.object),
+        literal(wanted.entity),
+        table.c.id,
+    ).where(~linked)
+    return int(conn.execute(insert(push_work).from_select(names, due).on_conflict_do_nothing()).rowcount)
+
+
+def linked_everywhere(conn: Connection, entity: str, vendors: Sequence[str], *, limit: int) -> list[UUID]:
+    """Hub records with a live link to a connection of each of these vendors."""
+    query = (
+        select(link.c.entity_id)
+        .join(connection, (connection.c.tenant_id == link.c.tenant_id) & (connection.c.id == link.c.connection_id))
+        .where(link.c.entity == entity, link.c.tombstoned_at.is_(None), connection.c.vendor.in_(list(vendors)))
+        .group_by(link.c.entity_id)
+        .having(func.count(connection.c.vendor.distinct()) == len(vendors))
+        .order_by(link.c.entity_id)
+        .limit(limit)
+    )
+    return list(conn.execute(query).scalars())
 
 
 def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], status: str) -> int:

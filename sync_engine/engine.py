@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from domain.errors import CursorExpiredError, SynclineError, TransientError
+from domain.records import Cursor
 from sync_engine.comparing import Findings, parts
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Rules, VendorRef
@@ -80,6 +81,11 @@ class Pass:
     @property
     def rules(self) -> Rules:
         return self.port.rules
+
+    def check(self) -> None:
+        """Nothing is sent on an expired lease. Raises LeaseLostError."""
+        if self.clock() >= self.lease.until:
+            raise LeaseLostError(self.lane.object)
 
     def renew(self) -> None:
         """Hold the lease for longer, if half of its time is over. Raises LeaseLostError where someone else took it."""
@@ -215,20 +221,26 @@ class Pass:
             self._end_resync(under_way)
 
     def _relist(self, under_way: Resync) -> None:
-        """A vendor that lists no versions: read everything again. What it no longer lists shows by its own deletes alone."""
+        """A vendor that lists no versions: read everything again, and ask for each linked record that was not listed.
+
+        The cursor moves at the end only: a listing that breaks off implies no delete, and begins again.
+        """
+        listed: set[str] = set()
         for page in self.port.pages(None):
             self.renew()
-            ended = page.last
-            self.apply(
-                page.raws,
-                PullCommit(
-                    self.rules.entity,
-                    cursor=page.cursor,
-                    clears_resync=ended,
-                    verified_at=under_way.started_at if ended else None,
-                    rejects=page.rejects,
-                ),
-            )
+            listed.update(raw.incoming.vendor_id for raw in page.raws)
+            self.apply(page.raws, PullCommit(self.rules.entity, rejects=page.rejects))
+            if page.last:
+                self._end_relist(under_way, listed, page.cursor)
+
+    def _end_relist(self, under_way: Resync, listed: Collection[str], cursor: Cursor) -> None:
+        state = self.store.state(self.lane)
+        linked = self.store.links_between(self.lane, Span(None, None, self.port.id_order))
+        missing = [vendor_id for vendor_id, _ in linked if vendor_id not in listed]
+        if self._resync_brakes(state, replace(under_way, missing=len(missing))):
+            return
+        commit = PullCommit(self.rules.entity, cursor=cursor, clears_resync=True, verified_at=under_way.started_at)
+        self.apply(self._fetched(missing), commit)
 
     def _compare(self, under_way: Resync) -> Resync | None:
         """Compare from where it stands to the end of the vendor's listing; None if the listing broke off."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from storage.database import Connection, Database
 from storage.staging import concerns_record, reason
-from storage.sync import changing, conflicts, gathering, lanes, linking, pushing, queueing
+from storage.sync import changing, contested, gathering, lanes, linking, pushing, queueing
 from storage.sync.changing import Cause
 from storage.sync.linking import Range
 from storage.sync.values import encode
@@ -80,7 +80,7 @@ class PostgresSyncStore:
         key, entity = rows.key_of(lane), query.entity
         with self._db.tenant(lane.tenant_id) as conn:
             links = gathering.links(conn, key, query.vendor_ids)
-            asked = conflicts.open_on(conn, key, entity, query.vendor_ids)
+            asked = contested.open_on(conn, key, entity, query.vendor_ids)
             candidates = gathering.candidates(conn, key, entity, query.matches)
             intents = [rows.intent_of(entity, *row) for row in gathering.intents(conn, key)]
             wanted = {*query.keys, *(k.entity_id for k in links), *(i.entity_id for i in intents)}
@@ -148,7 +148,7 @@ class PostgresSyncStore:
         with self._db.tenant(lane.tenant_id) as conn:
             due = pushing.due(conn, key, entity, now, limit)
             hubs = gathering.hubs(conn, lane.tenant_id, entity, [w.entity_id for w in due])
-            asked = conflicts.open_on(conn, key, entity, [w.link.vendor_id for w in due if w.link is not None])
+            asked = contested.open_on(conn, key, entity, [w.link.vendor_id for w in due if w.link is not None])
             known = {i: rows.hub_of(entity, hub) for i, hub in hubs.items()}
             writes = pushing.writes(conn, key)
             refs = {i: [] if hub.deleted else rows.references_of(entity, hub, writes) for i, hub in known.items()}

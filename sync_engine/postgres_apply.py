@@ -11,7 +11,7 @@ from uuid import UUID
 
 from storage import dead_letters
 from storage.database import Connection
-from storage.sync import changing, conflicts, deleting, gathering, lanes, letters, linking, pushing, queueing
+from storage.sync import changing, contested, deleting, gathering, lanes, letters, linking, pushing, queueing
 from storage.sync.changing import Cause, Edit
 from storage.sync.lanes import LaneKey, Progress
 from sync_engine import postgres_rows as rows
@@ -160,16 +160,16 @@ def _renew_links(conn: Connection, key: LaneKey, commit: PullCommit, linked: dic
 
 def _note(conn: Connection, key: LaneKey, commit: PullCommit) -> None:
     """Conflicts, settled intents, waits and answered notices of a batch."""
-    conflicts.close(
+    contested.close(
         conn, key, [(d.vendor_id, n) for d in commit.decisions for n in d.settled], "nobody contests it any more"
     )
-    conflicts.close_all(
+    contested.close_all(
         conn, key, [d.vendor_id for d in commit.decisions if d.tombstone_link], "the record was deleted"
     )
     found = [
         c for d in commit.decisions for c in rows.conflicts_of(d.vendor_id, d.entity_id, d.conflicts, d.link_revision)
     ]
-    conflicts.store(conn, key, commit.entity, found)
+    contested.store(conn, key, commit.entity, found)
     pushing.forget_intents(conn, key, [d.entity_id for d in commit.decisions if d.settles_intent and d.entity_id])
     waits = [(d.vendor_id, w.objects, w.vendor_id) for d in commit.decisions for w in d.waits]
     queueing.await_vendor(conn, key, waits)
@@ -237,7 +237,7 @@ def _relink(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed])
     queueing.settle(
         conn, key.tenant_id, [e.entity_id for e in ends if e.link and not e.deleted and e.link[0] not in live]
     )
-    conflicts.close_all(conn, key, [e.link[0] for e in ends if e.link and e.deleted], "the record was deleted")
+    contested.close_all(conn, key, [e.link[0] for e in ends if e.link and e.deleted], "the record was deleted")
     return sum((not e.deleted) - (e.link[0] in live) for e in ends if e.link)
 
 
@@ -250,4 +250,4 @@ def _note_push_conflicts(conn: Connection, key: LaneKey, entity: str, ends: Sequ
     for e in told:
         vendor_id = e.link[0] if e.link else names.get(e.entity_id, "")
         found += rows.conflicts_of(vendor_id, e.entity_id, e.conflicts, e.link_revision)
-    conflicts.store(conn, key, entity, found)
+    contested.store(conn, key, entity, found)

@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.entities import ENTITIES
 from storage.dead_letters import NewLetter
 from storage.sync.changing import Edit
-from storage.sync.conflicts import NewConflict
+from storage.sync.contested import NewConflict
 from storage.sync.gathering import StoredHub, StoredLink
 from storage.sync.lanes import LaneKey, StoredLane
 from storage.sync.pushing import DueWork
@@ -115,7 +115,7 @@ def link_row(decision: Decision) -> dict[str, Any]:
     item = decision.incoming
     return {
         "vendor_id": decision.vendor_id,
-        "entity_id": decision.merge_into or decision.entity_id,
+        "entity_id": decision.entity_id,
         "base": base_form(decision.base or {}),
         "version": "" if item is None else item.version,
         "fingerprint": "" if item is None else item.fingerprint.hex(),

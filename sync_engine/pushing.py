@@ -87,9 +87,11 @@ class _Batch:
     # ------------------------------------------------------------ before
 
     def _unsettled(self) -> dict[UUID, PushWork]:
-        """Creates whose outcome is unknown, unless repeating them is harmless."""
+        """Creates whose outcome is unknown, unless repeating them is harmless: for a record deleted meanwhile it is not."""
         uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and not _is_linked(w)}
-        return {} if self.run.port.repeatable_creates else uncertain
+        if not self.run.port.repeatable_creates:
+            return uncertain
+        return {i: w for i, w in uncertain.items() if w.item.hub is None or w.item.hub.deleted}
 
     def _found(self, held: dict[UUID, PushWork]) -> Mapping[UUID, str]:
         """Read back what became of uncertain creates. What is found is adopted; what cannot be there any more is freed."""
@@ -138,7 +140,8 @@ class _Batch:
     # ------------------------------------------------------------ sending
 
     def _carry_out(self, decisions: Sequence[PushDecision]) -> None:
-        self._take_in([d for d in decisions if d.pull is not None])
+        self._take_in([d for d in decisions if d.pull is not None and d.kind is not PushKind.RESTORE])
+        self._have_read([d for d in decisions if d.kind is PushKind.RESTORE])
         rest = [d for d in decisions if d.pull is None]
         for decision in rest:
             if decision.kind is PushKind.NOTHING:
@@ -162,6 +165,13 @@ class _Batch:
             return  # planned anew in the next batch
         self.run.report.counts.update(str(p.outcome) for p in pulls)
 
+    def _have_read(self, decisions: Sequence[PushDecision]) -> None:
+        """The vendor edited what the hub deleted: a notice has it read and compared with everything that may match it by now."""
+        if decisions:
+            self.run.store.add_notices(self.run.lane, {d.vendor_id: False for d in decisions if d.vendor_id})
+        for decision in decisions:
+            self._end(decision.entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
+
     def _adopt(self, decision: PushDecision) -> None:
         """An earlier create arrived: link it with what was sent then, and have it read."""
         vendor_id = decision.vendor_id or ""
@@ -179,6 +189,7 @@ class _Batch:
         writes = [
             Write(d.entity_id, d.fields, self._record(d.entity_id), d.vendor_id, d.expected_version) for d in decisions
         ]
+        run.check()
         try:
             results: Sequence[WriteResult] = run.port.write(writes, self.refs)
         except SynclineError as error:
@@ -235,18 +246,28 @@ class _Batch:
     def _delete(self, decisions: Sequence[PushDecision]) -> None:
         if not decisions:
             return
+        self._note_lost_edits(decisions)
+        self.run.check()
         try:
             results: Sequence[WriteResult] = self.run.port.delete([d.vendor_id or "" for d in decisions])
         except SynclineError as error:
             results = [WriteResult(d.vendor_id or "", d.vendor_id, error=error) for d in decisions]
         for decision, result in zip(decisions, results, strict=True):
             if result.error is None:
-                self._end(decision.entity_id, PushEnd.SENT, deleted=True, conflicts=decision.conflicts)
+                self._end(decision.entity_id, PushEnd.SENT, deleted=True)
                 self.run.report.counts["pushed_delete"] += 1
             else:
                 self._failed(decision, result.error)
         self._commit()
         self._raise_for_lane(results)
+
+    def _note_lost_edits(self, decisions: Sequence[PushDecision]) -> None:
+        """Edits that a delete takes with it are in the conflict log before it is sent: afterwards nobody can read them."""
+        for decision in decisions:
+            if decision.conflicts:
+                now = self.run.clock()
+                self._end(decision.entity_id, PushEnd.RETRY, conflicts=decision.conflicts, retry_at=now)
+        self._commit()
 
     def _raise_for_lane(self, results: Sequence[WriteResult]) -> None:
         """An error that concerns the whole connection ends the pass, after every record's end is recorded."""

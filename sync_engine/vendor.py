@@ -277,7 +277,7 @@ def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:
     """The values of each field that takes only listed ones, by value and by label, in small letters."""
     result: dict[str, dict[str, str]] = {}
     for known in lens.schema.fields if lens.schema else ():
-        if known.options and not known.multiple and known.kind is Kind.TEXT:
+        if known.closed and not known.multiple:
             by_label = {o.label.casefold(): o.value for o in known.options if o.label}
             result[known.name] = by_label | {o.value.casefold(): o.value for o in known.options}
     return result

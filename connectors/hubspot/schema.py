@@ -67,6 +67,7 @@ def field_schema(entry: Mapping[str, Any]) -> FieldSchema:
         updateable=writable,
         calculated=bool(entry.get("calculated")),
         options=() if owner else tuple(_option(o) for o in entry.get("options") or ()),
+        closed=entry.get("type") == "enumeration",
         multiple=multiple,
         refers_to=(OWNERS,) if owner else (),
     )

@@ -107,6 +107,7 @@ def _standard(kind: Kind, text: str, described: Mapping[str, Mapping[str, Any]])
         compound=type_name == "address",
         part_of=_part_of(name),
         options=options(entry),
+        closed=bool(options(entry)),
         multiple=type_name == "set",
         refers_to=(target[1],) if target else (),
     )
@@ -130,6 +131,7 @@ def custom_field(entry: Mapping[str, Any]) -> FieldSchema:
         vendor_type=type_name,
         custom=True,
         options=options(entry),
+        closed=bool(options(entry)),
         multiple=type_name == "set",
         refers_to=(target,) if target else (),
     )

@@ -108,6 +108,7 @@ def field_schema(raw: Mapping[str, Any], *, compound: bool = False) -> FieldSche
         precision=raw.get("precision") or raw.get("digits") or None,
         scale=raw.get("scale") if raw.get("precision") else None,
         options=_options(raw.get("picklistValues") or ()),
+        closed=bool(raw.get("restrictedPicklist")),
         multiple=kind_name == "multipicklist",
         refers_to=tuple(raw.get("referenceTo") or ()),
     )

@@ -1,9 +1,7 @@
-"""Conflicts: fields that both sides changed. Settled ones are told, open ones wait for a person."""
+"""Conflicts as people see them: listed, looked at, and answered."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,27 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.ids import new_id
+from domain.errors import ConfigurationError
+from storage.sync import changing, gathering, records
+from storage.sync.changing import Cause
 from storage.sync.lanes import LaneKey
-from storage.sync.values import decode_field, dumps, loads
-
-_COLUMNS = (
-    "vendor_id text, entity_id uuid, field text, rule text, winner text, hub_value jsonb, vendor_value jsonb, id uuid"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class NewConflict:
-    """A conflict to store; values typed. ``winner`` None: open. ``revision``: of the link that it was decided against."""
-
-    vendor_id: str
-    entity_id: UUID
-    field: str
-    rule: str
-    winner: str | None
-    hub_value: Any
-    vendor_value: Any
-    revision: int = 0
+from storage.sync.values import CUSTOM, decode_field, dumps, from_text, loads
+from storage.tenancy import current_tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,100 +39,6 @@ class StoredConflict:
     resolved_by: str | None
 
 
-def store(conn: Connection, key: LaneKey, entity: str, conflicts: Sequence[NewConflict]) -> None:
-    """Store conflicts. An open one of the same record and field takes the new values; a settled one is told once."""
-    opened = {(c.vendor_id, c.field): c for c in conflicts if c.winner is None}
-    _insert(conn, key, entity, list(opened.values()), "open", """
-        ON CONFLICT (tenant_id, connection_id, object, vendor_id, field) WHERE status = 'open' DO UPDATE SET
-            hub_value = excluded.hub_value, vendor_value = excluded.vendor_value, rule = excluded.rule""")  # fmt: skip
-    settled = [c for c in conflicts if c.winner is not None]
-    _insert(conn, key, entity, settled, "settled", "ON CONFLICT (tenant_id, id) DO NOTHING")
-
-
-def _insert(
-    conn: Connection, key: LaneKey, entity: str, conflicts: Sequence[NewConflict], status: str, otherwise: str
-) -> None:
-    rows = {(new_id() if status == "open" else _identity(key, c)): c for c in conflicts}
-    if not rows:
-        return
-    forms = [
-        {"id": i, "vendor_id": c.vendor_id, "entity_id": c.entity_id, "field": c.field, "rule": c.rule}
-        | {"winner": c.winner, "hub_value": c.hub_value, "vendor_value": c.vendor_value}
-        for i, c in rows.items()
-    ]
-    conn.execute(
-        text(f"""
-        INSERT INTO conflict (tenant_id, id, connection_id, object, entity, entity_id, vendor_id, field, status, rule, winner,
-                              hub_value, vendor_value, resolved_at)
-        SELECT CAST(:t AS uuid), r.id, CAST(:c AS uuid), CAST(:o AS text), CAST(:entity AS text), r.entity_id, r.vendor_id, r.field,
-               CAST(:status AS text), r.rule, r.winner, r.hub_value, r.vendor_value, CASE WHEN :status = 'settled' THEN now() END
-        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({_COLUMNS}) ORDER BY r.vendor_id, r.field {otherwise}"""),
-        key.parameters | {"entity": entity, "status": status, "rows": dumps(forms)},
-    )
-
-
-def _identity(key: LaneKey, conflict: NewConflict) -> UUID:
-    """The same id for the same conflict, so that telling it twice tells it once."""
-    parts = (
-        str(key.connection_id),
-        key.object,
-        conflict.vendor_id,
-        str(conflict.entity_id),
-        conflict.field,
-        conflict.rule,
-    )
-    values = dumps([conflict.winner, conflict.hub_value, conflict.vendor_value, conflict.revision])
-    digest = hashlib.blake2b("\x1f".join((*parts, values)).encode(), digest_size=16).digest()
-    return UUID(bytes=digest)
-
-
-def open_on(
-    conn: Connection, key: LaneKey, entity: str, vendor_ids: Iterable[str]
-) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Open conflicts of vendor records: vendor id to field to (hub value, vendor value)."""
-    rows = conn.execute(
-        text("""
-        SELECT x.vendor_id, x.field, CAST(x.hub_value AS text), CAST(x.vendor_value AS text)
-        FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN conflict x
-          ON x.tenant_id = :t AND x.connection_id = :c AND x.object = :o AND x.vendor_id = u.vendor_id AND x.status = 'open'"""),
-        key.parameters | {"ids": sorted(set(vendor_ids))},
-    )
-    result: dict[str, dict[str, tuple[Any, Any]]] = {}
-    for vendor_id, field, hub, vendor in rows:
-        pair = (decode_field(entity, field, loads(hub)), decode_field(entity, field, loads(vendor)))
-        result.setdefault(vendor_id, {})[field] = pair
-    return result
-
-
-def close(conn: Connection, key: LaneKey, gone: Sequence[tuple[str, str]], resolution: str) -> None:
-    """Close the open conflicts of (vendor id, field) that nobody contests any more."""
-    if not gone:
-        return
-    conn.execute(
-        text("""
-        UPDATE conflict x SET status = 'resolved', resolved_at = now(), resolution = :resolution
-        FROM unnest(CAST(:ids AS text[]), CAST(:fields AS text[])) AS u(vendor_id, field)
-        WHERE x.tenant_id = :t AND x.connection_id = :c AND x.object = :o AND x.vendor_id = u.vendor_id AND x.field = u.field
-          AND x.status = 'open'"""),
-        key.parameters | {"ids": [v for v, _ in gone], "fields": [f for _, f in gone], "resolution": resolution},
-    )
-
-
-def close_all(conn: Connection, key: LaneKey, vendor_ids: Sequence[str], resolution: str) -> None:
-    """Close every open conflict of vendor records that are gone."""
-    if not vendor_ids:
-        return
-    conn.execute(
-        text("""
-        UPDATE conflict x SET status = 'resolved', resolved_at = now(), resolution = :resolution
-        FROM unnest(CAST(:ids AS text[])) AS u(vendor_id)
-        WHERE x.tenant_id = :t AND x.connection_id = :c AND x.object = :o AND x.vendor_id = u.vendor_id AND x.status = 'open'"""),
-        key.parameters | {"ids": list(vendor_ids), "resolution": resolution},
-    )
-
-
-# ---------------------------------------------------------------- for people
-
 _SELECT = """
     SELECT id, connection_id, object, entity, entity_id, vendor_id, field, status, rule, winner, CAST(hub_value AS text),
            CAST(vendor_value AS text), opened_at, resolved_at, resolution, resolved_by FROM conflict"""
@@ -161,17 +50,14 @@ def list_conflicts(
     status: str | None = "open",
     connection_id: UUID | None = None,
     entity_id: UUID | None = None,
-    after: UUID | None = None,
     limit: int = 100,
 ) -> list[StoredConflict]:
-    """Conflicts in the order of their ids, at most ``limit`` behind the id ``after``."""
+    """Conflicts, the newest first. ``status`` None: whatever it is."""
+    wanted = {"status": status, "connection_id": connection_id, "entity_id": entity_id}
+    conditions = " AND ".join(f"{name} = :{name}" for name, value in wanted.items() if value is not None) or "true"
     rows = conn.execute(
-        text(f"""{_SELECT}
-        WHERE (CAST(:status AS text) IS NULL OR status = :status)
-          AND (CAST(:connection_id AS uuid) IS NULL OR connection_id = :connection_id)
-          AND (CAST(:entity_id AS uuid) IS NULL OR entity_id = :entity_id) AND (CAST(:after AS uuid) IS NULL OR id > :after)
-        ORDER BY id LIMIT :limit"""),
-        {"status": status, "connection_id": connection_id, "entity_id": entity_id, "after": after, "limit": limit},
+        text(f"{_SELECT} WHERE {conditions} ORDER BY opened_at DESC, id LIMIT :limit"),
+        {name: value for name, value in wanted.items() if value is not None} | {"limit": limit},
     )
     return [_stored(row) for row in rows]
 
@@ -183,18 +69,68 @@ def get(conn: Connection, conflict_id: UUID, *, lock: bool = False) -> StoredCon
     return None if row is None else _stored(row)
 
 
-def mark_resolved(conn: Connection, conflict_id: UUID, winner: str | None, resolution: str, by: str) -> None:
-    """Close a conflict with a word on how, and by whom."""
-    conn.execute(
-        text("""
-        UPDATE conflict SET status = 'resolved', winner = :winner, resolution = :resolution, resolved_by = :by, resolved_at = now()
-        WHERE id = :id"""),
-        {"id": conflict_id, "winner": winner, "resolution": resolution, "by": by},
-    )
-
-
 def _stored(row: Any) -> StoredConflict:
     values = list(row)
     for place in (10, 11):
         values[place] = decode_field(values[3], values[6], loads(values[place]))
     return StoredConflict(*values)
+
+
+def resolve(conn: Connection, conflict_id: UUID, *, side: str | None = None, value: Any = None, by: str) -> None:
+    """Answer an open conflict: with the value of a ``side`` (hub or vendor), or else with ``value`` (typed, or as text).
+
+    The hub takes it, the vendor's value counts as seen from then on, and whoever holds another value is sent this one. Raises
+    ConfigurationError where there is no such open conflict, RecordRejectedError for a value that the field cannot have.
+    """
+    unlocked = get(conn, conflict_id)
+    tenant_id = UUID(current_tenant(conn))
+    if unlocked is not None:  # in the order in which the engine locks: the record before its conflicts
+        gathering.lock_hubs(conn, tenant_id, unlocked.entity, [unlocked.entity_id])
+    found = get(conn, conflict_id, lock=True)
+    if found is None or found.status != "open":
+        raise ConfigurationError(
+            "There is no such open conflict.",
+            remedy="`syncline conflicts list` shows those that wait.",
+            code="no_such_conflict",
+        )
+    chosen = from_text(found.entity, found.field, value)
+    if side is not None:
+        chosen = found.hub_value if side == "hub" else found.vendor_value
+    key = LaneKey(tenant_id, found.connection_id, found.object)
+    _take_account(conn, key, found)
+    _mark(conn, conflict_id, side, by)
+    records.check(found.entity, {found.field: chosen})
+    records.edit_as(
+        conn, Cause(tenant_id, "hub", by=by), found.entity, found.entity_id, {found.field: chosen}, "resolved"
+    )
+    # This lane looks at it in any case: what its vendor holds may differ from what was chosen.
+    changing.queue(conn, Cause(tenant_id, "hub", key), found.entity, (), [found.entity_id])
+
+
+def _mark(conn: Connection, conflict_id: UUID, side: str | None, by: str) -> None:
+    conn.execute(
+        text("""
+        UPDATE conflict SET status = 'resolved', winner = :winner, resolution = :resolution, resolved_by = :by, resolved_at = now()
+        WHERE id = :id"""),
+        {"id": conflict_id, "winner": side, "resolution": side or "value", "by": by},
+    )
+
+
+def _take_account(conn: Connection, key: LaneKey, found: StoredConflict) -> None:
+    """Note the vendor's value in the link's base: from now on only a newer one is a change."""
+    custom = found.field.startswith(CUSTOM)
+    said = {found.field.removeprefix(CUSTOM): found.vendor_value}
+    conn.execute(
+        text(f"""
+        WITH stands AS (
+            SELECT l.vendor_id,
+                   coalesce(l.base, to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[])) AS base
+            FROM link l LEFT JOIN {gathering.hub_table(found.entity)} h ON h.tenant_id = :t AND h.id = l.entity_id
+            WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = :v)
+        UPDATE link l SET revision = l.revision + 1, updated_at = now(), base = coalesce(s.base, '{{}}') || CAST(:plain AS jsonb)
+            || jsonb_build_object('custom_fields', coalesce(s.base->'custom_fields', '{{}}') || CAST(:custom AS jsonb))
+        FROM stands s
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = s.vendor_id"""),
+        key.parameters
+        | {"v": found.vendor_id, "custom": dumps(said if custom else {}), "plain": dumps({} if custom else said)},
+    )

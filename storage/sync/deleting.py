@@ -142,6 +142,10 @@ def restore(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) 
     graves = {row[0]: (loads(row[1]), row[2]) for row in rows}
     wanted = [e for e in edits if e.id in graves]
     fields = _standing_references(conn, cause, entity, wanted)
+    conn.execute(
+        text("DELETE FROM redirect WHERE tenant_id = :t AND entity = :entity AND from_id = ANY(CAST(:ids AS uuid[]))"),
+        {"t": cause.tenant_id, "entity": entity, "ids": [e.id for e in wanted]},
+    )
     forms = [
         {**encode(fields[e.id]), "id": e.id, "version": version + 1, "created_at": snapshot["created_at"]}
         for e in wanted
@@ -229,7 +233,10 @@ def _restore_associations(conn: Connection, cause: Cause, rows: Sequence[Mapping
 
 
 def merge(conn: Connection, cause: Cause, entity: str, pairs: Mapping[UUID, UUID]) -> Everyone:
-    """Merge records (loser to survivor): links, references and associations move, the loser becomes a redirect."""
+    """Merge records (loser to survivor): links, references and associations move, the loser becomes a redirect.
+
+    A lane that has a live record of each keeps its link of the loser: it has to delete that half.
+    """
     if not pairs:
         return []
     losers = sorted(pairs)
@@ -247,8 +254,11 @@ def merge(conn: Connection, cause: Cause, entity: str, pairs: Mapping[UUID, UUID
                      SELECT CAST(:t AS uuid), :entity, loser, survivor FROM {pair}
                      ON CONFLICT (tenant_id, entity, from_id) DO UPDATE SET to_id = excluded.to_id)
         UPDATE link l SET entity_id = p.survivor, revision = l.revision + 1, updated_at = now() FROM {pair}
-        WHERE l.tenant_id = :t AND l.entity_id = p.loser AND l.entity = :entity"""),
-        parameters,
+        WHERE l.tenant_id = :t AND l.entity_id = p.loser AND l.entity = :entity AND l.tombstoned_at IS NULL
+          AND NOT (l.connection_id IS NOT DISTINCT FROM CAST(:c AS uuid) AND l.vendor_object IS NOT DISTINCT FROM CAST(:o AS text))
+          AND NOT EXISTS (SELECT FROM link s WHERE s.entity_id = p.survivor AND s.tenant_id = :t AND s.tombstoned_at IS NULL
+                          AND s.connection_id = l.connection_id AND s.vendor_object = l.vendor_object)"""),
+        parameters | {"c": cause.lane and cause.lane.connection_id, "o": cause.lane and cause.lane.object},
     )
     for side, other in (("from", "to"), ("to", "from")):
         _move_associations(conn, parameters, pair, side, other)

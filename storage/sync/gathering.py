@@ -50,7 +50,8 @@ class StoredHub:
 
 
 LINK_COLUMNS = """vendor_id, entity_id, CAST(base AS text) AS base, CAST(sent AS text) AS sent,
-    coalesce(vendor_version, '') AS version, coalesce(fingerprint, '') AS fingerprint, origin, revision, tombstoned_at IS NOT NULL AS tombstoned"""
+    coalesce(vendor_version, '') AS version, coalesce(fingerprint, '') AS fingerprint,
+    origin, revision, tombstoned_at IS NOT NULL AS tombstoned"""
 
 
 def hub_table(entity: str) -> str:

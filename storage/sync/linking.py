@@ -109,6 +109,10 @@ def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[
 # ---------------------------------------------------------------- in the vendor's order
 
 
+_VERSION = "CASE WHEN l.fingerprint IS NULL THEN '' ELSE coalesce(l.vendor_version, '') END"
+"""A version that was written and not read back yet is no ground for saying that a record is as it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """The vendor ids behind ``after`` up to and with ``upto``; None: no bound. ``id_order``: numeric or ascii."""
@@ -144,8 +148,7 @@ def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, st
     The version is "" where the link has no fingerprint: what was written last was not read back yet.
     """
     statement = text(f"""
-        SELECT l.vendor_id, CASE WHEN l.fingerprint IS NULL THEN '' ELSE coalesce(l.vendor_version, '') END
-        FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}""")
+        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}""")
     # The driver's own tuples: a million rows of them take a third of the time.
     compiled = str(statement.compile(dialect=bulk.DIALECT))
     rows = driver_connection(conn).execute(compiled.encode(), key.parameters | wanted.bounds)

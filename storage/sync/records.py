@@ -11,22 +11,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from domain.entities import ENTITIES
-from domain.errors import ConfigurationError, RecordRejectedError
+from domain.errors import RecordRejectedError
 from domain.ids import new_id
-from storage.sync import changing, conflicts, deleting, gathering
+from storage.sync import changing, deleting, gathering
 from storage.sync.changing import Cause, Edit, Touched
-from storage.sync.lanes import LaneKey
-from storage.sync.values import CUSTOM, decode, dumps, encode
+from storage.sync.values import CUSTOM, decode
 
 
 def create(
     conn: Connection, tenant_id: UUID, entity: str, fields: Mapping[str, Any], by: str, *, record: UUID | None = None
 ) -> UUID:
     """Create a record and return its id (``record``, where given). Raises RecordRejectedError."""
-    _check(entity, fields, creating=True)
+    check(entity, fields, creating=True)
     made, cause = record or new_id(), Cause(tenant_id, "hub", by=by)
     if not changing.create(conn, cause, entity, [Edit(made, fields)]):
         raise RecordRejectedError(
@@ -40,11 +39,11 @@ def edit(
     conn: Connection, tenant_id: UUID, entity: str, record: UUID, fields: Mapping[str, Any], by: str
 ) -> frozenset[str]:
     """Set fields (None blanks one) and return the names of those that changed. Raises RecordRejectedError."""
-    _check(entity, fields)
-    return _edit(conn, Cause(tenant_id, "hub", by=by), entity, record, fields, "edited")
+    check(entity, fields)
+    return edit_as(conn, Cause(tenant_id, "hub", by=by), entity, record, fields, "edited")
 
 
-def _edit(
+def edit_as(
     conn: Connection, cause: Cause, entity: str, record: UUID, fields: Mapping[str, Any], rule: str
 ) -> frozenset[str]:
     _standing(conn, cause.tenant_id, entity, record)
@@ -71,52 +70,6 @@ def restore(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: st
     _queue_all(conn, cause, deleting.restore(conn, cause, entity, [Edit(record, decode(entity, grave.values))]))
 
 
-def resolve(conn: Connection, tenant_id: UUID, conflict_id: UUID, choice: str, by: str, value: Any = None) -> None:
-    """Answer an open conflict: ``choice`` is ``hub``, ``vendor`` or ``value`` (then with ``value``, typed).
-
-    The hub takes what was chosen, the vendor's value of the conflict counts as seen, and both other lanes and this one are to
-    push what differs. Raises ConfigurationError where there is no such open conflict, RecordRejectedError for a bad value.
-    """
-    found = conflicts.get(conn, conflict_id, lock=True)
-    if found is None or found.status != "open":
-        raise ConfigurationError(
-            "There is no such open conflict.",
-            remedy="`syncline conflicts list` shows those that wait.",
-            code="no_such_conflict",
-        )
-    chosen = {"hub": found.hub_value, "vendor": found.vendor_value, "value": value}[choice]
-    _check(found.entity, {found.field: chosen})
-    key = LaneKey(tenant_id, found.connection_id, found.object)
-    cause = Cause(tenant_id, "hub", by=by)
-    _see(conn, key, found)
-    conflicts.mark_resolved(conn, conflict_id, None if choice == "value" else choice, choice, by)
-    if choice != "hub":
-        _edit(conn, cause, found.entity, found.entity_id, {found.field: chosen}, "resolved")
-    # The lane itself looks at it in any case: what the vendor holds may differ from what was chosen.
-    changing.queue(conn, Cause(tenant_id, "hub", key), found.entity, (), [found.entity_id])
-
-
-def _see(conn: Connection, key: LaneKey, found: conflicts.StoredConflict) -> None:
-    """Take account of the vendor's value in the link's base: from now on only a newer one is a change."""
-    custom = found.field.startswith(CUSTOM)
-    conn.execute(
-        text(f"""
-        UPDATE link l SET revision = l.revision + 1, updated_at = now(),
-            base = jsonb_set(coalesce(l.base, to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[])),
-                             '{{custom_fields}}', coalesce(l.base->'custom_fields', CASE WHEN l.base IS NULL THEN h.custom_fields END,
-                                                           '{{}}') || CAST(:custom AS jsonb)) || CAST(:plain AS jsonb)
-        FROM {gathering.hub_table(found.entity)} h
-        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = :v
-          AND h.tenant_id = :t AND h.id = l.entity_id"""),
-        key.parameters
-        | {
-            "v": found.vendor_id,
-            "custom": dumps({found.field.removeprefix(CUSTOM): found.vendor_value} if custom else {}),
-            "plain": dumps({} if custom else encode({found.field: found.vendor_value})),
-        },
-    )
-
-
 def _queue_all(conn: Connection, cause: Cause, everyone: Iterable[tuple[str, Touched]]) -> None:
     by_entity: dict[str, list[Touched]] = defaultdict(list)
     for entity, touched in everyone:
@@ -131,7 +84,7 @@ def _standing(conn: Connection, tenant_id: UUID, entity: str, record: UUID) -> N
         raise RecordRejectedError(f"There is no {entity} with this id.", remedy="Check the id.", code="no_such_record")
 
 
-def _check(entity: str, fields: Mapping[str, Any], *, creating: bool = False) -> None:
+def check(entity: str, fields: Mapping[str, Any], *, creating: bool = False) -> None:
     """Refuse names that the entity does not have, and blanks where it needs something."""
     if entity not in ENTITIES:
         raise RecordRejectedError(f"There is no entity {entity}.", remedy="Check its name.", code="no_such_entity")

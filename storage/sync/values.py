@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from domain.entities import ENTITIES, Kind
+from domain.errors import RecordRejectedError
 from storage.storable import storable_text
 
 CUSTOM: Final = "custom_fields."
@@ -58,6 +59,21 @@ def decode_field(entity: str, name: str, value: Any) -> Any:
     return _DECODERS.get(ENTITIES[entity].field(name).kind, _as_json)(value)
 
 
+def from_text(entity: str, name: str, value: Any) -> Any:
+    """A value that a person typed, by the kind of its field; what is no text stays. Raises RecordRejectedError."""
+    if not isinstance(value, str) or name.startswith(CUSTOM):
+        return value
+    kind = ENTITIES[entity].field(name).kind
+    try:
+        return _READERS[kind](value) if kind in _READERS else value
+    except (ValueError, ArithmeticError, KeyError) as error:
+        raise RecordRejectedError(
+            f"The value does not fit {name}, which is of the kind {kind}.",
+            remedy="Write it as the field shows it.",
+            code="bad_value",
+        ) from error
+
+
 def _timestamp(value: Any) -> datetime:
     moment = datetime.fromisoformat(value)
     return moment.astimezone(UTC)
@@ -84,6 +100,15 @@ _DECODERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.DATE: date.fromisoformat,
     Kind.TIMESTAMP: _timestamp,
     Kind.REFERENCE: UUID,
+}
+
+
+_READERS: Mapping[Kind, Callable[[str], Any]] = {
+    **_DECODERS,
+    Kind.INTEGER: int,
+    Kind.BOOLEAN: lambda value: {"true": True, "false": False}[value.lower()],
+    Kind.TEXT_LIST: lambda value: [item.strip() for item in value.split(",") if item.strip()],
+    Kind.JSON: json.loads,
 }
 
 

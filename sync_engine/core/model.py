@@ -248,7 +248,8 @@ class Decision:
     ``set_hub``: fields to set (``rules``: by which rule); with ``create`` on a new hub record ``entity_id``, with ``restore``
     on one brought back from its tombstone. ``hub_version``: the version planned against; another one there means that the
     plan is stale. ``base``: the link's new base (None: leave the link as it is), ``link_revision`` likewise guards it (None: no
-    link yet). ``push``: the vendor lags behind. ``merge_into``: this hub record's survivor. ``settled``: fields whose open conflict
+    link yet). ``push``: the vendor lags behind. ``merge_into``: this hub record's survivor (then ``set_hub``
+    and ``push`` are about that one). ``settled``: fields whose open conflict
     is over without a person's answer: the store closes it.
     """
 

@@ -203,6 +203,8 @@ def _lags(rules: Rules, merged: Merge) -> bool:
 def _unlinked(planning: _Planning, item: Incoming, stale: Link | None = None) -> Decision:
     known, rules = planning.known, planning.rules
     intent = _announced(known.intents, item)
+    if intent is not None and (gone := _deleted_meanwhile(planning.known, intent)) is not None:
+        return _to_be_deleted(planning, item, intent, gone)
     target = _target(planning, item, intent)
     if isinstance(target, Decision):
         return target
@@ -223,6 +225,27 @@ def _announced(intents: Sequence[Intent], item: Incoming) -> Intent | None:
         if item.key is None and said and all(same(item.values[n], v) for n, v in said.items()):
             return intent
     return None
+
+
+def _deleted_meanwhile(known: Known, intent: Intent) -> Hub | None:
+    hub = known.hubs.get(intent.entity_id)
+    return hub if hub is not None and hub.deleted else None
+
+
+def _to_be_deleted(planning: _Planning, item: Incoming, intent: Intent, hub: Hub) -> Decision:
+    """A create of ours arrived after its hub record was deleted: it is linked, so that it can be deleted, too."""
+    if hub.id in planning.touched:
+        return _again(item)
+    planning.touched.add(hub.id)
+    return Decision(
+        item.vendor_id,
+        Outcome.MATCHED,
+        hub.id,
+        base=dict(intent.sent),
+        link_origin="pushed",
+        settles_intent=True,
+        push=planning.rules.pushes,
+    )
 
 
 def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub | Decision | None:
@@ -429,6 +452,7 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
     if {loser.id, survivor.id} & planning.touched:
         return _again(item)
     planning.touched |= {loser.id, survivor.id}
+    filled = {n: v for n, v in loser.values.items() if not is_blank(v) and is_blank(survivor.values.get(n))}
     return Decision(
         item.vendor_id,
         Outcome.MERGED,
@@ -437,7 +461,8 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
         hub_version=loser.version,
         merge_into=survivor.id,
         conflicts=_merged_over(planning.rules, link, loser, survivor),
-        set_hub={n: v for n, v in loser.values.items() if not is_blank(v) and is_blank(survivor.values.get(n))},
+        set_hub=filled,
+        push=planning.rules.pushes and bool(filled),
         base=link.base or {},
         link_revision=link.revision,
         link_origin=link.origin,

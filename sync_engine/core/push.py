@@ -38,7 +38,7 @@ def _decide(item: Pushable, rules: Rules) -> PushDecision:
     hub, link = item.hub, item.link
     if not rules.pushes or hub is None:
         return PushDecision(item.entity_id, PushKind.NOTHING)
-    if hub.deleted:
+    if hub.deleted and item.found is None:
         return _delete(item, hub, rules)
     if link is None or (link.tombstoned and not item.found):
         return _create(item, hub, rules)

@@ -171,7 +171,9 @@ def _merge_hubs(tables: Tables, now: datetime, decision: Decision, lane: Lane) -
     assert loser is not None
     assert into is not None
     tables.redirects[loser] = into
-    set_hub(tables, now, into, decision.set_hub, dict.fromkeys(decision.set_hub, "merged"), lane)
+    stands = tables.hubs[into].values
+    fills = {n: v for n, v in decision.set_hub.items() if is_blank(stands.get(n))}
+    set_hub(tables, now, into, fills, dict.fromkeys(fills, "merged"), lane)
     delete_hub(tables, now, loser, lane, into)
     for (of, vendor_id), link in list(tables.links.items()):
         if link.entity_id != loser or link.tombstoned or of == lane or is_live_on(tables, of, into):
@@ -250,7 +252,7 @@ def _apply_decision(tables: Tables, now: datetime, lane: Lane, decision: Decisio
     if decision.settles_intent and decision.entity_id is not None:
         tables.intents.pop((lane, decision.entity_id), None)
     if decision.push and decision.entity_id is not None:
-        queue(tables, lane, decision.entity_id)
+        queue(tables, lane, decision.merge_into or decision.entity_id)
     if decision.outcome.ledger == "applied":
         _unbury(tables, lane, decision.vendor_id)
     _note_vendor_waits(tables, lane, decision)
@@ -367,6 +369,8 @@ def _apply_end(tables: Tables, lane: Lane, end: Pushed) -> None:
         _bury_link(tables, lane, end.entity_id)
     if end.end in (PushEnd.SENT, PushEnd.DEAD, PushEnd.RETRY):
         _forget_sending(tables, lane, end)
+    elif end.end is PushEnd.NOTHING:
+        tables.intents.pop((lane, end.entity_id), None)
     vendor_id = end.link[0] if end.link is not None else _vendor_id(tables, lane, end.entity_id)
     _note_conflicts(tables, lane, vendor_id, end.entity_id, end.conflicts)
     if end.end is PushEnd.DEAD and end.failure is not None:

@@ -55,12 +55,12 @@ def one_record_each(sim: Simulation) -> None:
     for lane, vendor in sim.world.vendor_of.items():
         name = _identity_of(sim.world.rules[lane].entity)
         known = Counter(r.values.get(name) for r in vendor.live(lane.object))
-        if double_ids := [i for i, n in known.items() if n > 1]:
+        if double_ids := [i for i, n in known.items() if n > 1 and i not in sim.world.deleted_here]:
             raise Broken(f"{vendor.name} has {double_ids[0]} twice")
     named = Counter(
         (r.tenant_id, r.entity, r.values.get(_identity_of(r.entity))) for r in tables.hubs.values() if not r.deleted
     )
-    if double_hubs := [i for i, n in named.items() if n > 1]:
+    if double_hubs := [i for i, n in named.items() if n > 1 and i[2] not in sim.world.deleted_here]:
         raise Broken(f"the hub has {double_hubs[0][2]} twice")
 
 

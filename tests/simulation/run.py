@@ -21,6 +21,7 @@ from tests.simulation.memory_store import MemoryStore
 from tests.simulation.ports import SimPort
 from tests.simulation.world import World
 
+REQUEST = timedelta(seconds=30)
 LEASE = timedelta(seconds=60)
 ROUNDS_MAX = 40
 SWITCHES = frozenset({"take", "gather_pull", "commit_pull", "push_work", "announce", "commit_push", "state"})
@@ -44,6 +45,8 @@ class Watched:
             if name in SWITCHES:
                 self._sim.switch()
             result = method(*args, **kwargs)
+            if name == "announce":
+                self._sim.switch()
             if name == "commit_pull":
                 self._sim.committed(args[0].lane, args[1])
             return result
@@ -103,7 +106,10 @@ class Simulation:
             self.home.switch()
 
     def _call(self, name: str, make: Callable[[], Any]) -> Any:
+        begun = self.world.now
         self.switch()
+        if self.world.now - begun > REQUEST:
+            raise TransientError("The request was not sent in time.")
         fault = "none" if self.quiet or not self.choices.one_in(7) else FAULTS[self.choices.below(len(FAULTS))]
         if fault == "none":
             return make()

@@ -31,13 +31,17 @@ class Tenant:
 
 @dataclass
 class World:
-    """``replaced``: tokens whose writer's value someone overwrote or deleted knowingly. ``edits``: token to who wrote it."""
+    """``replaced``: tokens whose writer's value someone overwrote or deleted knowingly. ``edits``: token to who wrote it.
+
+    ``deleted_here``: identities deleted in the hub, which may be entered anew elsewhere meanwhile.
+    """
 
     choices: Choices
     now: datetime = START
     tenants: list[Tenant] = field(default_factory=list)
     edits: dict[str, tuple[UUID, str]] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
+    deleted_here: set[str] = field(default_factory=set)
     actions: int = 0
     identities: int = 0
     ids: int = 100
@@ -217,6 +221,8 @@ class World:
         self.say(f"hub: edits {str(hub_id)[-4:]} {values}")
 
     def _hub_delete(self, hub_id: UUID) -> None:
+        row = self.store.tables.hubs[hub_id]
+        self.deleted_here.add(str(row.values.get("email" if row.entity == "contact" else "name")))
         self._know(self.store.tables.hubs[hub_id].values, {})
         self.store.delete(hub_id)
         self.say(f"hub: deletes {str(hub_id)[-4:]}")

@@ -67,7 +67,9 @@ def ddl() -> str:
     metadata.create_all(create_mock_engine("postgresql+psycopg://", collect), checkfirst=False)
     ordered = (
         sorted(group) if indexes else list(group)
-        for indexes, group in groupby(statements, lambda s: s.startswith(("CREATE INDEX", "ALTER")))
+        for indexes, group in groupby(
+            statements, lambda s: s.startswith(("CREATE INDEX", "CREATE UNIQUE INDEX", "ALTER"))
+        )
     )
     statements = list(chain.from_iterable(ordered))
     lines = [statement.replace("\t", "    ").replace(" \n", "\n") + ";" for statement in statements]

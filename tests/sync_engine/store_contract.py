@@ -98,7 +98,7 @@ ACCOUNT = Rules(
 
 
 def said(vendor_id: str, version: str = "1", waits: tuple[VendorRef, ...] = (), **values: Any) -> Incoming:
-    fingerprint = repr((version, sorted(values.items()))).encode()
+    fingerprint = b"" if waits else repr((version, sorted(values.items()))).encode()
     return Incoming(vendor_id, values, version, NOW, fingerprint, waits=waits, raw={"id": vendor_id})
 
 
@@ -170,24 +170,6 @@ class Worker:
 
     def counts(self) -> dict[str, int]:
         return dict(self.store.state(self.lane).counts)
-
-
-@pytest.fixture
-def contacts(world: World) -> Worker:
-    """A lane of contacts."""
-    return Worker(world, world.lane("contacts", "contact"), CONTACT)
-
-
-@pytest.fixture
-def others(world: World) -> Worker:
-    """Contacts of another connection."""
-    return Worker(world, world.lane("people", "contact"), CONTACT)
-
-
-@pytest.fixture
-def accounts(world: World, contacts: Worker) -> Worker:
-    """Accounts of the first connection."""
-    return Worker(world, world.lane("companies", "account", connection=contacts.lane.connection_id), ACCOUNT)
 
 
 class LeaseContract:
@@ -786,6 +768,38 @@ class DeleteContract:
         assert buried.tombstoned
         assert survivor.entity_id in others.due()
 
+    def test_a_lane_with_a_record_of_each_keeps_the_losers_half(self, contacts: Worker, others: Worker) -> None:
+        (loser,) = contacts.pull(said("1", email="a@example.com"))
+        (survivor,) = contacts.pull(said("2", email="b@example.com"))
+        others.pull(said("x", email="a@example.com"), said("y", email="b@example.com"))
+        contacts.pull(Incoming("1", merged_into="2"))
+        assert others.link("x").entity_id == loser.entity_id  # type: ignore[union-attr]
+        assert others.link("y").entity_id == survivor.entity_id  # type: ignore[union-attr]
+        assert loser.entity_id in others.due()
+
+    def test_a_merged_record_that_comes_back_is_no_redirect_any_more(self, contacts: Worker, others: Worker) -> None:
+        (loser,) = contacts.pull(said("1", email="a@example.com"))
+        contacts.pull(said("2", email="b@example.com"))
+        others.pull(said("x", email="a@example.com"), said("y", email="b@example.com"))
+        contacts.pull(Incoming("1", merged_into="2"))
+        (back,) = others.pull(said("x", "2", email="c@example.com"))
+        assert back.restore
+        assert loser.entity_id is not None
+        known = contacts.store.gather_pull(contacts.lane, contacts.query(keys=[loser.entity_id])).known
+        assert known.redirects == {}
+        assert not known.hubs[loser.entity_id].deleted
+
+    def test_a_survivor_keeps_what_it_was_given_meanwhile(self, world: World, contacts: Worker) -> None:
+        contacts.pull(said("1", email="a@example.com", phone="+15550100"))
+        (survivor,) = contacts.pull(said("2", email="b@example.com"))
+        assert survivor.entity_id is not None
+        plan = contacts.plan(Incoming("1", merged_into="2"))
+        world.edit("contact", survivor.entity_id, {"phone": "+15550199"})
+        contacts.store.commit_pull(contacts.lease, plan)
+        hub = contacts.hub(survivor.entity_id)
+        assert hub is not None
+        assert hub.values["phone"] == "+15550199"
+
     def test_references_to_a_merged_record_lead_to_the_survivor(
         self, world: World, contacts: Worker, accounts: Worker
     ) -> None:
@@ -918,6 +932,16 @@ class CompareContract:
         wanted = ids[0 if first is None else first + 1 : None if last is None else last + 1]
         listed = list(many.store.links_between(many.lane, span))
         assert listed == [(i, f"v{i}") for i in wanted]
+
+    def test_a_version_that_was_not_read_back_yet_is_not_told(self, world: World, contacts: Worker) -> None:
+        world.create("contact", {"email": "a@example.com"})
+        contacts.push(link=("9", {"email": "a@example.com"}, "5"), created=True)
+        span = Span(None, None)
+        assert list(world.store.links_between(contacts.lane, span)) == [("9", "")]
+        assert world.store.digest_between(contacts.lane, span) == (1, span_digest([("9", "")]))
+        contacts.pull(said("9", "5", email="a@example.com"))
+        assert list(world.store.links_between(contacts.lane, span)) == [("9", "5")]
+        assert world.store.digest_between(contacts.lane, span) == (1, span_digest([("9", "5")]))
 
     def test_bytes_order_letters(self, many: Worker) -> None:
         many.pull(*(said(i, email=f"{i}@example.com") for i in ("b", "B", "a_", "aB", "ab")))

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from storage.database import Database
-from tests.sync_engine.store_contract import StoreContract, accounts, contacts, others  # noqa: F401  # fixtures
+from tests.sync_engine.store_contract import StoreContract
 from tests.sync_engine.worlds import PostgresWorld
 
 

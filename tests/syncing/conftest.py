@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from connectors.hubspot.connector import HubSpotConnector
+from connectors.salesforce.connector import SalesforceConnector
 from sandbox.hubspot.server import HubSpotServer
 from sandbox.salesforce.server import SandboxServer
 from tests.cli.conftest import Syncline, home, syncline
 
 __all__ = ["home", "syncline"]
-
-SALESFORCE = {"users": "User", "accounts": "Account", "contacts": "Contact", "deals": "Opportunity"}
 
 
 @dataclass
@@ -26,6 +27,11 @@ class Both:
     salesforce: SandboxServer
     hubspot: HubSpotServer
     syncline: Syncline
+    passed: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        """The time that the vendors and their connectors agree on."""
+        return datetime.now(UTC) + self.passed
 
     def edit(self, where: str, **edit: Any) -> Any:
         """Edit as a person of that vendor would; returns what the sandbox answers."""
@@ -35,7 +41,8 @@ class Both:
         return answer.json()
 
     def lag(self) -> None:
-        """Let the vendors' indexes catch up: ten minutes pass for both."""
+        """Let ten minutes pass: the vendors' indexes and logs catch up."""
+        self.passed += timedelta(minutes=10)
         for url in (self.salesforce.url, self.hubspot.url):
             httpx.post(f"{url}/__sandbox__/clock", json={"advance_s": 600}).raise_for_status()
 
@@ -47,7 +54,7 @@ class Both:
 
 
 @pytest.fixture
-def both(syncline: Syncline, tmp_path: Path) -> Iterator[Both]:
+def both(syncline: Syncline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
     with SandboxServer(contacts=10) as salesforce, HubSpotServer(contacts=8) as hubspot:
         known = salesforce.credentials
         (tmp_path / "sf").write_text(known.password)
@@ -63,4 +70,7 @@ def both(syncline: Syncline, tmp_path: Path) -> Iterator[Both]:
             "--secret", f"access_token=@{tmp_path / 'hs'}",
         )  # fmt: skip
         assert done.code == 0, done.err
-        yield Both(salesforce, hubspot, syncline)
+        made = Both(salesforce, hubspot, syncline)
+        for connector in (SalesforceConnector, HubSpotConnector):
+            monkeypatch.setitem(connector.__init__.__kwdefaults__, "clock", made.now)  # type: ignore[index]
+        yield made
