@@ -31,6 +31,7 @@ from sync_engine.ports import (
     PullQuery,
     Raw,
     Resync,
+    Span,
     StaleError,
     SyncStore,
     VendorPort,
