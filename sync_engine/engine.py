@@ -188,7 +188,9 @@ class Pass:
     def _projected(self, gathered: Gathered) -> Known:
         known = gathered.known
         refs = self.refs_of(list(known.hubs.values()))
-        return replace(known, hubs={i: replace(h, seen=self.port.project(h, refs).seen) for i, h in known.hubs.items()})
+        projected = self.port.project(list(known.hubs.values()), refs)
+        seen = zip(known.hubs.items(), projected, strict=True)
+        return replace(known, hubs={i: replace(hub, seen=projection.seen) for (i, hub), projection in seen})
 
     def refs_of(self, hubs: Sequence[Hub]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
         """The vendor's ids of whatever these hub records refer to."""

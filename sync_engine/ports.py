@@ -337,7 +337,8 @@ class VendorPort(Protocol):
 
     def versions(self, after: str | None) -> Iterator[Versions]: ...
 
-    def project(self, hub: Hub, refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Projection: ...
+    def project(self, hubs: Sequence[Hub], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[Projection]:
+        """Each hub record as the vendor can hold it, in order."""
 
     def write(self, writes: Sequence[Write], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[WriteResult]:
         """Create or update; one result each, in order. Raises only while nothing can have been written."""
