@@ -16,6 +16,7 @@ from uuid import UUID
 
 from domain.errors import CursorExpiredError, SynclineError, TransientError
 from domain.records import Cursor
+from sync_engine.comparing import Findings, parts
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Rules, VendorRef
 from sync_engine.core.pull import needs_another_look, plan_pull
@@ -34,7 +35,6 @@ from sync_engine.ports import (
     StaleError,
     SyncStore,
     VendorPort,
-    span_digest,
 )
 
 REPLANS_MAX = 8
@@ -188,6 +188,8 @@ class Pass:
 
     def plan(self, raws: Sequence[Raw]) -> tuple[PullQuery, list[Decision], Known]:
         """What would be done about these records, and what that was decided from. Changes nothing."""
+        if not raws:
+            return PullQuery((), self.rules.entity), [], Known()
         query = self._query(raws)
         gathered = self.store.gather_pull(self.lane, query)
         known = replace(self._projected(gathered), taken=self._taken(raws, gathered.known))
@@ -220,7 +222,9 @@ class Pass:
     def _projected(self, gathered: Gathered) -> Known:
         known = gathered.known
         refs = self.refs_of(list(known.hubs.values()))
-        return replace(known, hubs={i: replace(h, seen=self.port.project(h, refs).seen) for i, h in known.hubs.items()})
+        projected = self.port.project(list(known.hubs.values()), refs)
+        seen = zip(known.hubs.items(), projected, strict=True)
+        return replace(known, hubs={i: replace(hub, seen=projection.seen) for (i, hub), projection in seen})
 
     def refs_of(self, hubs: Sequence[Hub]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
         """The vendor's ids of whatever these hub records refer to."""
@@ -278,33 +282,22 @@ class Pass:
 
     def _compare(self, under_way: Resync) -> Resync | None:
         """Compare from where it stands to the end of the vendor's listing; None if the listing broke off."""
-        complete = False
-        for page in self.port.versions(under_way.after):
-            self.renew()
-            upto = None if page.last else (page.listed[-1][0] if page.listed else under_way.after)
-            span = Span(under_way.after, upto, self.port.id_order)
-            under_way = self._compare_span(under_way, span, page.listed)
-            complete = page.last
-            if not complete and self.yields():
-                break
-        return under_way if complete else None
+        complete, found = False, Findings(under_way)
+        for part in parts(self.port, under_way.after, self.renew):
+            found.add(part, self.store.links_between(self.lane, part.span))
+            complete = part.last
+            if complete or found.is_enough(self.settings.notices_at_once):
+                found = self._act_on(found)
+                if not complete and self.yields():
+                    return None
+        if found.rows:
+            found = self._act_on(found)
+        return found.since if complete else None
 
-    def _compare_span(self, under_way: Resync, span: Span, listed: Sequence[tuple[str, str]]) -> Resync:
-        count, digest = self.store.digest_between(self.lane, span)
-        raws: Sequence[Raw] = ()
-        missing: list[str] = []
-        if count != len(listed) or digest != span_digest(listed):
-            ours, theirs = dict(self.store.links_between(self.lane, span)), dict(listed)
-            missing = [vendor_id for vendor_id in ours if vendor_id not in theirs]
-            moved = [vendor_id for vendor_id, version in theirs.items() if ours.get(vendor_id) != version]
-            raws = self._fetched(missing if under_way.deleting else moved)
-        after = replace(
-            under_way,
-            after=span.upto,
-            missing=under_way.missing if under_way.deleting else under_way.missing + len(missing),
-        )
-        self.apply(raws, PullCommit(self.rules.entity, resync=after))
-        return after
+    def _act_on(self, found: Findings) -> Findings:
+        """Take in what was found, and note how far the comparison has come."""
+        self.apply(self._fetched(found.wanted), PullCommit(self.rules.entity, resync=found.state))
+        return Findings(found.state)
 
     def _fetched(self, vendor_ids: Sequence[str]) -> list[Raw]:
         size = max(self.port.batch_size, 1)

@@ -196,10 +196,6 @@ class PostgresSyncStore:
 
     # ------------------------------------------------------------ comparing
 
-    def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
-        with self._db.tenant(lane.tenant_id) as conn:
-            return linking.digest(conn, rows.key_of(lane), Range(span.after, span.upto, span.id_order))
-
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
         with self._db.tenant(lane.tenant_id) as conn:
             return linking.between(conn, rows.key_of(lane), Range(span.after, span.upto, span.id_order))

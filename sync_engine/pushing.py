@@ -59,10 +59,10 @@ class _Batch:
     def __init__(self, run: Pass, work: Sequence[PushWork], jitter: Callable[[], float]) -> None:
         self.run, self.jitter = run, jitter
         self.work = {w.item.entity_id: w for w in work}
-        self.refs = run.refs_of([w.item.hub for w in work if w.item.hub is not None])
-        self.projections: dict[UUID, Projection] = {
-            w.item.entity_id: run.port.project(w.item.hub, self.refs) for w in work if w.item.hub is not None
-        }
+        hubs = [w.item.hub for w in work if w.item.hub is not None]
+        self.refs = run.refs_of(hubs)
+        projected = run.port.project(hubs, self.refs)
+        self.projections: dict[UUID, Projection] = {h.id: p for h, p in zip(hubs, projected, strict=True)}
         self.ends: list[Pushed] = []
 
     def send(self) -> None:

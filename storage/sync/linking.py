@@ -9,9 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from storage import bulk
 from storage.sync.gathering import OF_HUB
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
+from storage.tenancy import driver_connection
 
 
 def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str, tuple[int, UUID, bool]]:
@@ -148,22 +150,13 @@ class Range:
 
 
 def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, str]]:
-    """The live links of the range as (vendor id, version), in the order in which the vendor lists ids."""
-    rows = conn.execute(
-        text(f"""
-        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}"""),
-        key.parameters | wanted.bounds,
-    )
-    return [(row[0], row[1]) for row in rows]
+    """The live links of the range as (vendor id, version), in the order in which the vendor lists ids.
 
-
-def digest(conn: Connection, key: LaneKey, wanted: Range) -> tuple[int, bytes]:
-    """How many live links the range has, and the MD5 of ``id=version`` of them, in the vendor's order, joined by commas."""
-    row = conn.execute(
-        text(f"""
-        SELECT count(*), decode(md5(coalesce(string_agg(l.vendor_id || '=' || {_VERSION}, ','
-                                                        ORDER BY {wanted.order}), '')), 'hex')
-        FROM link l WHERE {wanted.condition}"""),
-        key.parameters | wanted.bounds,
-    ).one()
-    return int(row[0]), bytes(row[1])
+    The version is "" where the link has no fingerprint: what was written last was not read back yet.
+    """
+    statement = text(f"""
+        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}""")
+    # The driver's own tuples: a million rows of them take a third of the time.
+    compiled = str(statement.compile(dialect=bulk.DIALECT))
+    rows = driver_connection(conn).execute(compiled.encode(), key.parameters | wanted.bounds)
+    return rows.fetchall()

@@ -114,7 +114,10 @@ class SimPort:
 
     # ------------------------------------------------------------ writing
 
-    def project(self, hub: Hub, refs: Refs) -> Projection:
+    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
+        return [self._project(hub, refs) for hub in hubs]
+
+    def _project(self, hub: Hub, refs: Refs) -> Projection:
         seen: dict[str, Any] = {}
         waits: list[HubRef] = []
         for name in FIELDS[self.rules.entity]:
