@@ -87,7 +87,7 @@ class _Batch:
     # ------------------------------------------------------------ before
 
     def _unsettled(self) -> dict[UUID, PushWork]:
-        """Creates of unknown outcome. Where nobody can ask by key, but a repeated create finds its own record, repeating will do."""
+        """Creates of unknown outcome. Where nobody can ask by key, but a repeated one finds its own record, repeating will do."""
         uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and not _is_linked(w)}
         if self.run.port.can_find or not self.run.port.repeatable_creates:
             return uncertain

@@ -233,8 +233,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "own_create_not_recognised",
         "our own create comes back as a new record",
         PULL,
-        "        if item.key == intent.entity_id:\n            return intent",
-        "        if item.key == intent.entity_id:\n            return None",
+        "    intent = _announced(known.intents, item)\n",
+        "    intent = None\n",
     ),
     Mutant(
         "late_create_revives",
