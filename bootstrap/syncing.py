@@ -30,6 +30,8 @@ from sync_engine.verify import Verified, verify_lane
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
+    from migration.plan_model import Plan
+    from storage.runs import Run
 
 log = logging.getLogger("syncline.sync")
 
@@ -109,6 +111,8 @@ class Syncs:
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             for one in made:
                 streams.put(conn, one)
+                if one.pushes and settings.creates_out:
+                    streams.queue_missing(conn, one)
         self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
         return made
 
@@ -176,6 +180,13 @@ class Syncs:
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             return streams.set_status(conn, connection_id, names, status)
 
+    def migrated(self, connection_id: UUID) -> tuple[Run, Plan]:
+        """The newest finished migration of a connection, and the plan it followed. Raises ConfigurationError."""
+        for status in self._hub.migrations.status():
+            if status.run.connection_id == connection_id and status.run.status == "done":
+                return self._hub.migrations.finished(status.run.id)
+        return self._hub.migrations.finished()
+
     def connector(self, connection_id: UUID) -> Connector:
         """The open connector of a connection."""
         return self._open(connection_id).connector
@@ -185,10 +196,16 @@ class Syncs:
     def lane(self, stream: Stream) -> Lane:
         return Lane(self._hub.tenant_id, stream.connection_id, stream.object)
 
-    def run(self, stream: Stream, *, poll: bool = True) -> Report:
+    def run(self, stream: Stream) -> Report:
         """One pass over one stream."""
-        report = self.engine.run(self.lane(stream), poll=poll)
-        log.info("pass", extra={"object": stream.object, "counts": dict(report.counts), "stopped": report.stopped})
+        return self.run_lane(self.lane(stream))
+
+    def run_lane(
+        self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
+    ) -> Report:
+        """One pass over one lane, as `Engine.run` explains."""
+        report = self.engine.run(lane, poll=poll, compare=compare, over=over)
+        log.info("pass", extra={"object": lane.object, "counts": dict(report.counts), "stopped": report.stopped})
         return report
 
     def verify(self, stream: Stream) -> Verified:

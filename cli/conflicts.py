@@ -51,12 +51,12 @@ def resolve(
     value: Annotated[str | None, typer.Option("--value", metavar="VALUE", help="Another value instead.")] = None,
 ) -> None:
     """Decide an open conflict. It opens again only if someone edits the field anew."""
-    from storage.sync import records
+    from storage.sync import conflicts
 
     if (side is None) == (value is None):
         raise ConfigurationError("Say whose value stands.", remedy="Give --take hub, --take vendor, or --value VALUE.")
     if side not in (None, "hub", "vendor"):
         raise ConfigurationError(f"There is no side {side}.", remedy="Give --take hub or --take vendor.")
     with session.hub.db.tenant(session.tenant_id) as conn:
-        records.resolve(conn, session.tenant_id, conflict, side or "value", "command line", value)
+        conflicts.resolve(conn, conflict, side=side, value=value, by="command line")
     session.out.result({"conflict": conflict, "take": side, "value": value}, "Decided; the other side follows.")

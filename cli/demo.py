@@ -1,27 +1,33 @@
-"""`syncline demo`: a sandbox Salesforce org moves into the canonical store while you watch."""
+"""`syncline demo`: a sandbox Salesforce org moves into the canonical store, and a HubSpot portal joins it, while you watch."""
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 
 from bootstrap.settings import Settings
 from cli import show
 from cli.exits import DIFFERENCES
+from cli.output import to_plain
 from cli.progress import ProgressView
 from cli.sandbox_process import SandboxProcess
 from cli.session import Session
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from cli.demo_live import Live
     from migration.service import RunResult
 
 CONNECTION = "demo-salesforce"
@@ -35,6 +41,7 @@ class Finished:
     page: Path
     resumed: bool
     missing: tuple[str, ...]
+    live: Live | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -44,6 +51,7 @@ class Finished:
             "resumed": self.resumed,
             "page": str(self.page),
             "run": self.outcome.to_json(),
+            "live": None if self.live is None else to_plain(self.live),
         }
 
 
@@ -53,7 +61,7 @@ def demo(
     contacts: Annotated[int, typer.Option("--contacts", min=1, metavar="N", help="Size of the sandbox org.")] = 400,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Another seed makes another org.")] = 1,
 ) -> None:
-    """Start a database and a sandbox Salesforce org, migrate it, certify the result, and show where to look.
+    """Migrate a sandbox Salesforce org, certify it, then keep it, the hub and a sandbox HubSpot portal in step.
 
     It has a home of its own (`demo` in the home folder) and never touches your data or DATABASE_URL. Running it again goes
     on where it was interrupted, or finds nothing to do.
@@ -69,11 +77,25 @@ def demo(
         _start_database(inner, stack)
         sandbox = _start_sandbox(inner, stack, contacts, seed)
         finished = _migrate(inner, sandbox)
+        if not finished.missing:
+            finished = _go_live(inner, stack, sandbox, finished)
         out.result(finished, *_shown(inner, finished))
         if not leave:
             _stay(inner, sandbox)
     if finished.missing:
         raise typer.Exit(DIFFERENCES)
+
+
+def _go_live(inner: Session, stack: ExitStack, salesforce: SandboxProcess, finished: Finished) -> Finished:
+    from cli.demo_live import go_live
+
+    inner.out.say("[dim]6/7[/dim] An empty sandbox HubSpot portal joins")
+    log = inner.settings.home / "sandbox-hubspot.log"
+    hubspot = stack.enter_context(SandboxProcess("hubspot", ["--contacts", "0"], log))
+    inner.out.say(f"      It answers on {hubspot.url}.")
+    inner.out.say("[dim]7/7[/dim] Edits on all three sides")
+    live = go_live(inner, _connect(inner, salesforce), salesforce, hubspot)
+    return replace(finished, live=live, missing=(*finished.missing, *live.missing))
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -84,14 +106,14 @@ def demo_settings(settings: Settings) -> Settings:
 
 
 def _start_database(inner: Session, stack: ExitStack) -> None:
-    inner.out.say("[dim]1/5[/dim] Database")
+    inner.out.say("[dim]1/7[/dim] Database")
     stack.callback(inner.hub.server.stop)
     _ = inner.hub.db
     inner.out.say(f"      PostgreSQL runs on {inner.hub.address()}.")
 
 
 def _start_sandbox(inner: Session, stack: ExitStack, contacts: int, seed: int) -> SandboxProcess:
-    inner.out.say(f"[dim]2/5[/dim] Sandbox Salesforce with {contacts:,} contacts")
+    inner.out.say(f"[dim]2/7[/dim] Sandbox Salesforce with {contacts:,} contacts")
     options = ["--contacts", str(contacts), "--seed", str(seed)]
     sandbox = stack.enter_context(SandboxProcess("salesforce", options, inner.settings.home / "sandbox.log"))
     inner.out.say(f"      It answers on {sandbox.url}.")
@@ -131,7 +153,7 @@ def _migrate(inner: Session, sandbox: SandboxProcess) -> Finished:
     interrupted = [s for s in migrations.status() if s.run.kind == "run" and s.state in ("interrupted", "failed")]
     with ProgressView(inner.out.status) as view:
         outcome = _resume(inner, interrupted[0].run.id, view) if interrupted else _run(inner, connection_id, view)
-    inner.out.say("[dim]5/5[/dim] Certificate")
+    inner.out.say("[dim]5/7[/dim] Certificate")
     page = inner.settings.home / "certificate.html"
     if outcome.certificate is not None:
         show.write_text(render(outcome.certificate), page)
@@ -142,18 +164,18 @@ def _run(inner: Session, connection_id: UUID, view: ProgressView) -> RunResult:
     from bootstrap.planning import plan_source
 
     inner.out.say(
-        "[dim]3/5[/dim] Audit and plan (a person would read and edit the plan; the demo approves it as it is)"
+        "[dim]3/7[/dim] Audit and plan (a person would read and edit the plan; the demo approves it as it is)"
     )
     plan = plan_source(inner.hub, connection_id, None, view).approve()
     (inner.settings.home / "plan.toml").write_text(plan.to_toml(), encoding="utf-8")
-    inner.out.say("[dim]4/5[/dim] Migrate")
+    inner.out.say("[dim]4/7[/dim] Migrate")
     return inner.hub.migrations.run(connection_id, plan, view)
 
 
 def _resume(inner: Session, run_id: UUID, view: ProgressView) -> RunResult:
     """Go on with an interrupted run. An interrupted undo is finished first, and then there is nothing to certify."""
-    inner.out.say("[dim]3/5[/dim] An earlier run was interrupted, so its plan stands")
-    inner.out.say("[dim]4/5[/dim] Going on with it")
+    inner.out.say("[dim]3/7[/dim] An earlier run was interrupted, so its plan stands")
+    inner.out.say("[dim]4/7[/dim] Going on with it")
     from migration.undo import UndoResult
 
     outcome = inner.hub.migrations.resume(run_id, view)
@@ -173,17 +195,35 @@ def problems(outcome: RunResult) -> Iterator[str]:
         yield outcome.certificate.verdict
 
 
+def invoked() -> str:
+    """The command as a shell finds it: `make demo` runs one that is not on the PATH."""
+    given = Path(sys.argv[0])
+    on_path = given.name != "syncline" or shutil.which("syncline") is not None
+    return "syncline" if on_path else escape(quote(str(given)))
+
+
 def _shown(inner: Session, finished: Finished) -> list[Any]:
     home = inner.settings.home
-    run_id = show.short(finished.outcome.run_id)
+    run_id, at = show.short(finished.outcome.run_id), escape(f"--home {quote(str(home))}")
     return [
         *show.run(finished.outcome),
+        *_in_step(finished.live, home),
         *(f"[red]Not as it should be:[/red] {problem}" for problem in finished.missing),
-        f"\nThe certificate as a page:  {finished.page}",
-        f"The plan it followed:       {home / 'plan.toml'}",
-        f"The runs:                   syncline migrate status --home {home}",
-        f"Records set aside:          syncline dead-letters list --home {home}",
-        f"Take it all back:           syncline migrate undo {run_id} --home {home}",
+        f"\nThe certificate as a page:  {escape(str(finished.page))}",
+        f"The plan it followed:       {escape(str(home / 'plan.toml'))}",
+        f"The runs:                   {invoked()} migrate status {at}",
+        f"Records set aside:          {invoked()} dead-letters list {at}",
+        f"Take it all back:           {invoked()} migrate undo {run_id} {at}",
+    ]
+
+
+def _in_step(live: Live | None, home: Path) -> list[str]:
+    if live is None or live.missing:
+        return []
+    return [
+        f"\n{live.contacts:,} contacts stand in Salesforce, in the hub and in HubSpot; an edit on each side was on the other two "
+        f"after {live.seconds:.1f} s.",
+        f"Why a value is as it is:    syncline explain contact {live.contact} --home {home}",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from cli.session import Session, command
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from bootstrap.syncing_rules import StreamSettings
     from storage.streams import Stream
     from sync_engine.engine import Report
 
@@ -68,25 +70,32 @@ def add(
 ) -> None:
     """Keep objects of a connection in step from now on; without --object those that leave no choice."""
     from bootstrap.syncing import syncing
-    from bootstrap.syncing_rules import StreamSettings
     from cli.sources import find_connection
 
-    settings = StreamSettings.from_json(
-        {
-            "direction": _one_of(direction, ("both", "in", "out")),
-            "policy": _policy(policy),
-            "policies": dict(_field_policy(text) for text in fields or ()),
-            "deletes_in": _one_of(deletes, ("propagate", "archive", "ignore")),
-            "deletes_out": deletes,
-            "key_field": key_field,
-            "creates_in": not no_creates,
-            "creates_out": not no_creates,
-        }
-    )
+    settings = _settings(direction, policy, fields or (), deletes, key_field, creates=not no_creates)
     connection = find_connection(session, source)
     with syncing(session.hub) as syncs:
         made = syncs.add(connection.id, objects or syncs.usual(connection.id), settings, make_key_field=make_key_field)
     session.out.result([_plain(s) for s in made], _table(session, made))
+
+
+def _settings(
+    direction: str, policy: str, fields: Sequence[str], deletes: str, key_field: str | None, *, creates: bool
+) -> StreamSettings:
+    from bootstrap.syncing_rules import StreamSettings
+
+    return StreamSettings.from_json(
+        {
+            "direction": _one_of(direction, ("both", "in", "out")),
+            "policy": _policy(policy),
+            "policies": dict(_field_policy(text) for text in fields),
+            "deletes_in": _one_of(deletes, ("propagate", "archive", "ignore")),
+            "deletes_out": deletes,
+            "key_field": key_field,
+            "creates_in": creates,
+            "creates_out": creates,
+        }
+    )
 
 
 @command(app, "remove")

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     Table,
@@ -32,16 +31,45 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import TypeEngine
 
 from domain.entities import ENTITIES, Entity, Field, Kind
+from storage.columns import TIMESTAMP, UUID_TYPE, metadata, now_column, tenant_column
+from storage.tables_sync import conflict, push_wait, push_work, stream, sync_intent, sync_notice, tombstone, vendor_wait
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
+__all__ = [
+    "association",
+    "blob",
+    "blob_part",
+    "change",
+    "column_type",
+    "conflict",
+    "connection",
+    "credential",
+    "custom_field",
+    "dead_letter",
+    "entity_tables",
+    "field_history",
+    "inbox",
+    "link",
+    "metadata",
+    "migration_chunk",
+    "migration_journal",
+    "migration_run",
+    "outbox",
+    "pending_reference",
+    "push_wait",
+    "push_work",
+    "redirect",
+    "stage_association",
+    "stage_link",
+    "stage_name",
+    "stage_tables",
+    "stream",
+    "sync_intent",
+    "sync_notice",
+    "table_name",
+    "tenant",
+    "tombstone",
+    "vendor_wait",
+]
 
 _TYPES: dict[Kind, Any] = {
     Kind.INTEGER: BigInteger(),
@@ -53,9 +81,6 @@ _TYPES: dict[Kind, Any] = {
     Kind.TEXT_LIST: ARRAY(Text()),
     Kind.REFERENCE: UUID(as_uuid=True),
 }
-
-_TIMESTAMP = DateTime(timezone=True)
-_UUID = UUID(as_uuid=True)
 
 
 def column_type(field: Field) -> TypeEngine[Any]:
@@ -77,27 +102,19 @@ def stage_name(entity: str) -> str:
 _UNENFORCED = ("created_by_id", "updated_by_id")
 
 
-def _tenant() -> Column[Any]:
-    return Column("tenant_id", _UUID, nullable=False)
-
-
-def _now(name: str) -> Column[Any]:
-    return Column(name, _TIMESTAMP, nullable=False, server_default=text("now()"))
-
-
 def _bookkeeping() -> list[Column[Any]]:
     """Columns that the hub keeps on every record. `version` counts updates: 1 = untouched since it was created."""
     return [
         Column("custom_fields", JSONB, nullable=False, server_default=text("'{}'")),
-        _now("created_at"),
-        _now("updated_at"),
+        now_column("created_at"),
+        now_column("updated_at"),
         Column("version", BigInteger, nullable=False, server_default=text("1")),
     ]
 
 
 def _entity_table(entity: Entity) -> Table:
     name = table_name(entity.name)
-    parts: list[Any] = [_tenant(), Column("id", _UUID, nullable=False)]
+    parts: list[Any] = [tenant_column(), Column("id", UUID_TYPE, nullable=False)]
     parts += [Column(f.name, column_type(f)) for f in entity.all_fields.values()]
     parts += [*_bookkeeping(), PrimaryKeyConstraint("tenant_id", "id")]
     indexed: dict[tuple[str, ...], None] = {}
@@ -136,16 +153,16 @@ def _stage_columns() -> list[Any]:
     `filled`: what a survivor took from records merged into it, custom fields as `custom_fields.<name>`.
     """
     return [
-        _tenant(),
-        Column("run_id", _UUID, nullable=False),
+        tenant_column(),
+        Column("run_id", UUID_TYPE, nullable=False),
         Column("object", Text, nullable=False),
         Column("seq", BigInteger, nullable=False),
         Column("vendor_id", Text, nullable=False),
-        Column("id", _UUID, nullable=False),
+        Column("id", UUID_TYPE, nullable=False),
         Column("fingerprint", LargeBinary, nullable=False),
         Column("vendor_version", Text),
         Column("action", Text),
-        Column("target_id", _UUID),
+        Column("target_id", UUID_TYPE),
         Column("survivor_seq", BigInteger),
         Column("rule", Text),
         Column("filled", ARRAY(Text())),
@@ -169,16 +186,16 @@ stage_tables: dict[str, Table] = {name: _stage_table(entity) for name, entity in
 association = Table(
     "crm_association",
     metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
     Column("from_entity", Text, nullable=False),
-    Column("from_id", _UUID, nullable=False),
+    Column("from_id", UUID_TYPE, nullable=False),
     Column("to_entity", Text, nullable=False),
-    Column("to_id", _UUID, nullable=False),
+    Column("to_id", UUID_TYPE, nullable=False),
     Column("label", Text, nullable=False, server_default=text("''")),
     Column("is_primary", Boolean),
-    Column("source_created_at", _TIMESTAMP),
-    Column("source_updated_at", _TIMESTAMP),
+    Column("source_created_at", TIMESTAMP),
+    Column("source_updated_at", TIMESTAMP),
     *_bookkeeping(),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "from_entity", "from_id", "to_entity", "to_id", "label"),
@@ -193,8 +210,8 @@ stage_association = Table(
     Column("to_id", Text),
     Column("label", Text),
     Column("is_primary", Boolean),
-    Column("source_created_at", _TIMESTAMP),
-    Column("source_updated_at", _TIMESTAMP),
+    Column("source_created_at", TIMESTAMP),
+    Column("source_updated_at", TIMESTAMP),
     PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq"),
     prefixes=["UNLOGGED"],
 )
@@ -202,8 +219,8 @@ stage_association = Table(
 stage_link = Table(  # associations found inside records (polymorphic and custom lookups), by vendor ids
     "stage_link",
     metadata,
-    _tenant(),
-    Column("run_id", _UUID, nullable=False),
+    tenant_column(),
+    Column("run_id", UUID_TYPE, nullable=False),
     Column("object", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("label", Text, nullable=False),
@@ -218,17 +235,17 @@ stage_link = Table(  # associations found inside records (polymorphic and custom
 tenant = Table(
     "tenant",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("name", Text, nullable=False),
-    _now("created_at"),
+    now_column("created_at"),
     PrimaryKeyConstraint("tenant_id"),
 )
 
 connection = Table(
     "connection",
     metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
     Column("vendor", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("remote_account", Text),
@@ -236,9 +253,12 @@ connection = Table(
     Column("base_url", Text),
     Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth
     Column("status_message", Text),
-    Column("verified_at", _TIMESTAMP),
-    _now("created_at"),
-    _now("updated_at"),
+    Column("verified_at", TIMESTAMP),
+    Column("quota_used", BigInteger),  # of the vendor's daily quota, as its replies told at `quota_at`
+    Column("quota_limit", BigInteger),
+    Column("quota_at", TIMESTAMP),
+    now_column("created_at"),
+    now_column("updated_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "name"),
 )
@@ -247,13 +267,13 @@ credential = (
     Table(  # envelope encryption: `ciphertext` under a data key, `wrapped_key` is that key under master key `key_id`
         "credential",
         metadata,
-        _tenant(),
-        Column("connection_id", _UUID, nullable=False),
+        tenant_column(),
+        Column("connection_id", UUID_TYPE, nullable=False),
         Column("key_id", Text, nullable=False),
         Column("wrapped_key", LargeBinary, nullable=False),
         Column("ciphertext", LargeBinary, nullable=False),
         Column("generation", BigInteger, nullable=False, server_default=text("1")),
-        _now("updated_at"),
+        now_column("updated_at"),
         PrimaryKeyConstraint("tenant_id", "connection_id"),
         ForeignKeyConstraint(
             ["tenant_id", "connection_id"], ["connection.tenant_id", "connection.id"], ondelete="CASCADE"
@@ -264,18 +284,18 @@ credential = (
 custom_field = Table(  # definitions of what stands in custom_fields
     "custom_field",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("entity", Text, nullable=False),
     Column("object_name", Text, nullable=False, server_default=text("''")),
     Column("name", Text, nullable=False),
     Column("label", Text),
     Column("kind", Text, nullable=False),
     Column("options", JSONB),
-    Column("connection_id", _UUID),
+    Column("connection_id", UUID_TYPE),
     Column("vendor_object", Text),
     Column("vendor_field", Text),
-    Column("run_id", _UUID),
-    _now("created_at"),
+    Column("run_id", UUID_TYPE),
+    now_column("created_at"),
     PrimaryKeyConstraint("tenant_id", "entity", "object_name", "name"),
 )
 
@@ -284,13 +304,13 @@ custom_field = Table(  # definitions of what stands in custom_fields
 link = Table(
     "link",
     metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
+    tenant_column(),
+    Column("connection_id", UUID_TYPE, nullable=False),
     Column("vendor_object", Text, nullable=False),
     # Byte order, which is the order in which vendors list text ids: a full comparison walks both sides of it at once.
     Column("vendor_id", Text(collation="C"), nullable=False),
     Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
+    Column("entity_id", UUID_TYPE, nullable=False),
     # What both sides last agreed on, as canonical fields. NULL while the hub record itself still says so (version = base_version);
     # a trigger on every entity table writes it out before the record changes.
     Column("base", JSONB),
@@ -300,45 +320,35 @@ link = Table(
     Column(
         "origin", Text, nullable=False
     ),  # created, matched (existing hub record), merged (into another vendor record's), adopted
-    Column("run_id", _UUID),
+    Column("run_id", UUID_TYPE),
     # The source lists this record more than once: a later run must see all its listings to know the last.
     Column("repeated", Boolean, nullable=False, server_default=text("false")),
-    Column("tombstoned_at", _TIMESTAMP),
+    Column("tombstoned_at", TIMESTAMP),
     Column(
         "revision", BigInteger, nullable=False, server_default=text("0")
     ),  # counts changes of the link by the engine
     Column("sent", JSONB),  # what a write of unknown outcome would have put there
-    _now("created_at"),
-    _now("updated_at"),
+    now_column("created_at"),
+    now_column("updated_at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_object", "vendor_id"),
     # The one index that the tenant does not lead: while the table is empty, the planner finds every index on it equally good,
     # and must not look a vendor's record up by tenant alone.
     Index("link_entity_id_idx", "entity_id", "tenant_id"),
     Index("link_run_id_idx", "tenant_id", "run_id", postgresql_where=text("run_id IS NOT NULL")),
-    # The order of vendors that count: 9 before 10. Partial, so that other vendors' links cost nothing and no look-up takes it.
-    Index(
-        "link_number_idx",
-        "tenant_id",
-        "connection_id",
-        "vendor_object",
-        text("length(vendor_id)"),
-        "vendor_id",
-        postgresql_where=text("vendor_id ~ '^[0-9]+$'"),
-    ),
 )
 
 pending_reference = Table(  # a reference whose other end is not linked yet; resolved as soon as it is
     "pending_reference",
     metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
+    tenant_column(),
+    Column("connection_id", UUID_TYPE, nullable=False),
     Column("vendor_id", Text, nullable=False),
     Column("vendor_objects", ARRAY(Text()), nullable=False),
     Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
+    Column("entity_id", UUID_TYPE, nullable=False),
     Column("field", Text, nullable=False),
-    Column("run_id", _UUID),
-    _now("created_at"),
+    Column("run_id", UUID_TYPE),
+    now_column("created_at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_id", "entity", "entity_id", "field"),
     Index(None, "tenant_id", "entity_id"),
     Index(None, "tenant_id", "run_id"),
@@ -347,30 +357,30 @@ pending_reference = Table(  # a reference whose other end is not linked yet; res
 redirect = Table(  # a merged hub record leads to its survivor
     "redirect",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("entity", Text, nullable=False),
-    Column("from_id", _UUID, nullable=False),
-    Column("to_id", _UUID, nullable=False),
-    Column("run_id", _UUID),
-    _now("created_at"),
+    Column("from_id", UUID_TYPE, nullable=False),
+    Column("to_id", UUID_TYPE, nullable=False),
+    Column("run_id", UUID_TYPE),
+    now_column("created_at"),
     PrimaryKeyConstraint("tenant_id", "entity", "from_id"),
 )
 
 field_history = Table(  # a row a changed field; a field without a row still has the value its creating link brought
     "field_history",
     metadata,
-    _tenant(),
-    Column("at", _TIMESTAMP, nullable=False, server_default=text("now()")),
-    Column("id", _UUID, nullable=False),
+    tenant_column(),
+    Column("at", TIMESTAMP, nullable=False, server_default=text("now()")),
+    Column("id", UUID_TYPE, nullable=False),
     Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
+    Column("entity_id", UUID_TYPE, nullable=False),
     Column("field", Text, nullable=False),
     Column("old", JSONB),
     Column("new", JSONB),
     Column("origin", Text, nullable=False),
-    Column("connection_id", _UUID),
+    Column("connection_id", UUID_TYPE),
     Column("rule", Text),
-    Column("run_id", _UUID),
+    Column("run_id", UUID_TYPE),
     Column("version", BigInteger),
     PrimaryKeyConstraint("tenant_id", "at", "id"),
     Index(None, "tenant_id", "entity_id", "field", "at"),
@@ -381,16 +391,16 @@ field_history = Table(  # a row a changed field; a field without a row still has
 change = Table(  # the change log; a bulk load is one row a chunk (`kind` = bulk, `detail` names run, object and chunk)
     "change",
     metadata,
-    _tenant(),
-    Column("at", _TIMESTAMP, nullable=False, server_default=text("now()")),
-    Column("id", _UUID, nullable=False),
+    tenant_column(),
+    Column("at", TIMESTAMP, nullable=False, server_default=text("now()")),
+    Column("id", UUID_TYPE, nullable=False),
     Column("seq", BigInteger, Identity(always=True), nullable=False),
     Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID),
+    Column("entity_id", UUID_TYPE),
     Column("kind", Text, nullable=False),  # created, updated, deleted, merged, restored, bulk
     Column("fields", ARRAY(Text())),
     Column("version", BigInteger),
-    Column("connection_id", _UUID),
+    Column("connection_id", UUID_TYPE),
     Column("detail", JSONB),
     # Transaction id: a reader only trusts rows below the oldest running transaction, so that no late commit is skipped.
     Column("xid", BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")),
@@ -401,171 +411,19 @@ change = Table(  # the change log; a bulk load is one row a chunk (`kind` = bulk
 
 # ---------------------------------------------------------------- streams, queues
 
-stream = Table(  # a lane: one object of one connection, held by one worker at a time
-    "stream",
-    metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("entity", Text, nullable=False),
-    Column("pushes", Boolean, nullable=False, server_default=text("true")),
-    Column("writes", ARRAY(Text()), nullable=False, server_default=text("'{}'")),  # canonical fields that may go out
-    Column(
-        "id_order", Text, nullable=False, server_default=text("'ascii'")
-    ),  # how the vendor orders ids: ascii, numeric
-    Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("cursor", JSONB),
-    Column("resync", JSONB),
-    Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("status", Text, nullable=False, server_default=text("'idle'")),  # idle, paused, reauth, stopped, braked
-    Column("reason", JSONB),
-    Column("generation", BigInteger, nullable=False, server_default=text("0")),
-    Column("lease_owner", Text),
-    Column("lease_until", _TIMESTAMP),
-    Column("verified_at", _TIMESTAMP),
-    _now("created_at"),
-    _now("updated_at"),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "object"),
-    Index(None, "tenant_id", "entity"),
-)
-
-push_work = (
-    Table(  # hub records that may have to go out; `token` is new at each queueing: no late answer removes newer work
-        "push_work",
-        metadata,
-        _tenant(),
-        Column("connection_id", _UUID, nullable=False),
-        Column("object", Text, nullable=False),
-        Column("entity", Text, nullable=False),
-        Column("entity_id", _UUID, nullable=False),
-        Column("token", BigInteger, Identity(), nullable=False),
-        Column("due_at", _TIMESTAMP, nullable=False, server_default=text("'epoch'")),  # the epoch: at once
-        Column("attempts", Integer, nullable=False, server_default=text("0")),
-        Column(
-            "state", Text, nullable=False, server_default=text("'due'")
-        ),  # due, uncertain (read back first), waiting
-        _now("created_at"),
-        PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
-        Index("push_work_due_idx", "tenant_id", "connection_id", "object", "due_at", "token"),
-    )
-)
-
-push_wait = Table(  # a hub record that becomes due on a lane once another one is linked on the connection
-    "push_wait",
-    metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
-    Column("wait_id", _UUID, nullable=False),
-    Column("wait_entity", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "wait_id", "object", "entity_id"),
-    Index(None, "tenant_id", "connection_id", "object", "entity_id"),
-)
-
-vendor_wait = Table(  # a vendor record whose reference cannot be resolved until a record of `wait_object` is linked
-    "vendor_wait",
-    metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
-    Column("wait_id", Text(collation="C"), nullable=False),
-    Column("wait_object", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("vendor_id", Text(collation="C"), nullable=False),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "wait_id", "wait_object", "object", "vendor_id"),
-)
-
-sync_intent = Table(  # a create that was announced and whose outcome is not recorded
-    "sync_intent",
-    metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
-    Column("sent", JSONB, nullable=False),
-    Column("at", _TIMESTAMP, nullable=False),
-    Column("generation", BigInteger, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
-)
-
-sync_notice = Table(  # hints that a vendor record may have changed, one a record; `id` is new at each hint
-    "sync_notice",
-    metadata,
-    _tenant(),
-    Column("connection_id", _UUID, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("vendor_id", Text(collation="C"), nullable=False),
-    Column("id", _UUID, nullable=False),
-    Column("deleted", Boolean, nullable=False, server_default=text("false")),
-    _now("at"),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "vendor_id"),
-    UniqueConstraint("tenant_id", "id"),
-    Index("sync_notice_at_idx", "tenant_id", "connection_id", "object", "at"),
-)
-
-tombstone = Table(  # what is left of a deleted record: everything, so that it can come back as it was
-    "tombstone",
-    metadata,
-    _tenant(),
-    Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
-    Column("snapshot", JSONB, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    _now("deleted_at"),
-    Column("deleted_by", _UUID),  # the connection whose vendor deleted it; NULL: a person or program
-    Column("reason", Text, nullable=False),  # deleted, merged
-    PrimaryKeyConstraint("tenant_id", "entity", "entity_id"),
-)
-
-conflict = Table(  # a field that both sides changed: `hub_value` and `vendor_value` as they stood then
-    "conflict",
-    metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
-    Column("connection_id", _UUID, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("entity", Text, nullable=False),
-    Column("entity_id", _UUID, nullable=False),
-    Column("vendor_id", Text(collation="C"), nullable=False),
-    Column("field", Text, nullable=False),
-    Column("status", Text, nullable=False),  # open (a person decides), settled (by rule), resolved
-    Column("rule", Text, nullable=False),
-    Column("winner", Text),  # hub, vendor; NULL while open
-    Column("hub_value", JSONB),
-    Column("vendor_value", JSONB),
-    _now("opened_at"),
-    Column("resolved_at", _TIMESTAMP),
-    Column("resolution", Text),
-    Column("resolved_by", Text),
-    PrimaryKeyConstraint("tenant_id", "id"),
-    Index(
-        "conflict_open_key",
-        "tenant_id",
-        "connection_id",
-        "object",
-        "vendor_id",
-        "field",
-        unique=True,
-        postgresql_where=text("status = 'open'"),
-    ),
-    Index(None, "tenant_id", "entity_id"),
-    Index(None, "tenant_id", "status", "opened_at"),
-)
-
 inbox = Table(
     "inbox",
     metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
-    Column("connection_id", _UUID),
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
+    Column("connection_id", UUID_TYPE),
     Column("source", Text, nullable=False),
     Column("dedupe_key", Text, nullable=False),
     Column("headers", JSONB),
     Column("body", LargeBinary),
-    _now("received_at"),
+    now_column("received_at"),
     Column("status", Text, nullable=False, server_default=text("'received'")),
-    Column("processed_at", _TIMESTAMP),
+    Column("processed_at", TIMESTAMP),
     Column("outcome", Text),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "source", "dedupe_key"),
@@ -575,16 +433,16 @@ inbox = Table(
 outbox = Table(
     "outbox",
     metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
     Column("queue", Text, nullable=False),
     Column("key", Text),
     Column("payload", JSONB, nullable=False),
-    _now("created_at"),
-    _now("available_at"),
+    now_column("created_at"),
+    now_column("available_at"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("claimed_by", Text),
-    Column("claimed_until", _TIMESTAMP),
+    Column("claimed_until", TIMESTAMP),
     PrimaryKeyConstraint("tenant_id", "id"),
     Index(None, "tenant_id", "queue", "available_at"),
 )
@@ -592,14 +450,14 @@ outbox = Table(
 dead_letter = Table(
     "dead_letter",
     metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
-    Column("connection_id", _UUID),
-    Column("run_id", _UUID),
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
+    Column("connection_id", UUID_TYPE),
+    Column("run_id", UUID_TYPE),
     Column("object", Text),
     Column("vendor_id", Text),
     Column("entity", Text),
-    Column("entity_id", _UUID),
+    Column("entity_id", UUID_TYPE),
     Column("stage", Text, nullable=False),  # extract, map, plan, load, associate, attach, push, …
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
@@ -610,13 +468,13 @@ dead_letter = Table(
     Column("fingerprint", Text, nullable=False),
     Column("fault", Text, nullable=False, server_default=text("'data'")),  # data, vendor, ours
     Column("attempts", Integer, nullable=False, server_default=text("1")),
-    _now("first_at"),
-    _now("last_at"),
+    now_column("first_at"),
+    now_column("last_at"),
     Column("status", Text, nullable=False, server_default=text("'open'")),
-    Column("resolved_at", _TIMESTAMP),
+    Column("resolved_at", TIMESTAMP),
     Column("resolution", Text),
     Column("original", JSONB),  # what the source sent, once a person mended `payload`
-    Column("edited_at", _TIMESTAMP),
+    Column("edited_at", TIMESTAMP),
     # One open letter for each record and cause: a repeated failure counts up instead of piling up.
     Column("key", Text, nullable=False),
     PrimaryKeyConstraint("tenant_id", "id"),
@@ -634,9 +492,9 @@ dead_letter = Table(
 migration_run = Table(
     "migration_run",
     metadata,
-    _tenant(),
-    Column("id", _UUID, nullable=False),
-    Column("connection_id", _UUID, nullable=False),
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
+    Column("connection_id", UUID_TYPE, nullable=False),
     Column("kind", Text, nullable=False),  # run, dry_run
     Column("plan", JSONB, nullable=False),
     Column("plan_checksum", Text, nullable=False),
@@ -646,11 +504,11 @@ migration_run = Table(
     Column("error", JSONB),
     Column("totals", JSONB, nullable=False, server_default=text("'{}'")),
     Column("options", JSONB, nullable=False, server_default=text("'{}'")),
-    Column("at", _TIMESTAMP, nullable=False),
-    Column("started_at", _TIMESTAMP, nullable=False, server_default=text("now()")),
-    Column("finished_at", _TIMESTAMP),
+    Column("at", TIMESTAMP, nullable=False),
+    Column("started_at", TIMESTAMP, nullable=False, server_default=text("now()")),
+    Column("finished_at", TIMESTAMP),
     Column("lease_owner", Text),
-    Column("lease_until", _TIMESTAMP),
+    Column("lease_until", TIMESTAMP),
     Column("generation", BigInteger, nullable=False, server_default=text("0")),
     Column("certificate", JSONB),
     PrimaryKeyConstraint("tenant_id", "id"),
@@ -660,8 +518,8 @@ migration_run = Table(
 migration_chunk = Table(  # one page or batch of work; its row is written in the transaction that did the work
     "migration_chunk",
     metadata,
-    _tenant(),
-    Column("run_id", _UUID, nullable=False),
+    tenant_column(),
+    Column("run_id", UUID_TYPE, nullable=False),
     Column("object", Text, nullable=False),
     Column("phase", Text, nullable=False),  # extract, plan, load, resolve, associate, attach
     Column("seq", BigInteger, nullable=False),
@@ -670,7 +528,7 @@ migration_chunk = Table(  # one page or batch of work; its row is written in the
     Column("first_row", BigInteger),
     Column("rows", BigInteger, nullable=False, server_default=text("0")),
     Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
-    _now("at"),
+    now_column("at"),
     PrimaryKeyConstraint("tenant_id", "run_id", "object", "phase", "seq"),
 )
 
@@ -678,17 +536,17 @@ migration_journal = (
     Table(  # before-images of what a run changed; what it created is told by link.run_id and link.origin
         "migration_journal",
         metadata,
-        _tenant(),
-        Column("run_id", _UUID, nullable=False),
+        tenant_column(),
+        Column("run_id", UUID_TYPE, nullable=False),
         Column("entity", Text, nullable=False),
-        Column("entity_id", _UUID, nullable=False),
+        Column("entity_id", UUID_TYPE, nullable=False),
         Column("object", Text, nullable=False),
         Column("vendor_id", Text, nullable=False),
         Column("action", Text, nullable=False),
         Column("before", JSONB),
         Column("before_link", JSONB),
         Column("version_after", BigInteger),
-        _now("at"),
+        now_column("at"),
         PrimaryKeyConstraint("tenant_id", "run_id", "entity", "entity_id", "object", "vendor_id"),
     )
 )
@@ -696,17 +554,17 @@ migration_journal = (
 blob = Table(  # content-addressed file content, once a tenant
     "blob",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("sha256", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    _now("created_at"),
+    now_column("created_at"),
     PrimaryKeyConstraint("tenant_id", "sha256"),
 )
 
 blob_part = Table(
     "blob_part",
     metadata,
-    _tenant(),
+    tenant_column(),
     Column("sha256", Text, nullable=False),
     Column("part", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),

@@ -42,9 +42,9 @@ class StandIn(ABC, Generic[ClockT, FaultT]):
         """What the account holds, and what to sign in with."""
         return {"now": self.clock.stamp()}
 
+    @abstractmethod
     def edit(self, edit: Mapping[str, Any]) -> dict[str, Any]:
         """What a person does in the vendor's own screens. Raises Refusal as the screen would refuse."""
-        raise NotImplementedError
 
     def finish(self, request: Request, reply: Reply) -> None:
         """Headers that every answer carries."""

@@ -6,6 +6,7 @@ What can go wrong before a vendor's own rules apply is a ``WireError``; each ven
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -42,11 +43,11 @@ class BadControl(WireError):
     """A control of the sandbox itself was misused."""
 
 
-class Refusal(Exception):
+class Refusal(Exception, ABC):
     """One refused request: ``reply`` is the vendor's whole answer."""
 
-    def reply(self) -> Reply:
-        raise NotImplementedError
+    @abstractmethod
+    def reply(self) -> Reply: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,17 @@ def test_every_exit_code_of_an_error_has_a_meaning() -> None:
 def error_codes() -> dict[str, str]:
     """Every code that the product gives an error, a problem, a rejection or a dead letter, with a file that does."""
     found = {c.code: "domain/errors.py" for c in error_classes()}
-    for package in ("bootstrap", "cli", "connectors", "domain", "mappings", "migration", "storage"):
+    for package in (
+        "bootstrap",
+        "cli",
+        "connectors",
+        "domain",
+        "mappings",
+        "migration",
+        "storage",
+        "sync_engine",
+        "workers",
+    ):
         for path in (ROOT / package).rglob("*.py"):
             if "skeleton" not in path.parts:
                 found |= dict.fromkeys(_codes_in(path), str(path.relative_to(ROOT)))
@@ -82,7 +92,7 @@ def _codes_in(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             given = [k.value for k in node.keywords if k.arg == "code"]
-            if _called(node) in {"Reject", "Problem", "UnreadableValueError", "reject"}:
+            if _called(node) in {"Failure", "Reject", "Problem", "UnreadableValueError", "reject"}:
                 given += node.args[:2]
             yield from (v.value for v in given if isinstance(v, ast.Constant) and _is_code(v.value))
 

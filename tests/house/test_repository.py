@@ -83,6 +83,7 @@ def test_nothing_is_left_unfinished_in_the_product() -> None:
     for path, number, line in texts():
         if path.parts[0] in PACKAGES and path.suffix in {".py", ".toml", ".sql"}:
             said = line.partition("#")[2] if path.suffix == ".toml" else line  # a mapping may name a vendor's value so
+            said = said.replace('"TODO"', "").replace("=TODO:", "")  # HubSpot's own word for a kind of task
             if _UNFINISHED.search(said):
                 found.append(f"{path}:{number}: {line.strip()}")
     assert not found, "\n".join(found)
