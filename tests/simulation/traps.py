@@ -19,13 +19,14 @@ from sync_engine.core.model import (
     ListKind,
     Outcome,
     Policy,
+    Pushable,
     PushDecision,
     PushKind,
     Rules,
     Side,
 )
 from sync_engine.core.pull import plan_pull
-from sync_engine.core.push import in_order
+from sync_engine.core.push import in_order, plan_push
 from sync_engine.core.recovery import Brake
 from sync_engine.engine import Engine, Settings
 from sync_engine.ports import Lane
@@ -164,6 +165,43 @@ def deletes_stay_out_where_they_must() -> None:
         assert (decision.outcome, decision.delete, decision.tombstone_link) == (Outcome.KEPT, False, True)
 
 
+def our_own_write_does_not_undo_a_delete() -> None:
+    link = Link("v1", ONE, {"name": "a"}, version="2")
+    known = Known({"v1": link}, {ONE: Hub(ONE, 2, {"name": "a"}, deleted=True)})
+    decision = plan_pull([Incoming("v1", {"name": "A"}, "2")], known, RULES, lambda _: ONE)[0]
+    assert decision.outcome is Outcome.SUPERSEDED
+
+
+def a_merge_keeps_what_only_one_has() -> None:
+    rules = replace(RULES, reads=frozenset({"name", "phone"}), writes=frozenset({"name", "phone"}))
+    links = {"v1": Link("v1", ONE, {"name": "a"}), "v2": Link("v2", TWO, {"name": "b"})}
+    hubs = {ONE: Hub(ONE, 1, {"name": "a"}), TWO: Hub(TWO, 1, {"name": "b", "phone": "1"})}
+    decision = plan_pull([Incoming("v2", merged_into="v1")], Known(links, hubs), rules, lambda _: ONE)[0]
+    assert (decision.merge_into, decision.set_hub, decision.push) == (ONE, {"phone": "1"}, True)
+
+
+def an_open_question_is_not_sent() -> None:
+    link = Link("v1", ONE, {"name": "a"}, open={"name": ("b", "c")})
+    item = Pushable(ONE, Hub(ONE, 2, {"name": "b"}, {"name": "b"}), link)
+    assert plan_push([item], RULES)[0].kind is PushKind.NOTHING
+
+
+def a_required_reference_is_awaited() -> None:
+    ref = HubRef("parent_id", "contact", TWO)
+    item = Pushable(ONE, Hub(ONE, 1, {"name": "b"}, {"name": "b"}), waits=(ref,))
+    assert plan_push([item], replace(RULES, required=frozenset({"parent_id"})))[0].kind is PushKind.WAIT
+    assert plan_push([item], RULES)[0].later == (ref,)
+
+
+def an_edit_read_before_a_delete_beats_it() -> None:
+    link = Link("v1", ONE, {"name": "a"}, version="1")
+    current = Incoming("v1", {"name": "z"}, "2")
+    item = Pushable(ONE, Hub(ONE, 2, {"name": "a"}, deleted=True), link, current=current)
+    assert plan_push([item], RULES)[0].kind is PushKind.RESTORE
+    lost = plan_push([item], replace(RULES, edit_beats_delete=False))[0]
+    assert (lost.kind, lost.conflicts[0].losing_value) == (PushKind.DELETE, {"name": "z"})
+
+
 class _Desk:
     """One lane over one vendor with many records."""
 
@@ -227,6 +265,11 @@ ALL: tuple[Callable[[], None], ...] = (
     the_order_of_a_set_means_nothing,
     what_the_vendor_restores_comes_back,
     an_edit_beats_a_delete_or_is_logged,
+    our_own_write_does_not_undo_a_delete,
+    a_merge_keeps_what_only_one_has,
+    an_open_question_is_not_sent,
+    a_required_reference_is_awaited,
+    an_edit_read_before_a_delete_beats_it,
     an_announced_create_is_recognised,
     a_create_that_arrives_after_the_delete_is_deleted_too,
     deletes_stay_out_where_they_must,
