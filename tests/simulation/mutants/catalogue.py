@@ -233,8 +233,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "own_create_not_recognised",
         "our own create comes back as a new record",
         PULL,
-        "        if item.key == intent.entity_id:\n            return intent",
-        "        if item.key == intent.entity_id:\n            return None",
+        "    intent = _announced(known.intents, item)\n",
+        "    intent = None\n",
     ),
     Mutant(
         "late_create_revives",
@@ -364,8 +364,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "incomplete_listing_deletes",
         "a listing that broke off ends the comparison",
         ENGINE,
-        "            complete = page.last\n        return under_way",
-        "            complete = True\n        return under_way",
+        "        return under_way if complete else None",
+        "        return under_way",
     ),
     Mutant(
         "missing_means_deleted",
@@ -392,8 +392,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "creates_before_listed",
         "what is there already is created again",
         ENGINE,
-        "if not report.stopped and not (complete and run.may_push()):",
-        "if False:",
+        "if complete and run.may_push():",
+        "if True:",
     ),
     Mutant(
         "no_intent",
