@@ -364,15 +364,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "incomplete_listing_deletes",
         "a listing that broke off ends the comparison",
         ENGINE,
-        "        return under_way if complete else None",
-        "        return under_way",
+        "        return found.since if complete else None",
+        "        return found.since",
     ),
     Mutant(
         "missing_means_deleted",
         "what a listing does not show yet is deleted",
         ENGINE,
-        "raws = self._fetched(missing if under_way.deleting else moved)",
-        "raws = [Raw(Incoming(v, deleted=True)) for v in missing] if under_way.deleting else self._fetched(moved)",
+        "        self.apply(self._fetched(found.wanted), PullCommit(self.rules.entity, resync=found.state))",
+        "        gone = [Raw(Incoming(v, deleted=True)) for v in found.wanted]\n"
+        "        raws = gone if found.since.deleting else self._fetched(found.wanted)\n"
+        "        self.apply(raws, PullCommit(self.rules.entity, resync=found.state))",
     ),
     Mutant(
         "relist_keeps_the_deleted",
