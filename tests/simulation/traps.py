@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sync_engine.core.merge import Merge, Sides, merge_sides, same
@@ -29,7 +30,7 @@ from sync_engine.core.pull import plan_pull
 from sync_engine.core.push import in_order, plan_push
 from sync_engine.core.recovery import Brake
 from sync_engine.engine import Engine, Settings
-from sync_engine.ports import Lane
+from sync_engine.ports import Lane, LeaseLostError, PullCommit
 from tests.simulation.memory_store import MemoryStore
 from tests.simulation.ports import SimPort, rules_for
 from tests.simulation.vendors import Vendor
@@ -207,6 +208,7 @@ class _Desk:
 
     def __init__(self, count: int) -> None:
         self.now = NOW
+        self.before_write: Callable[[], Any] = lambda: None
         self.store = MemoryStore(lambda: self.now)
         self.vendor = Vendor("a", strict=True, clock=lambda: self.now)
         self.lane = Lane(UUID(int=1), UUID(int=2), "companies")
@@ -217,9 +219,14 @@ class _Desk:
         self.engine.run(self.lane)
 
     def _port(self, lane: Lane) -> SimPort:
-        port = SimPort(self.vendor, lane, rules_for("account"), lambda _name, make: make(), can_find=True)
+        port = SimPort(self.vendor, lane, rules_for("account"), self._call, can_find=True)
         port.page_size = 50
         return port
+
+    def _call(self, name: str, make: Callable[[], Any]) -> Any:
+        if name == "write":
+            self.before_write()
+        return make()
 
     def wipe(self) -> None:
         for row in self.vendor.live("companies"):
@@ -251,6 +258,31 @@ def a_few_deletes_do_not_brake() -> None:
     assert desk.standing() == 11
 
 
+def a_zombie_commits_nothing() -> None:
+    desk = _Desk(1)
+    old = desk.store.take(desk.lane, "one", desk.now, desk.now)
+    assert old is not None
+    assert desk.store.take(desk.lane, "two", desk.now, desk.now + timedelta(minutes=1)) is not None
+    try:
+        desk.store.commit_pull(old, PullCommit("account", cursor={"since": "never"}))
+    except LeaseLostError:
+        return
+    raise AssertionError("a worker whose lease was taken over committed")
+
+
+def a_write_that_meets_a_newer_version_is_planned_again() -> None:
+    """Somebody edits another field between our reading and our writing: both edits stand, and nothing is given up."""
+    desk = _Desk(1)
+    hub_id, vendor_id = next(iter(desk.store.tables.hubs)), desk.vendor.live("companies")[0].id
+    desk.store.edit(hub_id, {"city": "ROME"})
+    edits = [lambda: desk.vendor.change("companies", vendor_id, {"name": "renamed"})]
+    desk.before_write = lambda: edits.pop()() if edits else None
+    desk.now += timedelta(hours=1)
+    desk.engine.run(desk.lane)
+    assert desk.vendor.rows["companies", vendor_id].values == {"name": "renamed", "city": "ROME"}
+    assert not desk.store.tables.dead
+
+
 ALL: tuple[Callable[[], None], ...] = (
     newest_within_the_clocks_allowance_is_the_hub,
     a_yes_is_no_one,
@@ -273,6 +305,8 @@ ALL: tuple[Callable[[], None], ...] = (
     an_announced_create_is_recognised,
     a_create_that_arrives_after_the_delete_is_deleted_too,
     deletes_stay_out_where_they_must,
+    a_zombie_commits_nothing,
+    a_write_that_meets_a_newer_version_is_planned_again,
     a_wiped_vendor_brakes,
     a_few_deletes_do_not_brake,
 )
