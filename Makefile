@@ -13,6 +13,7 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 WORKERS ?= 2
 ROWS ?= 1000000
+SECONDS ?= 60
 CYCLES ?= 5
 PYTEST_ARGS ?=
 
@@ -44,7 +45,7 @@ ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(STAMP) $(BENCH_STAMP))
 endif
 
-.PHONY: help install demo test check lint types contracts docs lock bench-load chaos clean
+.PHONY: help install demo test check lint types contracts docs lock bench-load mutants soak chaos clean
 
 help: ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -97,6 +98,12 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 
 bench-load: $(BENCH_STAMP) ## measure loading against COPY and dlt (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.load --rows $(ROWS)
+
+mutants: $(STAMP) ## plant bugs in the sync engine, one at a time, and tell which nobody notices
+	@$(BIN)/python -m tests.simulation.mutants $(MUTANTS)
+
+soak: $(STAMP) ## simulate the sync engine with random seeds (SECONDS=60)
+	@$(BIN)/python -m tests.simulation.soak --seconds $(SECONDS)
 
 chaos: $(STAMP) ## kill workers and restart the database while people edit on three sides, then compare (CYCLES=5)
 	@$(BIN)/python -m benchmarks.chaos --cycles $(CYCLES) $(CHAOS_ARGS)

@@ -1889,8 +1889,6 @@ CREATE TABLE link (
 
 CREATE INDEX link_entity_id_idx ON link (entity_id, tenant_id);
 
-CREATE INDEX link_number_idx ON link (tenant_id, connection_id, vendor_object, length(vendor_id), vendor_id) WHERE vendor_id ~ '^[0-9]+$';
-
 CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NULL;
 
 CREATE TABLE pending_reference (
