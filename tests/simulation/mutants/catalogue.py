@@ -233,8 +233,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "own_create_not_recognised",
         "our own create comes back as a new record",
         PULL,
-        "        if item.key == intent.entity_id:\n            return intent",
-        "        if item.key == intent.entity_id:\n            return None",
+        "    intent = _announced(known.intents, item)\n",
+        "    intent = None\n",
     ),
     Mutant(
         "late_create_revives",
@@ -364,15 +364,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "incomplete_listing_deletes",
         "a listing that broke off ends the comparison",
         ENGINE,
-        "            complete = page.last\n        return under_way",
-        "            complete = True\n        return under_way",
+        "        return found.since if complete else None",
+        "        return found.since",
     ),
     Mutant(
         "missing_means_deleted",
         "what a listing does not show yet is deleted",
         ENGINE,
-        "raws = self._fetched(missing if under_way.deleting else moved)",
-        "raws = [Raw(Incoming(v, deleted=True)) for v in missing] if under_way.deleting else self._fetched(moved)",
+        "        self.apply(self._fetched(found.wanted), PullCommit(self.rules.entity, resync=found.state))",
+        "        gone = [Raw(Incoming(v, deleted=True)) for v in found.wanted]\n"
+        "        raws = gone if found.since.deleting else self._fetched(found.wanted)\n"
+        "        self.apply(raws, PullCommit(self.rules.entity, resync=found.state))",
     ),
     Mutant(
         "relist_keeps_the_deleted",
@@ -392,8 +394,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "creates_before_listed",
         "what is there already is created again",
         ENGINE,
-        "if not report.stopped and not (complete and run.may_push()):",
-        "if False:",
+        "if complete and run.may_push():",
+        "if True:",
     ),
     Mutant(
         "no_intent",

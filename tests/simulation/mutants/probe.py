@@ -25,9 +25,9 @@ def main() -> int:
         except Exception as error:
             return _killed(f"planner case {seed}", error)
     for seed in range(SCHEDULES):
-        error, _ = attempt(Choices(seed))
-        if error is not None:
-            return _killed(f"schedule {seed}", error)
+        failed, _ = attempt(Choices(seed))
+        if failed is not None:
+            return _killed(f"schedule {seed}", failed)
     return 0
 
 
