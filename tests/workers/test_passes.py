@@ -16,6 +16,7 @@ from tests.workers.conftest import Company, Make
 from workers.actors import Hint
 from workers.fairness import Kind
 from workers.passes import Passes
+from workers.scheduler import Scheduler
 
 
 def hint(company: Company, **changes: Any) -> Hint:
@@ -100,6 +101,41 @@ def test_a_worker_that_stops_takes_nothing_new_and_ends_after_the_page(company: 
     assert a.get("lease_owner") is None
     passes.run_lane(hint(a))
     assert len(a.remote.asked) == 2
+
+
+def test_a_comparison_in_full_comes_when_its_time_has_come_and_finds_what_nobody_told(
+    company: Make, hub: Hub, passes: Passes
+) -> None:
+    a = company(pages=3)
+    passes.run_lane(hint(a))
+    told: list[Hint] = []
+    scheduler = Scheduler(hub, told.append)
+    assert scheduler.sweep() == 0
+    a.remote.gone.add(1)  # deleted, and the vendor's listing of changes says nothing of it
+    a.set(compare_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert scheduler.sweep() == 1
+    assert (told[0].kind, told[0].compare) == (Kind.BACKFILL, True)
+    passes.run_lane(told[0])
+    assert a.remote.asked[3:] == ["versions", "versions", "fetch"]
+    assert a.contacts() == 2
+    assert a.get("compare_at") > datetime.now(UTC) + timedelta(hours=23)
+    assert scheduler.sweep() == 0
+
+
+def test_a_lease_that_was_renewed_is_given_back(company: Make, hub: Hub) -> None:
+    a = company(pages=3)
+    now = [datetime(2026, 3, 1, tzinfo=UTC)]
+
+    def a_while(_number: int) -> None:
+        now[0] += timedelta(seconds=hub.settings.lease_s * 0.7)
+
+    a.remote.on_page = a_while
+    passes = Passes(hub, clock=lambda: now[0])
+    passes.run_lane(hint(a))
+    passes.close()
+    assert passes.counts == {"passes": 1}
+    assert a.get("generation") > 1
+    assert a.get("lease_owner") is None
 
 
 # ---------------------------------------------------------------- trouble

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
-from connectors.kit.contract import AuthKind, AuthMethod, Connection, Manifest, ObjectInfo, ReadRequest
-from domain.records import AccountInfo, Catalog, FieldSchema, ObjectSchema, Page
+from connectors.kit.contract import AuthKind, AuthMethod, Connection, Manifest, ObjectInfo, ReadRequest, VersionPage
+from domain.records import AccountInfo, Catalog, Cursor, FieldSchema, ObjectSchema, Page
 
 FIELDS = ("id", "name", "email")
 
@@ -33,6 +34,7 @@ class Remote:
         self.on_page: Callable[[int], None] = lambda _: None
         self.error: Exception | None = None
         self.opened = 0
+        self.gone: set[int] = set()
         self.asked_something = threading.Event()
 
     def person(self, number: int) -> tuple[str, str, str]:
@@ -54,6 +56,7 @@ LOG: list[str] = []
 class RolodexConnector:
     """Reads `REMOTES` by the setting ``account``."""
 
+    id_order: ClassVar[str] = "ascii"
     manifest: ClassVar[Manifest] = Manifest(
         name="rolodex",
         label="Rolodex",
@@ -74,7 +77,9 @@ class RolodexConnector:
     def read(self, request: ReadRequest) -> Iterator[Page]:
         if request.ids is not None:
             self._remote.note("fetch")
-            rows: list[Sequence[Any]] = [self._remote.person(int(i)) for i in request.ids]
+            rows: list[Sequence[Any]] = [
+                self._remote.person(int(i)) for i in request.ids if int(i) not in self._remote.gone
+            ]
             yield Page("Person", FIELDS, rows, {}, last=True)
             return
         first = int((request.cursor or {}).get("next", 0))
@@ -86,6 +91,14 @@ class RolodexConnector:
         if first >= self._remote.pages:
             self._remote.note("nothing new")
             yield Page("Person", FIELDS, [], {"next": first}, last=True)
+
+    def versions(self, object_name: str, after: str | None = None) -> Iterator[VersionPage]:
+        self._remote.note("versions")
+        ids = [self._remote.person(n)[0] for n in range(self._remote.pages) if n not in self._remote.gone]
+        yield VersionPage(ids, [""] * len(ids), last=True)
+
+    def cursor_at(self, object_name: str, moment: datetime) -> Cursor:
+        return {"next": self._remote.pages}
 
     def close(self) -> None:
         self._remote.opened -= 1
