@@ -15,6 +15,7 @@ from uuid import UUID
 
 from domain.ids import record_ids, record_namespace
 from domain.records import MISSING, MappedBatch, ObjectSchema, Page, Problem, Reject
+from domain.versions import comparable
 from mappings.compile import OUT_OF_SCOPE, MappingContext, compile_spec
 from mappings.fingerprint import fingerprints
 from mappings.spec import MappingSpec
@@ -210,7 +211,7 @@ class PageStager:
         name = self._job.spec.version
         if name is not None and name in fields:
             place = fields.index(name)
-            return [row[place] if isinstance(row[place], str) else None for row in rows]
+            return [comparable(row[place]) if isinstance(row[place], str) else None for row in rows]
         updated = batch.columns.get("source_updated_at")
         return [None if u is None else u.isoformat() for u in updated] if updated is not None else [None] * len(batch)
 

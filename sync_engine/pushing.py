@@ -28,8 +28,11 @@ from sync_engine.ports import (
     Write,
 )
 
-GONE = frozenset({"record_not_found", "record_deleted"})
+GONE = frozenset({"not_found", "ENTITY_IS_DELETED"})
 """Codes by which a connector says that the record to write is not there any more."""
+
+MOVED = frozenset({"conflict"})
+"""Codes by which a connector says that somebody changed the record meanwhile: it is read again before anything is sent."""
 
 OUTDATED = frozenset({"conflict"})
 """Codes by which a connector says that the record has a newer version than the one the write named."""
@@ -45,6 +48,8 @@ def push(run: Pass, jitter: Callable[[], float]) -> None:
         if not work:
             return
         _Batch(run, work, jitter).send()
+        if run.yields():
+            return
     run.report.more = True
 
 
@@ -87,9 +92,9 @@ class _Batch:
     # ------------------------------------------------------------ before
 
     def _unsettled(self) -> dict[UUID, PushWork]:
-        """Creates whose outcome is unknown, unless repeating them is harmless: for a record deleted meanwhile it is not."""
+        """Creates of unknown outcome. Where nobody can ask by key, but a repeated create finds its own record, repeating does."""
         uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and not _is_linked(w)}
-        if not self.run.port.repeatable_creates:
+        if self.run.port.can_find or not self.run.port.repeatable_creates:
             return uncertain
         return {i: w for i, w in uncertain.items() if w.item.hub is None or w.item.hub.deleted}
 
@@ -104,6 +109,9 @@ class _Batch:
         for entity_id, work in list(held.items()):
             intent = work.item.intent
             if entity_id in found or intent is None:
+                continue
+            if port.repeatable_creates and work.item.hub is not None and not work.item.hub.deleted:
+                del held[entity_id]
                 continue
             # Found nowhere, long after the last moment at which an old worker could have sent it: it never arrived.
             looked = port.can_find or (verified is not None and verified > intent.at + run.settings.lease_for)
@@ -226,12 +234,19 @@ class _Batch:
         if not isinstance(error, SynclineError):
             raise error
         entity_id, attempts = decision.entity_id, self.work[decision.entity_id].attempts + 1
-        if isinstance(error, RecordRejectedError) and error.code in GONE and decision.vendor_id:
+        if (
+            isinstance(error, RecordRejectedError)
+            and decision.vendor_id
+            and GONE & {error.code, error.context.get("vendor_code")}
+        ):
             self.run.store.add_notices(self.run.lane, {decision.vendor_id: True})
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
             return
         if isinstance(error, RecordRejectedError) and error.code in OUTDATED and decision.vendor_id:
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
+            return
+        if error.code in MOVED and decision.vendor_id:
+            self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
             return
         what = recover(error, attempts, self.jitter())
         if what.next is Next.DEAD_LETTER:
@@ -272,7 +287,7 @@ class _Batch:
     def _raise_for_lane(self, results: Sequence[WriteResult]) -> None:
         """An error that concerns the whole connection ends the pass, after every record's end is recorded."""
         for result in results:
-            if isinstance(result.error, SynclineError):
+            if isinstance(result.error, SynclineError) and result.error.code not in MOVED:
                 what = recover(result.error, 1, self.jitter())
                 if what.next is not Next.DEAD_LETTER and not isinstance(result.error, RecordRejectedError):
                     raise result.error

@@ -22,6 +22,7 @@ from domain.entities import ENTITIES, Kind
 from domain.errors import ConfigurationError
 from domain.ids import record_id
 from domain.records import MISSING, Cursor, MappedBatch, Outgoing, Page, Problem, WriteResult
+from domain.versions import comparable
 from mappings.compile import OUT_OF_SCOPE, Lens
 from mappings.fingerprint import fingerprints
 from sync_engine.core.model import Failure, Hub, HubRef, Incoming, ListKind, Record, Rules
@@ -151,7 +152,7 @@ class ConnectorObject:
             Incoming(
                 batch.vendor_ids[row],
                 values,
-                version=str(version) if isinstance(version, str | int) else "",
+                version=comparable(version),
                 modified_at=modified,
                 fingerprint=print_,
                 created_ms=int(created.timestamp() * 1000) if created is not None else 0,
@@ -167,7 +168,7 @@ class ConnectorObject:
         if not isinstance(self.connector, SupportsVersions):
             raise ConfigurationError(f"{self.connector.manifest.label} lists no versions.")
         for page in self.connector.versions(self.object, after):
-            yield Versions(list(zip(page.ids, page.versions, strict=True)), page.last)
+            yield Versions([(i, comparable(v)) for i, v in zip(page.ids, page.versions, strict=True)], page.last)
 
     def cursor_at(self, moment: datetime) -> Cursor:
         """See `VendorPort.cursor_at`."""
@@ -264,7 +265,11 @@ class ConnectorObject:
         if not isinstance(self.connector, SupportsUpsert):
             raise ConfigurationError(f"{self.connector.manifest.label} cannot be written to.")
         outgoing = [self._outgoing(w, refs) for w in writes]
-        return self.connector.upsert(self.object, outgoing, self.key_field if self.repeatable_creates else None)
+        if not (self.conditional_writes and len(outgoing) == 1):
+            # The engine has just asked what stands there; a connector without conditional writes could only ask once more.
+            outgoing = [replace(one, expected_version=None) for one in outgoing]
+        results = self.connector.upsert(self.object, outgoing, self.key_field if self.repeatable_creates else None)
+        return [replace(r, version=comparable(r.version)) for r in results]
 
     def _outgoing(self, write: Write, refs: Refs) -> Outgoing:
         record, _ = self._record({**write.record, **write.fields}, refs)

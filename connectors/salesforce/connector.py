@@ -114,6 +114,7 @@ class SalesforceConnector:
 
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
+    conditional_writes: ClassVar[bool] = True  # of a single record
     id_order: ClassVar[str] = "ascii"
 
     def __init__(

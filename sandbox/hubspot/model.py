@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
-from sandbox.hubspot.auth import Auth, Credentials, missing_scopes
+from sandbox.hubspot.auth import Auth, Credentials, Grant, missing_scopes
 from sandbox.hubspot.data.generator import generate
 from sandbox.hubspot.errors import CORRELATION_ID, ApiError, invalid, not_found
 from sandbox.hubspot.faults import Fault
@@ -81,19 +82,30 @@ class HubSpotSandbox(StandIn[Clock, Fault]):
             return route.handler(call)
         call.grant = self.auth.check(request.headers.get("authorization", ""))
         if not route.free:
-            self.limits.spend(route.kind == "search")
+            self._spend(route, call.grant)
         self.auth.require(call.grant, needed(self.portal, route.scope, path))
         reply = route.handler(call)
         if route.kind != "search":
             reply.headers |= self.limits.headers(call.grant.private)
         return reply
 
+    def _spend(self, route: Route, grant: Grant) -> None:
+        """Count the call. A refusal tells of the limits as an answer would."""
+        try:
+            self.limits.spend(route.kind == "search")
+        except ApiError as limited:
+            if route.kind != "search":
+                limited.headers |= self.limits.headers(grant.private)
+            raise
+
     def _before(self, fault: Fault, call: Call) -> None:
         """What a fault does before the call is carried out. Raises the ApiError that the call then answers with."""
         if fault.kind == "error":
             raise ApiError(fault.status, "INTERNAL_ERROR", "internal error")
         if fault.kind == "limit":
-            raise exceeded(fault.policy, fault.retry_after)
+            limited = exceeded(fault.policy, fault.retry_after)
+            limited.headers |= {} if fault.policy == "SECONDLY" else self.limits.headers(private=True)
+            raise limited
         if fault.kind == "expire":
             self.auth.expire_all()
             raise self.auth.expired()
@@ -110,19 +122,17 @@ class HubSpotSandbox(StandIn[Clock, Fault]):
             414, body=b"<html><head><title>414 Request-URI Too Large</title></head></html>", content_type="text/html"
         )
 
-    def finish(self, request: Request, reply: Reply) -> None:
-        """Every refusal has an id of its own; the limits are told with a 429, too."""
+    def finish(self, request: Request, reply: Reply) -> None:  # noqa: ARG002
+        """Every refusal has an id of its own."""
         if isinstance(reply.json, dict) and reply.json.get("correlationId") == CORRELATION_ID:
             self._refusals += 1
             reply.json["correlationId"] = str(uuid.uuid5(uuid.UUID(CORRELATION_ID), str(self._refusals)))
-        if reply.status == 429 and not request.path.endswith("/search"):
-            reply.headers |= self.limits.headers(private=True)
 
     def spoil(self, reply: Reply, fault: Fault) -> None:
         super().spoil(reply, fault)
         if fault.kind == "foreign_next" and isinstance(reply.json, dict) and "paging" in reply.json:
             following = reply.json["paging"]["next"]
-            following["link"] = fault.host + following.get("link", "")
+            following["link"] = fault.host + urlsplit(following.get("link", "")).path
 
     # ------------------------------------------------------------ controls
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sandbox.hubspot.associations import Associations
@@ -69,7 +71,10 @@ class Counters:
 
 
 class Portal:
-    """``tables``: records by id, in the order of creation; archived and merged ones stay."""
+    """``tables``: records by id, in the order of creation; archived and merged ones stay.
+
+    ``merges_renumber``: the objects whose merged records become a new one.
+    """
 
     def __init__(self, clock: Clock, seed: int, portal_id: int = 62_515) -> None:
         self.clock = clock
@@ -87,6 +92,7 @@ class Portal:
         self.created: dict[str, list[str]] = {}
         self.unique: dict[tuple[str, str], dict[str, str]] = {}
         self.forgotten: set[str] = set()
+        self.merges_renumber = frozenset({"deals"})
 
     # ------------------------------------------------------------ time and schema
 
@@ -153,6 +159,12 @@ class Portal:
             )
         holder = self.holders(item, name).get(unique_key(value))
         return self.find_live(item.name, holder) if holder else None
+
+    def records_from(self, name: str, first: int) -> Iterator[Record]:
+        """Records from about this id on, none of them missing: ids count up, and few have gone for good."""
+        table = self.tables[name]
+        gone = self.counters.last.get(name, FIRST_ID - 1) - FIRST_ID + 1 - len(table)
+        return islice(table.values(), max(0, first - FIRST_ID - gone), None)
 
     def live(self, name: str) -> list[Record]:
         return [r for r in self.tables[name].values() if not r.archived and not r.merged_into]

@@ -74,22 +74,42 @@ class Writer:
         self.portal.note(item, record.id, "restore", self.source)
 
     def merge(self, item: ObjectType, survivor: Record, merged: Record) -> Record:
-        """Blank values are filled from the other; associations move; the other's id leads to the survivor from now on."""
+        """Blank values are filled from the other; associations move; the old ids lead to what is left from now on.
+
+        Of a deal that is a third record with an id of its own:
+        https://developers.hubspot.com/changelog/announcement-deals-now-support-merging
+        """
         if survivor is merged:
             raise invalid("Cannot merge a record with itself")
-        self.portal.reindex(item, merged, merged.values, None)
         filled = {n: v for n, v in merged.values.items() if n not in survivor.values and _moves(item, n)}
-        known = [v for v in survivor.values.get("hs_merged_object_ids", "").split(";") if v]
-        older = [v for v in merged.values.get("hs_merged_object_ids", "").split(";") if v]
-        filled["hs_merged_object_ids"] = ";".join([*known, *older, merged.id])
+        filled["hs_merged_object_ids"] = ";".join([*_merged_ids(survivor), *_merged_ids(merged), merged.id])
         if item.name == "contacts":
             filled |= _more_addresses(survivor.values, merged.values)
-        merged.merged_into = survivor.id
-        self._move_associations(item, merged, survivor)
-        self.portal.will_be_seen(item, merged)
+        self._retire(item, merged, survivor)
+        if item.name in self.portal.merges_renumber:
+            first, survivor = survivor, self._successor(item, survivor)
+            filled |= {
+                "hs_object_id": survivor.id,
+                "hs_merged_object_ids": f"{filled['hs_merged_object_ids']};{first.id}",
+            }
+            self._retire(item, first, survivor)
         self._store(item, survivor, filled)
         self.portal.note(item, survivor.id, "merge", self.source, "", merged.id)
         return survivor
+
+    def _retire(self, item: ObjectType, gone: Record, survivor: Record) -> None:
+        """From now on ``gone`` is another name of the survivor."""
+        self.portal.reindex(item, gone, gone.values, None)
+        gone.merged_into = survivor.id
+        self._move_associations(item, gone, survivor)
+        self.portal.will_be_seen(item, gone)
+
+    def _successor(self, item: ObjectType, survivor: Record) -> Record:
+        """The survivor's values under a new id."""
+        made = Record(self.portal.counters.next(item.name), survivor.values, survivor.created, survivor.updated)
+        made.history = dict(survivor.history)
+        self.portal.tables[item.name][made.id] = made
+        return made
 
     def forget(self, item: ObjectType, record: Record) -> None:
         """Privacy deletion: the record is gone for good. A second entry of the feed tells of it."""
@@ -280,6 +300,10 @@ def _moves(item: ObjectType, name: str) -> bool:
     """A merge fills no values that tell of the record itself, and none that are unique."""
     found = item.properties.get(name)
     return found is not None and not found.read_only and not found.calculated and not found.unique
+
+
+def _merged_ids(record: Record) -> list[str]:
+    return [v for v in record.values.get("hs_merged_object_ids", "").split(";") if v]
 
 
 def _more_addresses(kept: Values, merged: Values) -> Values:

@@ -1,4 +1,4 @@
-"""What every `SyncStore` keeps to, whatever it stores in: subclass `StoreContract` and give it a ``world`` fixture.
+"""What every `SyncStore` keeps to: subclass `StoreContract` and give it a ``world`` fixture; `conftest` has the rest.
 
 Written against the protocol. A `World` adds what the protocol leaves to others: setting lanes up, edits by people, and looks at
 history, conflicts and dead letters.

@@ -43,7 +43,7 @@ def list_records(call: Call) -> Reply:
         raise invalid(f"Invalid value for after: {after}")
     fitting = (
         r
-        for r in portal.tables[item.name].values()
+        for r in portal.records_from(item.name, int(after))
         if r.archived == archived and not r.merged_into and int(r.id) >= int(after)
     )
     page = [record for record, _ in zip(fitting, range(limit + 1), strict=False)]
