@@ -24,6 +24,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from benchmarks.hub import TENANT, BenchHub, Took, bench_hub, machine
+from benchmarks.latency import latencies
 from benchmarks.vendors import MemoryHubSpot, MemorySalesforce, pieces
 from sync_engine.engine import Report, Settings
 from sync_engine.ports import Lane
@@ -137,6 +138,7 @@ def scattered(hub: BenchHub, org: MemorySalesforce, portal: MemoryHubSpot, count
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000, help="contacts")
+    parser.add_argument("--edits", type=int, default=50, help="single edits over HTTP")
     options = parser.parse_args(arguments)
     print(machine(), flush=True)
     org, portal = MemorySalesforce(), MemoryHubSpot()
@@ -150,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wall, cpu = pulled.wall + pushed.wall, pulled.cpu + pushed.cpu
     result |= {"records_per_s": round(options.rows / wall), "ratio_upsert": round(plain.wall / wall, 3)}
     result |= {"ratio_upsert_cpu": round(plain.cpu / cpu, 3), "calls": calls, "calls_minimum": minimum}
+    with bench_hub() as idle:
+        result |= latencies(idle, idle.work, options.edits)
     print(json.dumps(result))
 
 

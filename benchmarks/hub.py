@@ -53,6 +53,7 @@ class BenchHub:
 
     db: Database
     admin: str
+    work: Path
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
@@ -62,12 +63,16 @@ class BenchHub:
 
     def connect(self, vendor: MemoryVendor) -> Lane:
         """Keep the vendor's object in step from now on."""
-        connection_id, port = new_id(), port_of(vendor, TENANT)
-        lane = Lane(TENANT, connection_id, vendor.object)
+        return self.keep(port_of(vendor, TENANT))
+
+    def keep(self, port: ConnectorObject) -> Lane:
+        """Keep an object in step from now on, as a connection of its own."""
+        connection_id, vendor = new_id(), port.connector.manifest.name
+        lane = Lane(TENANT, connection_id, port.object)
         with self.db.tenant(TENANT) as conn:
-            connections.create(conn, connection_id, vendor=vendor.manifest.name, name=vendor.manifest.name)
+            connections.create(conn, connection_id, vendor=vendor, name=f"{vendor} {len(self.ports)}")
             writes = tuple(sorted(port.rules.writes))
-            streams.put(conn, Stream(connection_id, vendor.object, "contact", True, writes, vendor.id_order))
+            streams.put(conn, Stream(connection_id, port.object, port.rules.entity, True, writes, port.id_order))
         self.ports[lane] = port
         return lane
 
@@ -119,7 +124,7 @@ def bench_hub(settings: Settings | None = None) -> Iterator[BenchHub]:
         with Database(urls.app) as db:
             with db.tenant(TENANT) as conn:
                 tenants.ensure(conn, TENANT, "Benchmark")
-            yield BenchHub(db, urls.admin, settings or Settings())
+            yield BenchHub(db, urls.admin, work, settings or Settings())
     finally:
         server.destroy()
         shutil.rmtree(work, ignore_errors=True)

@@ -150,6 +150,7 @@ class Lens:
         self.source_fields = self._source_fields()
         self.missing = tuple(n for n in spec.mapped_sources if schema is not None and n not in self._known)
         self.version = self._digest()
+        self._writables = frozenset(filter(self.writable, self._known))
         self._groups = lru_cache(1000)(self._group)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -304,7 +305,9 @@ class Lens:
             wanted = fields is None or "links" in fields or link.source in result
             if wanted and links.get(link.label) and result.get(link.source) is None:
                 result[link.source] = (link.separator or ";").join(links[link.label])
-        return {name: value for name, value in result.items() if self.writable(name)}
+        if self.schema is None:
+            return result
+        return {name: value for name, value in result.items() if name in self._writables}
 
     def writable(self, source: str) -> bool:
         """Whether the vendor lets this field be written, as far as the schema tells."""
@@ -325,7 +328,7 @@ class Lens:
         self, result: dict[str, Any], group: list[_Line], record: Mapping[str, Any], custom: Mapping[str, Any]
     ) -> None:
         sources = group[0].line.sources
-        raw = self._kept(group, record, custom)
+        raw = self._kept(group, record, custom) if custom else None
         if raw is not None:
             result.update(raw)
             return
@@ -335,9 +338,15 @@ class Lens:
             value = combine(parts, group[0].bound.settings)
             result[sources[0]] = value
             return
-        line = next((x for x in group if record[x.name] is not None), group[0])
-        value = line.bound.backward(record[line.name])
-        for name, part in zip(sources, value if line.bound.tupled else (value,), strict=True):
+        line = group[0]
+        if len(group) > 1:
+            line = next((x for x in group if record[x.name] is not None), line)
+        value = line.bound.backward(record[line.field.name])
+        if not line.bound.tupled:
+            if result.get(sources[0]) is None:
+                result[sources[0]] = value
+            return
+        for name, part in zip(sources, value, strict=True):
             if result.get(name) is None:
                 result[name] = part
 

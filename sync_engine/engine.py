@@ -286,10 +286,11 @@ class Pass:
         for part in parts(self.port, under_way.after, self.renew):
             found.add(part, self.store.links_between(self.lane, part.span))
             complete = part.last
-            if complete or found.is_enough(self.settings.notices_at_once):
+            over = not complete and self.yields()
+            if complete or over or found.is_enough(self.settings.notices_at_once):
                 found = self._act_on(found)
-                if not complete and self.yields():
-                    return None
+            if over:
+                return None
         if found.rows:
             found = self._act_on(found)
         return found.since if complete else None
