@@ -13,6 +13,8 @@ STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 WORKERS ?= 2
 ROWS ?= 1000000
+SECONDS ?= 60
+CYCLES ?= 5
 PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,7 +45,7 @@ ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(STAMP) $(BENCH_STAMP))
 endif
 
-.PHONY: help install demo test check lint types contracts docs lock bench-load clean
+.PHONY: help install demo test check lint types contracts docs lock bench-load bench-resync bench-engine mutants soak chaos clean
 
 help: ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -96,6 +98,21 @@ $(BENCH_STAMP): $(STAMP) requirements-bench.lock
 
 bench-load: $(BENCH_STAMP) ## measure loading against COPY and dlt (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.load --rows $(ROWS)
+
+bench-resync: $(STAMP) ## measure a full comparison against its changes alone (ROWS=1000000)
+	@$(BIN)/python -m benchmarks.resync --rows $(ROWS)
+
+bench-engine: $(STAMP) ## measure the two-way engine against plain upserts, its calls, and single edits (ROWS=50000)
+	@$(BIN)/python -m benchmarks.engine --rows $(if $(filter file,$(origin ROWS)),50000,$(ROWS))
+
+mutants: $(STAMP) ## plant bugs in the sync engine, one at a time, and tell which nobody notices
+	@$(BIN)/python -m tests.simulation.mutants $(MUTANTS)
+
+soak: $(STAMP) ## simulate the sync engine with random seeds (SECONDS=60)
+	@$(BIN)/python -m tests.simulation.soak --seconds $(SECONDS)
+
+chaos: $(STAMP) ## kill workers and restart the database while people edit on three sides, then compare (CYCLES=5)
+	@$(BIN)/python -m benchmarks.chaos --cycles $(CYCLES) $(CHAOS_ARGS)
 
 clean: ## remove the environment and caches (never data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -58,7 +58,7 @@ def _connector(folder: Path) -> FilesConnector:
     )
 
 
-def _plan(folder: Path, rows: int) -> Plan:
+def plan_of(folder: Path, rows: int) -> Plan:
     """The plan, made in a process of its own as `syncline migrate plan` does: looking through the files is its cost."""
     counts = {"Account": max(1, rows // 5), "Contact": rows, "Opportunity": rows * 3 // 10}
     connector = _connector(folder)
@@ -106,7 +106,7 @@ class PeakMemory:
             self.mib = max(self.mib, total / 2**20)
 
 
-def _ours(urls: ServerUrls, folder: Path, plan: Plan) -> tuple[float, float]:
+def ours(urls: ServerUrls, folder: Path, plan: Plan) -> tuple[float, float]:
     """One run in a process of its own; returns its seconds and the peak memory of it and its children."""
     with Database(urls.app, pool_size=6) as database:
         with database.tenant(TENANT) as connection:
@@ -132,7 +132,7 @@ def _ours(urls: ServerUrls, folder: Path, plan: Plan) -> tuple[float, float]:
     return seconds, memory.mib
 
 
-def _database(server: EmbeddedPostgres, name: str) -> ServerUrls:
+def database(server: EmbeddedPostgres, name: str) -> ServerUrls:
     urls = server.start()
     with psycopg.connect(urls.admin, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -144,13 +144,13 @@ def _database(server: EmbeddedPostgres, name: str) -> ServerUrls:
 
 def _run_ours(server: EmbeddedPostgres, name: str, folder: Path, rows: int) -> tuple[ServerUrls, list[float], float]:
     """Plan, run and run again, each in a process of its own; returns the two runs' seconds and the first one's peak memory."""
-    urls = _database(server, name)
-    plan = _elsewhere(_plan, folder, rows)
-    (first, mib), (second, _) = _elsewhere(_ours, urls, folder, plan), _elsewhere(_ours, urls, folder, plan)
+    urls = database(server, name)
+    plan = elsewhere(plan_of, folder, rows)
+    (first, mib), (second, _) = elsewhere(ours, urls, folder, plan), elsewhere(ours, urls, folder, plan)
     return urls, [first, second], mib
 
 
-def _elsewhere(function: Callable[..., T], *arguments: Any) -> T:
+def elsewhere(function: Callable[..., T], *arguments: Any) -> T:
     with ProcessPoolExecutor(1, mp.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -176,7 +176,7 @@ def _copy(server: EmbeddedPostgres, source: ServerUrls, folder: Path) -> tuple[f
             ):
                 for block in copy:
                     file.write(block)
-    target = _database(server, "bench_copy")
+    target = database(server, "bench_copy")
     with psycopg.connect(target.admin) as connection:
         connection.execute("INSERT INTO tenant (tenant_id, name) VALUES (%s, 'Benchmark')", (TENANT,))
         connection.execute(
@@ -205,7 +205,7 @@ def _dlt(server: EmbeddedPostgres, folder: Path) -> float:
 
     import dlt
 
-    urls = _database(server, "bench_dlt")
+    urls = database(server, "bench_dlt")
 
     def rows(name: str) -> Any:
         with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:

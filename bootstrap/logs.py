@@ -28,6 +28,8 @@ _CHATTY = (
     "psycopg",
     "alembic",
     "uvicorn",
+    "dramatiq",
+    "pika",
 )
 
 

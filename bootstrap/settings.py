@@ -54,6 +54,52 @@ class Settings(BaseSettings):
         description="Keys that encrypt stored credentials, as `id:base64,id2:base64` (32 bytes each); the first one "
         "encrypts, the others still decrypt. Default: a key file of mode 0600 in the home folder, made on first use.",
     )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="BROKER_URL",
+        description="Broker between schedulers and workers, as `amqp://user:password@host:5672` (RabbitMQ) or "
+        "`redis://:password@host:6379/0`. Default: none; `syncline up` then does everything in one process. It carries hints "
+        "only: emptying it loses nothing.",
+    )
+    worker_threads: int = Field(
+        default=4, ge=1, le=64, description="How many lanes a worker works on at the same time. Default: 4."
+    )
+    lanes_per_tenant: int = Field(
+        default=4,
+        ge=1,
+        description="How many lanes of one tenant may be worked on or queued at the same time; the last place is kept "
+        "for notices and changes to send. Default: 4.",
+    )
+    sweep_s: float = Field(
+        default=2.0, gt=0, description="How often a scheduler looks for work, in seconds. Default: 2."
+    )
+    slice_s: float = Field(
+        default=15.0,
+        ge=0,
+        description="After how many seconds a pass over a lane makes room for others, at the end of a page. Default: 15.",
+    )
+    lease_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="How long a lane stays with a worker that no longer answers, in seconds. Default: 120.",
+    )
+    stop_within_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a worker that is told to stop may finish the batches under way, in seconds; then it gives its "
+        "lanes back as they are. Default: 30.",
+    )
+    poll_every_s: float = Field(
+        default=300.0, gt=0, description="How often a stream is polled without a notice, in seconds. Default: 300."
+    )
+    compare_every_s: float = Field(
+        default=86400.0,
+        gt=0,
+        description="How often a stream is compared with its vendor in full, in seconds. Default: 86400, a day.",
+    )
+    letters_kept_days: int = Field(
+        default=90, ge=1, description="How long dead letters are kept after they were settled. Default: 90 days."
+    )
     tenant: UUID = Field(default=DEFAULT_TENANT, description="The tenant that commands work for, as a UUID.")
     log_level: LogLevel = Field(
         default="INFO",

@@ -196,10 +196,16 @@ class Syncs:
     def lane(self, stream: Stream) -> Lane:
         return Lane(self._hub.tenant_id, stream.connection_id, stream.object)
 
-    def run(self, stream: Stream, *, poll: bool = True) -> Report:
+    def run(self, stream: Stream) -> Report:
         """One pass over one stream."""
-        report = self.engine.run(self.lane(stream), poll=poll)
-        log.info("pass", extra={"object": stream.object, "counts": dict(report.counts), "stopped": report.stopped})
+        return self.run_lane(self.lane(stream))
+
+    def run_lane(
+        self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
+    ) -> Report:
+        """One pass over one lane, as `Engine.run` explains."""
+        report = self.engine.run(lane, poll=poll, compare=compare, over=over)
+        log.info("pass", extra={"object": lane.object, "counts": dict(report.counts), "stopped": report.stopped})
         return report
 
     def verify(self, stream: Stream) -> Verified:

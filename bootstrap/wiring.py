@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Timer
@@ -17,7 +18,7 @@ from bootstrap.redact import remember_credentials
 from bootstrap.settings import Settings
 from connectors.kit import registry
 from connectors.kit.contract import CallRecord, Connection, Connector
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, StorageFullError, SynclineError, TransientError
 from storage import connections, credentials, schema, tenants
 from storage.credentials import StoredTokens
 from storage.database import Database
@@ -38,10 +39,20 @@ def _silent(_text: str) -> None:
 class Hub:
     """Settings turned into a database, a vault, connectors and services. ``say`` hears what takes a moment (a sentence each)."""
 
-    def __init__(self, settings: Settings, *, say: Callable[[str], None] = _silent) -> None:
+    def __init__(self, settings: Settings, *, say: Callable[[str], None] = _silent, pool_size: int = 5) -> None:
         self.settings = settings
         self._say = say
+        self._pool_size = pool_size
         self._opened: list[Database] = []
+        self._since = datetime.now(UTC)
+        self.quotas: dict[UUID, tuple[int, int]] = {}
+        """What vendors said last of their daily quotas, as (used, limit) by connection."""
+
+    def of(self, tenant_id: UUID) -> Hub:
+        """The same hub for another tenant. It shares this one's database, which this one closes."""
+        other = Hub(self.settings.model_copy(update={"tenant": tenant_id}), say=self._say, pool_size=self._pool_size)
+        other.__dict__.update(urls=self.urls, db=self.db, vault=self.vault)
+        return other
 
     @property
     def tenant_id(self) -> UUID:
@@ -95,7 +106,7 @@ class Hub:
         elif self.revision() != self.head_revision():
             self._say("Preparing the database …")
             self.upgrade()
-        database = Database.connect(self.urls.app)
+        database = Database.connect(self.urls.app, pool_size=self._pool_size)
         self._opened.append(database)
         with database.tenant(self.tenant_id) as conn:
             tenants.ensure(conn, self.tenant_id)
@@ -122,20 +133,32 @@ class Hub:
         remember_credentials(tokens.load())
         connection = Connection(
             id=str(connection_id), vendor=stored.vendor, settings=stored.settings, tokens=tokens,
-            base_url=stored.base_url, on_call=_log_call, cache=self._cache_of(connection_id),
+            base_url=stored.base_url, on_call=self._heard(connection_id), cache=self._cache_of(connection_id),
         )  # fmt: skip
         return registry.load(stored.vendor)(connection)
+
+    def _heard(self, connection_id: UUID) -> Callable[[CallRecord], None]:
+        def heard(call: CallRecord) -> None:
+            _log_call(call)
+            if call.quota_used is not None and call.quota_limit:
+                self.quotas[connection_id] = (call.quota_used, call.quota_limit)
+
+        return heard
 
     @cached_property
     def migrations(self) -> Migrations:
         from migration.service import Migrations
 
-        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector)
+        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector, on_done=self._empty_cache)
 
     def forget_connection(self, connection_id: UUID) -> None:
         """Delete a connection, its credentials and what its connector kept of the source. What was migrated stays."""
         with self.db.tenant(self.tenant_id) as conn:
             connections.delete(conn, connection_id)
+        self._empty_cache(connection_id)
+
+    def _empty_cache(self, connection_id: UUID) -> None:
+        """Remove what the connector kept of the source: it may hold values of records, so it goes when it has served."""
         shutil.rmtree(self.settings.home / "cache" / str(connection_id), ignore_errors=True)
 
     def _cache_of(self, connection_id: UUID) -> Path | None:
@@ -147,6 +170,15 @@ class Hub:
         except OSError:
             return None
         return folder
+
+    def explained(self, error: TransientError) -> SynclineError:
+        """What lies behind ``error``: a lost embedded server may have broken down because the disk is full."""
+        if error.code == "database_unavailable" and self.settings.embedded and self.server.ran_full(self._since):
+            return StorageFullError(
+                "The disk of the database is full; its server broke down and recovers by itself.",
+                remedy="Make room and resume; everything committed so far is kept.",
+            )
+        return error
 
     @contextmanager
     def _if_it_takes_long(self, text: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.asking import confirm
 from cli.exits import DIFFERENCES
 from cli.output import table
 from cli.session import Session, command
@@ -85,6 +86,6 @@ def remove(
 
     found = find_connection(session, name)
     if not yes:
-        typer.confirm(f"Forget the connection {found.name} and its credentials?", abort=True, err=True)
+        confirm(f"Forget the connection {found.name} and its credentials?")
     session.hub.forget_connection(found.id)
     session.out.result({"removed": found.name}, f"Forgot {found.name}. What was migrated from it stays.")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 
 from bootstrap.settings import Settings
 from cli import show
@@ -191,18 +195,25 @@ def problems(outcome: RunResult) -> Iterator[str]:
         yield outcome.certificate.verdict
 
 
+def invoked() -> str:
+    """The command as a shell finds it: `make demo` runs one that is not on the PATH."""
+    given = Path(sys.argv[0])
+    on_path = given.name != "syncline" or shutil.which("syncline") is not None
+    return "syncline" if on_path else escape(quote(str(given)))
+
+
 def _shown(inner: Session, finished: Finished) -> list[Any]:
     home = inner.settings.home
-    run_id = show.short(finished.outcome.run_id)
+    run_id, at = show.short(finished.outcome.run_id), escape(f"--home {quote(str(home))}")
     return [
         *show.run(finished.outcome),
         *_in_step(finished.live, home),
         *(f"[red]Not as it should be:[/red] {problem}" for problem in finished.missing),
-        f"\nThe certificate as a page:  {finished.page}",
-        f"The plan it followed:       {home / 'plan.toml'}",
-        f"The runs:                   syncline migrate status --home {home}",
-        f"Records set aside:          syncline dead-letters list --home {home}",
-        f"Take it all back:           syncline migrate undo {run_id} --home {home}",
+        f"\nThe certificate as a page:  {escape(str(finished.page))}",
+        f"The plan it followed:       {escape(str(home / 'plan.toml'))}",
+        f"The runs:                   {invoked()} migrate status {at}",
+        f"Records set aside:          {invoked()} dead-letters list {at}",
+        f"Take it all back:           {invoked()} migrate undo {run_id} {at}",
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 OK: Final = 0
 DIFFERENCES: Final = 3
 USAGE: Final = 2
+UNFINISHED: Final = 4
 BUG: Final = 70
 INTERRUPTED: Final = 130
 
@@ -16,6 +17,8 @@ MEANINGS: Final[dict[int, str]] = {
     USAGE: "The command line is wrong: an unknown command or option, or a missing value.",
     DIFFERENCES: "Finished, but something wants a person: the certificate lists differences, an undo kept records that "
     "were edited since, a check of `doctor` failed, or a connection test failed.",
+    UNFINISHED: "Stopped as asked, but not every batch under way was finished in time: its lane was given back, and another worker "
+    "goes on with it.",
     65: "The plan was edited after it was approved, the source changed between plan and run, or a record is unusable.",
     BUG: "A bug in Syncline. The message names a file with the details.",
     73: "Another run holds this connection.",

@@ -14,7 +14,21 @@ import typer
 from bootstrap.logs import write_bug_report
 from bootstrap.redact import redact
 from bootstrap.settings import default_home, load_settings
-from cli import conflicts, connect, connections, db, dead_letters, demo, doctor, explain, keys, migrate, new, sync
+from cli import (
+    conflicts,
+    connect,
+    connections,
+    db,
+    dead_letters,
+    demo,
+    doctor,
+    explain,
+    keys,
+    migrate,
+    new,
+    service,
+    sync,
+)
 from cli.exits import BUG
 from cli.session import HomeOption, JsonOption, Session, TenantOption, command
 from domain.errors import SynclineError
@@ -61,6 +75,9 @@ command(app)(connect.connect)
 command(app)(explain.explain)
 command(app)(doctor.doctor)
 command(app)(demo.demo)
+command(app)(service.up)
+command(app)(service.worker)
+command(app)(service.scheduler)
 
 
 @command(app)

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from cli import show
+from cli.asking import confirm
 from cli.exits import DIFFERENCES
 from cli.progress import ProgressView
 from cli.session import Session, command
@@ -93,7 +94,7 @@ def plan(
         proposal = proposal.approve()
     plans.write_plan(proposal, path, overwrite=overwrite)
     session.out.result(show.plan_json(proposal, path), *show.plan(proposal))
-    session.out.say(f"Written to [bold]{path}[/bold].")
+    session.out.say(f"Written to [bold]{escape(str(path))}[/bold].")
     if not approve:
         session.out.say(f"Read it, edit it, then: [bold]syncline migrate approve {escape(quote(str(path)))}[/bold]")
 
@@ -203,7 +204,7 @@ def undo(
     """Take a run back: remove what it created, restore what it changed. Records edited since are kept, and listed."""
     chosen = _run_id(session, run_id)
     if not yes:
-        typer.confirm(f"Undo {', '.join(stages) if stages else 'the whole run'} {chosen}?", abort=True, err=True)
+        confirm(f"Undo {', '.join(stages) + ' of run' if stages else 'the whole run'} {chosen}?")
     with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
         outcome = session.hub.migrations.undo(chosen, objects=stages or None, force=force, on_progress=on_progress)
     _finish(session, outcome)

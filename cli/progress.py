@@ -110,32 +110,29 @@ class _Lines:
         self._console = console
         self._clock = clock
         self._at = float("-inf")
-        self._current: tuple[str, str] | None = None
-        self._unsaid: Event | None = None
-        self._said: dict[tuple[str, str], tuple[int, dict[str, int]]] = {}
+        self._unsaid: dict[tuple[str, str], Event] = {}
+        self._said: dict[tuple[str, str], tuple[int, str]] = {}
 
     def show(self, event: Event) -> None:
-        if (event.object, event.phase) != self._current:
-            self.finish()
-            self._current = (event.object, event.phase)
         if event.finished or self._clock() - self._at >= _LINE_EVERY_S:
             self._say(event)
         else:
-            self._unsaid = event
+            self._unsaid[event.object, event.phase] = event
 
     def finish(self) -> None:
-        if self._unsaid is not None:
-            self._say(self._unsaid)
+        """Say how far phases came that did not finish."""
+        for event in list(self._unsaid.values()):
+            self._say(event)
 
     def _say(self, event: Event) -> None:
-        self._unsaid = None
         self._at = self._clock()
-        key, news = (event.object, event.phase), (event.done, dict(event.counts))
-        if self._said.get(key) == news:  # objects take turns: what was said when another's turn came is not repeated
+        key, news = (event.object, event.phase), (event.done, counts(event.counts))
+        self._unsaid.pop(key, None)
+        if self._said.get(key) == news:  # objects take turns, and a phase may end with the number that was said before
             return
         self._said[key] = news
         of = f" of {event.total:,}" if event.total is not None and event.done <= event.total else ""
-        parts = [f"{event.object}: {event.phase} {event.done:,}{of}", speed(event), counts(event.counts)]
+        parts = [f"{event.object}: {event.phase} {event.done:,}{of}", speed(event), news[1]]
         self._console.print(escape(" · ".join(part for part in parts if part)))
 
 

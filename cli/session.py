@@ -16,6 +16,7 @@ import typer
 from bootstrap.logs import configure
 from bootstrap.settings import Settings, ensure_home, load_settings
 from cli.output import Output
+from domain.errors import SynclineError, TransientError
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
@@ -63,6 +64,14 @@ class Session:
         self._closers.append(hub.close)
         return hub
 
+    def on_close(self, closer: Callable[[], None]) -> None:
+        """Have ``closer`` called when the command ends."""
+        self._closers.append(closer)
+
+    def explained(self, error: TransientError) -> SynclineError:
+        """What lies behind ``error``, as far as the hub knows."""
+        return self.hub.explained(error) if "hub" in self.__dict__ else error
+
     def close(self) -> None:
         """Release what this run opened. The embedded database stays up for the next command."""
         while self._closers:
@@ -84,6 +93,8 @@ def command(
             session = Session(as_json or above.as_json, home or above.home, tenant or above.tenant)
             try:
                 function(session, **given)
+            except TransientError as error:
+                raise session.explained(error) from error
             finally:
                 session.close()
 

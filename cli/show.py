@@ -86,6 +86,7 @@ def verdict(found: Certificate) -> Iterator[str | Table]:
     for title, findings in (("Differences", found.differences), ("Edited since the run", found.edited)):
         if findings.total:
             yield _findings(title, findings)
+    yield from map(escape, found.notes)
     if found.pending.total:
         yield f"{found.pending.total:,} references wait for a record that the source does not hold; --json lists them."
     yield f"[bold {'green' if found.ok else 'red'}]{escape(found.verdict)}[/]"

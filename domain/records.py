@@ -55,8 +55,8 @@ class FieldSchema:
     """One field of a vendor's object, in hub terms.
 
     ``kind`` is what its values are; ``vendor_type`` the vendor's own word for it. ``refers_to`` lists the vendor objects a
-    reference may name (several when polymorphic).
-    ``closed``: no other value than those of ``options`` can be written. ``part_of`` names the compound field that repeats this one.
+    reference may name (several when polymorphic); ``inferred``: concluded from names alone, so that the values must bear it
+    out. ``closed``: only values of ``options`` can be written. ``part_of`` names the compound field that repeats this one.
     """
 
     name: str
@@ -79,6 +79,7 @@ class FieldSchema:
     closed: bool = False
     multiple: bool = False
     refers_to: tuple[str, ...] = ()
+    inferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

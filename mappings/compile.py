@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from domain.entities import Field, Kind
@@ -129,7 +130,8 @@ class Lens:
         self.context = context
         self.entity = spec.entity
         self._known: Mapping[str, FieldSchema] = {f.name: f for f in schema.fields} if schema else {}
-        self._customs: dict[str, CustomColumn] = {}
+        self._customs: dict[str, CustomColumn | None] = {}
+        self._mapped = frozenset(spec.mapped_sources)
         self._id = self._bind(spec.id_via, {}, (spec.id,))
         self._lines = tuple(self._compile(name, line) for name, line in spec.fields.items())
         self.links = (*spec.links, *self._custom_lookups())
@@ -148,6 +150,8 @@ class Lens:
         self.source_fields = self._source_fields()
         self.missing = tuple(n for n in spec.mapped_sources if schema is not None and n not in self._known)
         self.version = self._digest()
+        self._writables = frozenset(filter(self.writable, self._known))
+        self._groups = lru_cache(1000)(self._group)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return compile_spec, (self.spec, self.schema, self.context)
@@ -294,14 +298,16 @@ class Lens:
         """
         custom: Mapping[str, Any] = record.get("custom_fields") or {}
         result = self._backward_custom(custom) if fields is None or "custom_fields" in fields else {}
-        for group in self._groups(record, fields):
+        for group in self._groups(frozenset(record), None if fields is None else frozenset(fields)):
             self._put(result, group, record, custom)
         links = record.get("links") or {}
         for link in self._links:
             wanted = fields is None or "links" in fields or link.source in result
             if wanted and links.get(link.label) and result.get(link.source) is None:
                 result[link.source] = (link.separator or ";").join(links[link.label])
-        return {name: value for name, value in result.items() if self.writable(name)}
+        if self.schema is None:
+            return result
+        return {name: value for name, value in result.items() if name in self._writables}
 
     def writable(self, source: str) -> bool:
         """Whether the vendor lets this field be written, as far as the schema tells."""
@@ -310,11 +316,11 @@ class Lens:
         known = self._known.get(source)
         return known is not None and not known.calculated and (known.createable or known.updateable)
 
-    def _groups(self, record: Mapping[str, Any], fields: Collection[str] | None) -> list[list[_Line]]:
-        """Lines to write, those of one source together: parts need all of their siblings."""
+    def _group(self, known: frozenset[str], fields: frozenset[str] | None) -> list[list[_Line]]:
+        """Lines to write of a record with these names, those of one source together: parts need all of their siblings."""
         groups: dict[tuple[str, ...], list[_Line]] = {}
         for line in self._lines:
-            if line.line.writes and line.name in record:
+            if line.line.writes and line.name in known:
                 groups.setdefault(line.line.sources, []).append(line)
         return [g for g in groups.values() if fields is None or any(x.name in fields for x in g)]
 
@@ -322,7 +328,7 @@ class Lens:
         self, result: dict[str, Any], group: list[_Line], record: Mapping[str, Any], custom: Mapping[str, Any]
     ) -> None:
         sources = group[0].line.sources
-        raw = self._kept(group, record, custom)
+        raw = self._kept(group, record, custom) if custom else None
         if raw is not None:
             result.update(raw)
             return
@@ -332,9 +338,15 @@ class Lens:
             value = combine(parts, group[0].bound.settings)
             result[sources[0]] = value
             return
-        line = next((x for x in group if record[x.name] is not None), group[0])
-        value = line.bound.backward(record[line.name])
-        for name, part in zip(sources, value if line.bound.tupled else (value,), strict=True):
+        line = group[0]
+        if len(group) > 1:
+            line = next((x for x in group if record[x.name] is not None), line)
+        value = line.bound.backward(record[line.field.name])
+        if not line.bound.tupled:
+            if result.get(sources[0]) is None:
+                result[sources[0]] = value
+            return
+        for name, part in zip(sources, value, strict=True):
             if result.get(name) is None:
                 result[name] = part
 
@@ -356,11 +368,10 @@ class Lens:
 
     def _backward_custom(self, custom: Mapping[str, Any]) -> dict[str, Any]:
         names = {alias: name for name, alias in self.spec.custom.rename.items()}
-        mapped = set(self.spec.mapped_sources)
         result: dict[str, Any] = {}
         for alias, value in custom.items():
             name = names.get(alias, alias)
-            column = self._custom(name) if name not in mapped else None
+            column = self._custom(name) if name not in self._mapped else None
             if column is not None:
                 result[name] = column.backward(value)
         return result
@@ -401,15 +412,15 @@ class Lens:
     def _custom(self, name: str) -> CustomColumn | None:
         """How an unmapped source field is kept; None for one that is mapped or left out."""
         if name not in self._customs:
-            if self._left_out(name) or name in self.spec.mapped_sources or name in (self.spec.id, self.spec.version):
-                return None
+            mapped = name in self._mapped or name in (self.spec.id, self.spec.version)
             alias = self.spec.custom.rename.get(name, name)
-            self._customs[name] = CustomColumn(alias, self._known.get(name), self.context)
+            left_out = mapped or self._left_out(name)
+            self._customs[name] = None if left_out else CustomColumn(alias, self._known.get(name), self.context)
         return self._customs[name]
 
     def _left_out(self, name: str) -> str:
         """Why a source field goes nowhere; empty when it goes somewhere."""
-        if name in self.spec.mapped_sources:
+        if name in self._mapped:
             return ""
         known = self._known.get(name)
         if name in self.spec.ignore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -90,12 +90,13 @@ class _Auditor:
         lens = self._lenses(schema)
         entity = ENTITIES.get(lens.entity) if lens else None
         wants_mapping = entity is not None and bool(entity.match_keys or entity.name == "stage")
+        schema, wanted = _without_content(schema)
         tally = ObjectTally(schema, self._budget, entity.match_keys if entity else (), _id_key(self._connector, schema))
         limit = None if self._exact else SAMPLE_RECORDS
         started = time.monotonic()
         meter = Meter(self._report, schema.name, "audit", expected)
         complete = False
-        for page in self._connector.read(ReadRequest(schema.name, expected_count=expected, limit=limit)):
+        for page in self._connector.read(ReadRequest(schema.name, wanted, expected_count=expected, limit=limit)):
             tally.add(page)
             if lens and wants_mapping and page.rows:
                 batch = lens.forward(page.fields, page.rows)
@@ -106,6 +107,18 @@ class _Auditor:
         meter.finish()
         sampled = not complete or (limit is not None and tally.records >= limit)
         return _Read(tally, lens.entity if lens else None, expected, sampled, time.monotonic() - started)
+
+
+def _without_content(schema: ObjectSchema) -> tuple[ObjectSchema, tuple[str, ...] | None]:
+    """The schema without the field that brings a file's content, and the fields to ask for (None: all).
+
+    Some vendors hand out the text of a note by a call of its own: too much for learning that notes have texts.
+    """
+    content = schema.attributes.get("content_field")
+    if content not in schema.field_names:
+        return schema, None
+    rest = replace(schema, fields=tuple(f for f in schema.fields if f.name != content))
+    return rest, rest.field_names
 
 
 def audit(

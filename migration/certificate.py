@@ -52,7 +52,8 @@ KINDS: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class ObjectCertificate:
     """What became of one object. ``source`` = created + merged + updated + unchanged + rejected; superseded ones (listed
-    again later in the same run) stand apart. ``vendor_count`` is the vendor's own number where it has one."""
+    again later in the same run) and those ``left_out`` (``left_out_why``: by which choice) stand apart. ``vendor_count``
+    is the vendor's own number where it has one; it counts what was left out, too."""
 
     object: str
     entity: str
@@ -72,6 +73,8 @@ class ObjectCertificate:
     associations: AssociationSum | None = None
     files: FileSum | None = None
     differences: int = 0
+    left_out: int = 0
+    left_out_why: str = ""
 
     @property
     def accounted(self) -> bool:
@@ -113,6 +116,15 @@ class Certificate:
             sentence += f" {rejected:,} of them wait in the dead-letter queue, each with its reason."
         return sentence + self._open()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What explains numbers that seem not to fit: which records were left out on purpose, a sentence an object."""
+        return tuple(
+            f"{o.object}: {o.left_out:,} of {o.source + o.left_out:,} records stay out, because {o.left_out_why}."
+            for o in self.objects
+            if o.left_out
+        )
+
     def _open(self) -> str:
         """What the verdict says of references whose other end the source did not give; one that exists is a difference."""
         number = self.pending.total
@@ -126,7 +138,7 @@ class Certificate:
         result: dict[str, Any] = _json(asdict(self))
         for row, certified in zip(result["objects"], self.objects, strict=True):
             row["accounted"] = certified.accounted
-        return {"ok": self.ok, "verdict": self.verdict, **result}
+        return {"ok": self.ok, "verdict": self.verdict, "notes": list(self.notes), **result}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Certificate:
@@ -197,7 +209,8 @@ def certify(
         meter = Meter(on_progress, planned.object, "certify", ledger.source)
         with database.tenant(key.tenant_id) as connection:
             sql.prepare(connection)
-            check = _ObjectCheck(connection, scope, planned, lens, ledger, limit, list(books))
+            why = _left_out_why(lens, sampled=context.chosen is not None)
+            check = _ObjectCheck(connection, scope, planned, lens, ledger, limit, list(books), why)
             checks.append((check.run(counts.get(planned.object)), check.found))
         meter.add(ledger.source)
         meter.finish()
@@ -217,6 +230,13 @@ def _vendor_counts(context: RunContext) -> Mapping[str, int]:
     return context.connector.count([p.object for p in context.plan.objects])
 
 
+def _left_out_why(lens: Lens, *, sampled: bool) -> str:
+    """The choices that leave records of an object out, as the end of a sentence."""
+    only = [f"{name} is {' or '.join(map(str, values))}" for name, values in lens.spec.only.items()]
+    choices = ["only a sample was asked for"] if sampled else []
+    return "; ".join(choices + ([f"its mapping takes only those whose {' and '.join(only)}"] if only else []))
+
+
 def _mapped(lens: Lens) -> frozenset[str]:
     return frozenset(name for name, line in lens.spec.fields.items() if line.reads) | frozenset(lens.spec.constants)
 
@@ -233,12 +253,14 @@ class _ObjectCheck:
         ledger: ObjectLedger,
         limit: int,
         objects: Sequence[str],
+        left_out_why: str,
     ) -> None:
         self.found = _Found()
         self._connection = connection
         self._scope = scope
         self._planned = planned
         self._refs = lens.refs
+        self._left_out_why = left_out_why
         self._ledger = ledger
         self._limit = limit
         self._objects = objects
@@ -256,6 +278,7 @@ class _ObjectCheck:
             unchanged=ledger.unchanged, rejected=ledger.rejected, superseded=ledger.superseded,
             conflicts=ledger.conflicts, linked=sql.linked(self._connection, self._scope), fields=fields,
             references=references, associations=associations, files=files, differences=self.found.differences.total,
+            left_out=ledger.left_out, left_out_why=self._left_out_why if ledger.left_out else "",
         )  # fmt: skip
 
     def _counts(self, vendor_count: int | None) -> list[Findings]:

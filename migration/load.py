@@ -5,6 +5,7 @@ Every range is one transaction that ends with its chunk row; a range whose chunk
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from storage.updating import Patch, Sides
 from sync_engine.core.merge import Merge, Policy, is_blank, merge
 
 RANGE_ROWS = 20_000
-UPDATE_ROWS = 500
+UPDATE_ROWS = 2_000
 STATISTICS_FROM_ROWS = 1_000
 
 
@@ -184,36 +185,44 @@ def _without_custom(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def update(job: LoadJob, on_rows: OnRows) -> None:
     """Merge changed and matched records into the hub records that stand already."""
-    key, references = job.staged.key, job.references
+    key = job.staged.key
     with job.database.tenant(key.tenant_id) as connection:
         done = runs.chunks(connection, key.tenant_id, key.run_id, object_name=job.staged.object, phase="update")
     after = max((c.seq for c in done), default=-1)
     while True:
         with job.database.tenant(key.tenant_id) as connection:
             runs.fence(connection, key)
-            batch = updating.gather(connection, job.staged, references, job.mapped, after, UPDATE_ROWS)
+            batch = updating.gather(connection, job.staged, job.references, job.mapped, after, UPDATE_ROWS)
             if not batch:
                 return
-            batch = _one_each(batch)
-            decided = [decide(sides) for sides in batch]
-            updating.apply(connection, job.staged, references, job.mapped, [patch for patch, _ in decided])
-            counts = _update_counts(batch, decided)
+            counts = _update_batch(connection, job, batch)
             after = batch[-1].seq
             runs.add_chunk(connection, key, Chunk(job.staged.object, "update", after, rows=len(batch), counts=counts))
         on_rows(len(batch), counts)
 
 
-def _one_each(batch: list[Sides]) -> list[Sides]:
-    """The beginning of a batch in which no hub record occurs twice: the second change builds on the first."""
-    seen: set[Any] = set()
-    for position, sides in enumerate(batch):
-        if sides.hub_id in seen:
-            return batch[:position]
-        seen.add(sides.hub_id)
-    return batch
+def _update_batch(connection: Any, job: LoadJob, batch: Sequence[Sides]) -> Counter[str]:
+    """Decide and apply; further changes of one hub record are read again, since they build on the first."""
+    counts: Counter[str] = Counter(updated=0, unchanged=0, merged=0, conflicts=0)
+    while batch:
+        now, later = _one_each(batch)
+        decided = [decide(sides) for sides in now]
+        updating.apply(connection, job.staged, job.references, job.mapped, [patch for patch, _ in decided])
+        counts.update(_update_counts(now, decided))
+        if not later:
+            break
+        batch = updating.gather(connection, job.staged, job.references, job.mapped, -1, len(later), only=later)
+    return counts
 
 
-def _update_counts(batch: Sequence[Sides], decided: Sequence[tuple[Patch, Merge]]) -> dict[str, Any]:
+def _one_each(batch: Sequence[Sides]) -> tuple[list[Sides], list[int]]:
+    """Rows of a batch in which no hub record occurs twice, and the row numbers of the rest: those build on these."""
+    first: dict[Any, Sides] = {}
+    later = [sides.seq for sides in batch if first.setdefault(sides.hub_id, sides) is not sides]
+    return list(first.values()), later
+
+
+def _update_counts(batch: Sequence[Sides], decided: Sequence[tuple[Patch, Merge]]) -> dict[str, int]:
     linked = [patch for sides, (patch, _) in zip(batch, decided, strict=True) if sides.action == "updated"]
     changed = sum(not patch.is_empty for patch in linked)
     return {

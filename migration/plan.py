@@ -26,6 +26,7 @@ from migration.plan_model import (
     Survivor,
 )
 from migration.plan_order import in_load_order, phase_of, references
+from migration.plan_references import borne_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ class _Maker:
         wanted: list[PlannedObject] = []
         skipped: list[SkippedObject] = []
         for _, schema in sorted(self._catalog.objects.items()):
-            verdict = self._skip(schema, base_mapping(self._audit.vendor, schema))
+            checked = borne_out(schema, self._audit.object(schema.name))
+            verdict = self._skip(schema, base_mapping(self._audit.vendor, checked))
             if verdict is None:
                 wanted.append(self._planned(schema))
             elif verdict.reason is SkipReason.UNREADABLE:
@@ -125,8 +127,8 @@ class _Maker:
         return None
 
     def _planned(self, schema: ObjectSchema) -> PlannedObject:
-        base = base_mapping(self._audit.vendor, schema)
         found = self._audit.object(schema.name)
+        base = base_mapping(self._audit.vendor, borne_out(schema, found))
         override = self.options.overrides.get(schema.name, "")
         spec = with_aliases(base.spec, self._aliases)
         if override:

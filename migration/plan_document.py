@@ -12,7 +12,17 @@ from typing import Any
 
 import tomlkit
 
-from migration.plan_model import OwnerMatch, Phase, Plan, PlannedField, PlannedObject, PlannedPipeline, SkippedObject
+from migration.plan_model import (
+    FieldUse,
+    OwnerMatch,
+    Phase,
+    Plan,
+    PlannedField,
+    PlannedObject,
+    PlannedPipeline,
+    SkippedObject,
+)
+from migration.plan_references import told
 from migration.plan_shape import CREATE, FORMAT
 
 
@@ -77,6 +87,7 @@ def _field_row(field: PlannedField) -> dict[str, Any]:
         "fill": field.fill,
         "kind": field.kind.value,
         "refers_to": list(field.refers_to),
+        "found": field.found,
     }
     return {name: value for name, value in row.items() if value not in (None, "", [])}
 
@@ -189,7 +200,10 @@ def _field_rows(rows: Mapping[str, Mapping[str, Any]]) -> Any:
         tomlkit.comment('use: "mapped" (as the mapping says), "custom" (kept in custom_fields) or "ignored" (with why)')
     )
     for name, row in rows.items():
-        table.add(name, _value(row))
+        item = _value(row)
+        if "found" in row:
+            item.comment(told(row["found"], row["refers_to"], mapped=row["use"] == FieldUse.MAPPED))
+        table.add(name, item)
     return table
 
 

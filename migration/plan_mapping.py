@@ -12,6 +12,7 @@ from mappings.propose import propose
 from mappings.spec import MappingSpec, load_shipped
 from migration.audit_model import ObjectAudit
 from migration.plan_model import FieldUse, PlannedField
+from migration.plan_references import shares
 
 INLINE = "inline"
 LEFT_OUT = "left out in the plan"
@@ -92,12 +93,14 @@ def use_of(spec: MappingSpec, schema: FieldSchema) -> tuple[FieldUse, str]:
 
 def planned_fields(spec: MappingSpec, schema: ObjectSchema, audited: ObjectAudit | None) -> tuple[PlannedField, ...]:
     """Every field of the object with what becomes of it."""
-    result = []
+    result, led = [], shares(audited)
     for field in schema.fields:
         use, why = use_of(spec, field)
         found = audited.field(field.name) if audited else None
         fill = round(found.fill_rate, 4) if found and found.records else None
-        result.append(PlannedField(field.name, field.kind, use, targets(spec, field.name), why, fill, field.refers_to))
+        to = targets(spec, field.name)
+        row = PlannedField(field.name, field.kind, use, to, why, fill, field.refers_to, led.get(field.name))
+        result.append(row)
     return tuple(result)
 
 

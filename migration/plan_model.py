@@ -71,7 +71,8 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedField:
-    """One source field. ``to``: the canonical fields it feeds. ``fill``: share (0–1) of records that have it, from the audit."""
+    """One source field. ``to``: the canonical fields it feeds. From the audit, both 0–1: ``fill``, the share of records that
+    have it, and ``found``, the share of a reference's values that are ids of what it refers to."""
 
     name: str
     kind: Kind
@@ -80,6 +81,7 @@ class PlannedField:
     why: str = ""
     fill: float | None = None
     refers_to: tuple[str, ...] = ()
+    found: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ def _fields(table: ObjectTable, spec: MappingSpec) -> tuple[PlannedField, ...]:
         to = targets(spec, name)
         use = FieldUse.MAPPED if to else FieldUse.IGNORED if name in spec.ignore else row.use
         why = spec.ignore.get(name, row.why) if use is FieldUse.IGNORED else ""
-        result.append(PlannedField(name, row.kind, use, to, why, row.fill, tuple(row.refers_to)))
+        result.append(PlannedField(name, row.kind, use, to, why, row.fill, tuple(row.refers_to), row.found))
     return tuple(result)
 
 

@@ -42,6 +42,7 @@ class FieldRow(Table):
     why: str = ""
     fill: float | None = None
     refers_to: list[str] = []
+    found: float | None = None
 
 
 class ObjectTable(Table):

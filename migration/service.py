@@ -101,7 +101,10 @@ class RunStatus:
 
 
 class Migrations:
-    """Migrations of one tenant. ``app_url`` is the database's URL for mapping processes; ``processes`` how many of them."""
+    """Migrations of one tenant. ``app_url`` is the database's URL for mapping processes; ``processes`` how many of them.
+
+    ``on_done`` hears of each connection whose run ended well: what was kept to prepare it is of no more use.
+    """
 
     def __init__(
         self,
@@ -111,6 +114,7 @@ class Migrations:
         open_connector: OpenConnector,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         processes: int | None = None,
+        on_done: Callable[[UUID], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._app_url = app_url
@@ -118,6 +122,7 @@ class Migrations:
         self._open = open_connector
         self._clock = clock
         self._processes = processes
+        self._on_done = on_done
 
     # ------------------------------------------------------------ doing
 
@@ -372,6 +377,7 @@ class Migrations:
             certificate=result.certificate.to_json() if result.certificate else None,
         )
         self._forget_staged(key, [p.entity for p in context.plan.objects])
+        self._on_done(context.connection_id)
         return result
 
     def _forget_staged(self, key: RunKey, entities: Iterable[str]) -> None:

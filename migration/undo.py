@@ -110,6 +110,8 @@ class Undo:
             loading.prepare(connection)
             keep = [] if self.force else undoing.created_conflicts(connection, scope, self._staying)
             self._staying.extend(k.id for k in keep)
+            undoing.unsettle(connection, scope, [k.id for k in keep])
+            undoing.return_aliases(connection, scope, [k.id for k in keep])
             unlinked = undoing.unlink_merged(connection, scope, [k.id for k in keep])
         meter = Meter(self.on_progress, scope.object, "undo", None)
         total = 0

@@ -258,22 +258,31 @@ ALIAS = "="
 def link_aliases(connection: Connection, staged: StagedObject, first: int, end: int) -> int:
     """Link the records of a range under their other names (a file's latest version is also its document); returns how many.
 
-    The record listed last has the name.
+    The record listed last has the name. Where another one had it, the journal notes that as `alias`, for undo.
     """
     return int(
         staged.run(
             connection,
             f"""
-        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin, run_id)
-        SELECT DISTINCT ON (x.vendor_id) CAST(:t AS uuid), CAST(:c AS uuid), x.vendor_objects[1], x.vendor_id, l.entity,
-               l.entity_id, 'alias', CAST(:r AS uuid)
+        WITH named AS MATERIALIZED (
+        SELECT DISTINCT ON (x.vendor_id) CAST(:t AS uuid) AS tenant_id, CAST(:c AS uuid) AS connection_id,
+               x.vendor_objects[1] AS vendor_object, x.vendor_id, l.entity, l.entity_id, 'alias' AS origin,
+               CAST(:r AS uuid) AS run_id
         FROM {{s}} s
         JOIN LATERAL (SELECT * FROM stage_link WHERE tenant_id = :t AND run_id = :r AND object = :o AND seq = s.seq
                       AND label = '{ALIAS}' OFFSET 0) x ON true
         JOIN LATERAL (SELECT l.entity, l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                       AND l.vendor_object = :o AND l.vendor_id = s.vendor_id LIMIT 1) l ON true
         WHERE {_RANGE} AND s.action IS DISTINCT FROM 'superseded'
-        ORDER BY x.vendor_id, s.seq DESC
+        ORDER BY x.vendor_id, s.seq DESC),
+        moved AS (
+            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before_link)
+            SELECT n.tenant_id, n.run_id, n.entity, n.entity_id, CAST(:o AS text), n.vendor_id, 'alias', to_jsonb(old)
+            FROM named n CROSS JOIN LATERAL (SELECT * FROM link o WHERE o.tenant_id = :t AND o.connection_id = :c
+                AND o.vendor_object = n.vendor_object AND o.vendor_id = n.vendor_id LIMIT 1) old
+            WHERE old.entity_id <> n.entity_id AND old.origin = 'alias' ON CONFLICT DO NOTHING)
+        INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin, run_id)
+        SELECT * FROM named
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id)
         DO UPDATE SET entity_id = excluded.entity_id, updated_at = now()
         WHERE link.entity_id <> excluded.entity_id AND link.origin = 'alias'""",
@@ -300,7 +309,10 @@ def merged_without_survivor(
 
 
 def resolve_pending(connection: Connection, staged: StagedObject, field: str) -> int:
-    """Set the references of one field whose other end is linked by now; return how many. Repeatable."""
+    """Set the references of one field whose other end is linked by now; return how many. Repeatable.
+
+    What an earlier run left waiting goes to the journal as `settled`, for the undo of this run.
+    """
     refers_to = ENTITIES[staged.entity].field(field).refers_to
     return int(
         connection.execute(
@@ -315,16 +327,15 @@ def resolve_pending(connection: Connection, staged: StagedObject, field: str) ->
             WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
         done AS (
             DELETE FROM pending_reference p USING found WHERE p.tenant_id = :t AND p.connection_id = :c
-              AND p.vendor_id = found.vendor_id AND p.entity = :entity AND p.entity_id = found.entity_id AND p.field = :field)
+              AND p.vendor_id = found.vendor_id AND p.entity = :entity AND p.entity_id = found.entity_id AND p.field = :field
+            RETURNING p.*),
+        settled AS (
+            INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before)
+            SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, d.entity_id, CAST(:o AS text), d.field, 'settled', to_jsonb(d)
+            FROM done d WHERE d.run_id IS DISTINCT FROM CAST(:r AS uuid) ON CONFLICT DO NOTHING)
         UPDATE {bulk.quoted(table_name(staged.entity))} h SET {bulk.quoted(field)} = found.target FROM found
         WHERE h.tenant_id = :t AND h.id = found.entity_id AND h.{bulk.quoted(field)} IS NULL"""),
-            {
-                "t": staged.key.tenant_id,
-                "c": staged.connection_id,
-                "entity": staged.entity,
-                "field": field,
-                "refers_to": refers_to,
-            },
+            staged.parameters | {"entity": staged.entity, "field": field, "refers_to": refers_to},
         ).rowcount
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, exists, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import ConfigurationError
-from storage.tables import connection, entity_tables, link, push_work, stream, sync_notice
+from storage.tables import connection, entity_tables, link, push_work, stream
 from storage.tenancy import current_tenant
 
 
@@ -139,36 +139,13 @@ def linked_everywhere(conn: Connection, entity: str, vendors: Sequence[str], *, 
 
 
 def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], status: str) -> int:
-    """Pause or resume streams; returns how many."""
+    """Pause or resume streams; returns how many. What is resumed waits for no retry any more."""
     change = (
         stream.update()
         .where(stream.c.connection_id == connection_id, stream.c.object.in_(list(objects)))
-        .values(status=status, reason=None, updated_at=text("now()"))
+        .values(status=status, reason=None, not_before=None, failures=0, updated_at=text("now()"))
     )
     return int(conn.execute(change).rowcount)
-
-
-def due(conn: Connection, now: datetime, poll_every: timedelta) -> list[Stream]:
-    """Streams with something to do: notices, push work, a comparison under way, or a poll whose time has come.
-
-    Those whose lease someone holds are left out; the longest unverified come first.
-    """
-    same = (stream.c.connection_id, stream.c.object)
-    hinted = exists().where(sync_notice.c.connection_id == same[0], sync_notice.c.object == same[1])
-    pushable = exists().where(
-        push_work.c.connection_id == same[0],
-        push_work.c.object == same[1],
-        push_work.c.state != "waiting",
-        push_work.c.due_at <= now,
-    )
-    overdue = stream.c.verified_at.is_(None) | (stream.c.verified_at < now - poll_every)
-    free = stream.c.lease_until.is_(None) | (stream.c.lease_until <= now)
-    query = (
-        select(*_COLUMNS)
-        .where(_IS_SET_UP, stream.c.status == "idle", free, hinted | pushable | overdue | stream.c.resync.is_not(None))
-        .order_by(stream.c.verified_at.asc().nulls_first(), stream.c.connection_id, stream.c.object)
-    )
-    return [_stream(row) for row in conn.execute(query)]
 
 
 def _stream(row: Row[Any]) -> Stream:

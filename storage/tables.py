@@ -254,6 +254,9 @@ connection = Table(
     Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth
     Column("status_message", Text),
     Column("verified_at", TIMESTAMP),
+    Column("quota_used", BigInteger),  # of the vendor's daily quota, as its replies told at `quota_at`
+    Column("quota_limit", BigInteger),
+    Column("quota_at", TIMESTAMP),
     now_column("created_at"),
     now_column("updated_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
@@ -332,16 +335,6 @@ link = Table(
     # and must not look a vendor's record up by tenant alone.
     Index("link_entity_id_idx", "entity_id", "tenant_id"),
     Index("link_run_id_idx", "tenant_id", "run_id", postgresql_where=text("run_id IS NOT NULL")),
-    # The order of vendors that count: 9 before 10. Partial, so that other vendors' links cost nothing and no look-up takes it.
-    Index(
-        "link_number_idx",
-        "tenant_id",
-        "connection_id",
-        "vendor_object",
-        text("length(vendor_id)"),
-        "vendor_id",
-        postgresql_where=text("vendor_id ~ '^[0-9]+$'"),
-    ),
 )
 
 pending_reference = Table(  # a reference whose other end is not linked yet; resolved as soon as it is

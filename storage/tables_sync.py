@@ -41,6 +41,15 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Column("lease_owner", Text),
     Column("lease_until", TIMESTAMP),
     Column("verified_at", TIMESTAMP),
+    # What the scheduler knows: when it may run again, and what was last told to the workers (see storage.scheduling).
+    Column("not_before", TIMESTAMP),
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # passes in a row that ended in an error
+    Column("polled_at", TIMESTAMP),
+    Column("compare_at", TIMESTAMP),  # NULL: one period after its creation
+    Column("hinted_at", TIMESTAMP),
+    Column("hinted_generation", BigInteger),
+    Column("hinted_as", Text),  # notice, poll, backfill
+    Column("hints", Integer, nullable=False, server_default=text("0")),  # in a row that nobody followed
     now_column("created_at"),
     now_column("updated_at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "object"),

@@ -17,6 +17,8 @@ from storage.roles import APP_ROLE
 
 VERSION_TABLE = "alembic_version"
 POLICY = "tenant_isolation"
+OWNER_POLICY = "owner_lists_tenants"
+"""Lets the owner of the schema, and nobody else, list the tenants: for `syncline_tenants()`, which runs as the owner."""
 
 TENANT_SQL = "(SELECT nullif(current_setting('app.tenant_id', true), '')::uuid)"
 """The transaction's tenant, or NULL (which equals nothing). As a sub-select it is evaluated once a statement, and it stays
@@ -26,7 +28,10 @@ _TABLES = """
 SELECT c.oid, c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relispartition,
        EXISTS (SELECT FROM pg_attribute a
                WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND a.attnotnull AND NOT a.attisdropped) AS has_tenant,
-       (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid) AS policies,
+       (SELECT count(*) FROM pg_policy p
+         WHERE p.polrelid = c.oid AND NOT (
+             c.relname = 'tenant' AND p.polname = %(owner_policy)s AND p.polcmd = 'r' AND p.polroles = ARRAY[c.relowner])
+       ) AS policies,
        EXISTS (SELECT FROM pg_policy p
                WHERE p.polrelid = c.oid AND p.polname = %(policy)s AND p.polcmd = '*' AND p.polroles = '{0}'
                  AND pg_get_expr(p.polqual, p.polrelid) = pg_get_expr(p.polwithcheck, p.polrelid)
@@ -56,7 +61,7 @@ class TableState:
 
 def table_states(connection: psycopg.Connection) -> list[TableState]:
     """Every table and partition of the schema but Alembic's own."""
-    rows = connection.execute(_TABLES, {"policy": POLICY}).fetchall()
+    rows = connection.execute(_TABLES, {"policy": POLICY, "owner_policy": OWNER_POLICY}).fetchall()
     return [TableState(*row[1:]) for row in rows if row[1] != VERSION_TABLE]
 
 
@@ -77,6 +82,8 @@ def protect(conn: Connection) -> list[str]:
     changed = [t.name for t in states if not t.protected]
     for name in changed:
         _protect_table(driver, sql.Identifier(name))
+    if "tenant" in {t.name for t in states}:
+        _let_owner_list_tenants(driver)
     _grant(driver, [t.name for t in states])
     return changed
 
@@ -108,6 +115,17 @@ def _protect_table(driver: psycopg.Connection, table: sql.Identifier) -> None:
         )
     )
     driver.execute(sql.SQL("ALTER TABLE {t} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY").format(t=table))
+
+
+def _let_owner_list_tenants(driver: psycopg.Connection) -> None:
+    tenant = sql.Identifier("tenant")
+    if OWNER_POLICY in _policies(driver, tenant):
+        return
+    driver.execute(
+        sql.SQL("CREATE POLICY {} ON {} FOR SELECT TO CURRENT_USER USING (true)").format(
+            sql.Identifier(OWNER_POLICY), tenant
+        )
+    )
 
 
 def _policies(driver: psycopg.Connection, table: sql.Identifier) -> list[str]:

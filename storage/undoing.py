@@ -56,7 +56,8 @@ def later_runs(connection: Connection, tenant_id: UUID, run_id: UUID) -> list[UU
         SELECT DISTINCT j.run_id FROM migration_journal j
         JOIN migration_run later ON later.tenant_id = j.tenant_id AND later.id = j.run_id
         JOIN migration_run mine ON mine.tenant_id = :t AND mine.id = :r
-        WHERE j.tenant_id = :t AND j.run_id <> :r AND later.started_at > mine.started_at AND later.status <> 'undone'
+        WHERE j.tenant_id = :t AND j.run_id <> :r AND j.action NOT IN ('settled', 'alias')
+          AND later.started_at > mine.started_at AND later.status <> 'undone'
           AND (EXISTS (SELECT FROM link l WHERE l.tenant_id = :t AND l.run_id = :r AND l.entity_id = j.entity_id)
                OR EXISTS (SELECT FROM migration_journal m
                           WHERE m.tenant_id = :t AND m.run_id = :r AND m.entity_id = j.entity_id))"""),
@@ -96,6 +97,7 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
             SELECT j.entity_id, j.vendor_id, j.before, j.before_link, {row} AS row
             FROM migration_journal j LEFT JOIN {scope.table} h ON h.tenant_id = :t AND h.id = j.entity_id
             WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity AND {condition} AND {last}
+              AND j.action NOT IN ('settled', 'alias')
             ORDER BY j.entity_id, j.vendor_id LIMIT :n),
         hub AS (UPDATE {scope.table} h SET {assignments} FROM todo old
                 WHERE h.tenant_id = :t AND h.id = old.entity_id AND old.before IS NOT NULL),
@@ -107,7 +109,7 @@ def restore_changed(connection: Connection, scope: Scope, *, force: bool, limit:
                      WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = todo.vendor_id
                        AND todo.before_link IS NOT NULL)
         DELETE FROM migration_journal j USING todo WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o AND j.entity = :entity
-          AND j.entity_id = todo.entity_id AND j.vendor_id = todo.vendor_id"""),
+          AND j.entity_id = todo.entity_id AND j.vendor_id = todo.vendor_id AND j.action NOT IN ('settled', 'alias')"""),
         scope.parameters | {"n": limit},
     ).rowcount
     return restored, [Kept(scope.entity, i, v, "edited since the run changed it") for i, v in kept]
@@ -168,13 +170,50 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
                 f"""EXISTS (
                 SELECT FROM {bulk.quoted(table_name(child))} x WHERE x.tenant_id = :t AND x.{bulk.quoted(field)} = h.id
                 AND (x.id = ANY(CAST(:staying AS uuid[])) OR NOT EXISTS (SELECT FROM link xl
-                    WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created')))""",
+                    WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created'))
+                  AND NOT EXISTS (SELECT FROM migration_journal w WHERE w.tenant_id = :t AND w.run_id = :r
+                    AND w.action = 'settled' AND w.entity_id = x.id AND w.vendor_id = '{field}'))""",
                 f"{_article(child)} {child} that stays refers to it",
                 kept,
                 staying,
             )
         if len(kept) == before:
             return list(kept.values())
+
+
+def unsettle(connection: Connection, scope: Scope, keep: Sequence[UUID]) -> None:
+    """Blank the references of earlier runs' records that came to lead to records of this run (``keep`` apart); they wait again."""
+    for entity in ENTITIES.values():
+        for field in (f.name for f in entity.references if f.refers_to == scope.entity):
+            connection.execute(
+                text(f"""
+        WITH todo AS (
+            DELETE FROM migration_journal j USING link l, {bulk.quoted(table_name(entity.name))} x
+            WHERE j.tenant_id = :t AND j.run_id = :r AND j.action = 'settled' AND j.entity = :child AND j.vendor_id = :field
+              AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.run_id = :r
+              AND l.vendor_id = j.before->>'vendor_id' AND NOT (l.entity_id = ANY(CAST(:keep AS uuid[])))
+              AND x.tenant_id = :t AND x.id = j.entity_id AND x.{bulk.quoted(field)} = l.entity_id
+            RETURNING j.entity_id, j.before),
+        waits AS (INSERT INTO pending_reference SELECT p.* FROM todo,
+                  LATERAL jsonb_populate_record(CAST(NULL AS pending_reference), todo.before) p ON CONFLICT DO NOTHING)
+        UPDATE {bulk.quoted(table_name(entity.name))} x SET {bulk.quoted(field)} = NULL FROM todo
+        WHERE x.tenant_id = :t AND x.id = todo.entity_id"""),
+                scope.parameters | {"child": entity.name, "field": field, "keep": list(keep)},
+            )
+
+
+def return_aliases(connection: Connection, scope: Scope, keep: Sequence[UUID]) -> None:
+    """Let the other names that records of the run took (``keep`` apart) lead to the records that had them before."""
+    connection.execute(
+        text("""
+        WITH todo AS (DELETE FROM migration_journal j WHERE j.tenant_id = :t AND j.run_id = :r AND j.object = :o
+                      AND j.action = 'alias' AND NOT (j.entity_id = ANY(CAST(:keep AS uuid[]))) RETURNING j.before_link)
+        UPDATE link l SET entity_id = b.entity_id, updated_at = b.updated_at
+        FROM todo, LATERAL jsonb_populate_record(CAST(NULL AS link), todo.before_link) b
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = b.vendor_object AND l.vendor_id = b.vendor_id
+          AND l.origin = 'alias'"""),
+        scope.parameters | {"keep": list(keep)},
+    )
 
 
 def _article(noun: str) -> str:
@@ -245,6 +284,10 @@ def finish(connection: Connection, tenant_id: UUID, run_id: UUID, *, whole: bool
     )
     if not whole:
         return
+    connection.execute(
+        text("DELETE FROM migration_journal WHERE tenant_id = :t AND run_id = :r AND action IN ('settled', 'alias')"),
+        parameters,
+    )
     connection.execute(
         text(
             "UPDATE dead_letter SET status = 'discarded', resolved_at = now(), resolution = 'the run was undone' "

@@ -85,8 +85,9 @@ def gather(
     limit: int,
     *,
     staged_too: bool = False,
+    only: Sequence[int] | None = None,
 ) -> list[Sides]:
-    """The next ``limit`` staged rows behind row ``after`` that change or match a hub record.
+    """The next ``limit`` staged rows behind row ``after`` that change or match a hub record; ``only`` these rows, if given.
 
     ``mapped``: the canonical fields that the mapping knows; the others are not the source's to say. ``staged_too``: references
     may lead to records that are only staged (a dry run).
@@ -105,9 +106,11 @@ def gather(
                            AND vendor_id = s.vendor_id LIMIT 1) l ON true
         {_joins(staged, refs, staged_too=staged_too)}
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq > :after AND s.action IN ('updated', 'matched')
+          {"" if only is None else "AND s.seq = ANY(CAST(:only AS bigint[]))"}
         ORDER BY s.seq LIMIT :limit""",
         after=after,
         limit=limit,
+        **({} if only is None else {"only": list(only)}),
         **_parameters(refs),
     ).all()
     return [

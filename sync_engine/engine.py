@@ -16,6 +16,7 @@ from uuid import UUID
 
 from domain.errors import CursorExpiredError, SynclineError, TransientError
 from domain.records import Cursor
+from sync_engine.comparing import Findings, parts
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Rules, VendorRef
 from sync_engine.core.pull import needs_another_look, plan_pull
@@ -34,7 +35,6 @@ from sync_engine.ports import (
     StaleError,
     SyncStore,
     VendorPort,
-    span_digest,
 )
 
 REPLANS_MAX = 8
@@ -54,7 +54,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Report:
-    """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done."""
+    """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done.
+
+    Incomplete: the vendor's listing broke off, or was never read to its end; so nothing was sent.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
@@ -74,8 +77,10 @@ class Pass:
         clock: Callable[[], datetime],
         settings: Settings,
         report: Report,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store, self.port, self.clock, self.settings, self.report = store, port, clock, settings, report
+        self._over = over
         self.lease = lease
         self.lane = lease.lane
 
@@ -101,26 +106,42 @@ class Pass:
             raise LeaseLostError(self.lane.object)
         self.lease = lease
 
+    def yields(self) -> bool:
+        """Whether the pass has to end here, between two batches, although there is more to do; then the report says so."""
+        if self._over():
+            self.report.more = True
+        return self.report.more
+
     # ------------------------------------------------------------ pulling
 
-    def poll(self) -> None:
-        """Read what changed since the cursor; from the beginning where there is none."""
-        state = self.store.state(self.lane)
+    def poll(self) -> bool:
+        """Read what changed since the cursor; from the beginning where there is none. Tells whether it came to the end."""
+        state, complete = self.store.state(self.lane), False
         if not self.rules.pulls or state.resync is not None:
-            return
+            return True
         started = self.clock()
         try:
             for page in self.port.pages(state.cursor):
                 self.renew()
                 if self._brakes(state, page.raws):
-                    return
+                    return False
+                complete = page.last
                 verified = started if page.last else None
                 self.apply(
                     page.raws,
                     PullCommit(self.rules.entity, cursor=page.cursor, verified_at=verified, rejects=page.rejects),
                 )
+                if not page.last and self.yields():
+                    return False
         except CursorExpiredError as error:
             self.begin_resync(error.message)
+            return True
+        return complete
+
+    def may_push(self) -> bool:
+        """Whether all of the vendor's records were compared: before, what is created there may be there already."""
+        state = self.store.state(self.lane)
+        return not self.rules.pulls or (state.resync is None and state.verified_at is not None)
 
     def _brakes(self, state: LaneState, raws: Sequence[Raw]) -> bool:
         gone = sum(1 for raw in raws if raw.incoming.deleted)
@@ -137,6 +158,8 @@ class Pass:
             self.renew()
             raws = self.port.fetch([n.vendor_id for n in notices])
             self.apply(raws, PullCommit(self.rules.entity, notices=[n.id for n in notices]))
+            if self.yields():
+                return
 
     def apply(self, raws: Sequence[Raw], commit: PullCommit) -> list[Decision]:
         """Plan and commit a batch, anew whenever something changed meanwhile; the cursor moves with the last of it."""
@@ -165,10 +188,23 @@ class Pass:
 
     def plan(self, raws: Sequence[Raw]) -> tuple[PullQuery, list[Decision], Known]:
         """What would be done about these records, and what that was decided from. Changes nothing."""
+        if not raws:
+            return PullQuery((), self.rules.entity), [], Known()
         query = self._query(raws)
         gathered = self.store.gather_pull(self.lane, query)
-        known = self._projected(gathered)
+        known = replace(self._projected(gathered), taken=self._taken(raws, gathered.known))
         return query, plan_pull(resolve(raws, gathered), known, self.rules, self.port.new_id), known
+
+    def _taken(self, raws: Sequence[Raw], known: Known) -> Mapping[UUID, str]:
+        """Which hub records that these would be linked to are linked to a record of this object already."""
+        unlinked = [raw.incoming for raw in raws if raw.incoming.vendor_id not in known.links]
+        wanted = {item.key for item in unlinked if item.key is not None}
+        wanted |= {link.entity_id for link in known.links.values() if link.tombstoned}
+        wanted |= {known.redirects[i] for i in wanted if i in known.redirects}
+        if not wanted:
+            return {}
+        refs = self.store.vendor_refs(self.lane, sorted(wanted))
+        return {hub: vid for hub, pairs in refs.items() for name, vid in pairs if name == self.lane.object}
 
     def _query(self, raws: Sequence[Raw]) -> PullQuery:
         refs = {ref: None for raw in raws for ref in raw.refs.values()}
@@ -186,7 +222,9 @@ class Pass:
     def _projected(self, gathered: Gathered) -> Known:
         known = gathered.known
         refs = self.refs_of(list(known.hubs.values()))
-        return replace(known, hubs={i: replace(h, seen=self.port.project(h, refs).seen) for i, h in known.hubs.items()})
+        projected = self.port.project(list(known.hubs.values()), refs)
+        seen = zip(known.hubs.items(), projected, strict=True)
+        return replace(known, hubs={i: replace(hub, seen=projection.seen) for (i, hub), projection in seen})
 
     def refs_of(self, hubs: Sequence[Hub]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
         """The vendor's ids of whatever these hub records refer to."""
@@ -222,7 +260,8 @@ class Pass:
     def _relist(self, under_way: Resync) -> None:
         """A vendor that lists no versions: read everything again, and ask for each linked record that was not listed.
 
-        The cursor moves at the end only: a listing that breaks off implies no delete, and begins again.
+        The cursor moves at the end only: a listing that breaks off implies no delete, and begins again;
+        so a turn that is over waits for its end.
         """
         listed: set[str] = set()
         for page in self.port.pages(None):
@@ -243,31 +282,23 @@ class Pass:
 
     def _compare(self, under_way: Resync) -> Resync | None:
         """Compare from where it stands to the end of the vendor's listing; None if the listing broke off."""
-        complete = False
-        for page in self.port.versions(under_way.after):
-            self.renew()
-            upto = None if page.last else (page.listed[-1][0] if page.listed else under_way.after)
-            span = Span(under_way.after, upto, self.port.id_order)
-            under_way = self._compare_span(under_way, span, page.listed)
-            complete = page.last
-        return under_way if complete else None
+        complete, found = False, Findings(under_way)
+        for part in parts(self.port, under_way.after, self.renew):
+            found.add(part, self.store.links_between(self.lane, part.span))
+            complete = part.last
+            over = not complete and self.yields()
+            if complete or over or found.is_enough(self.settings.notices_at_once):
+                found = self._act_on(found)
+            if over:
+                return None
+        if found.rows:
+            found = self._act_on(found)
+        return found.since if complete else None
 
-    def _compare_span(self, under_way: Resync, span: Span, listed: Sequence[tuple[str, str]]) -> Resync:
-        count, digest = self.store.digest_between(self.lane, span)
-        raws: Sequence[Raw] = ()
-        missing: list[str] = []
-        if count != len(listed) or digest != span_digest(listed):
-            ours, theirs = dict(self.store.links_between(self.lane, span)), dict(listed)
-            missing = [vendor_id for vendor_id in ours if vendor_id not in theirs]
-            moved = [vendor_id for vendor_id, version in theirs.items() if ours.get(vendor_id) != version]
-            raws = self._fetched(missing if under_way.deleting else moved)
-        after = replace(
-            under_way,
-            after=span.upto,
-            missing=under_way.missing if under_way.deleting else under_way.missing + len(missing),
-        )
-        self.apply(raws, PullCommit(self.rules.entity, resync=after))
-        return after
+    def _act_on(self, found: Findings) -> Findings:
+        """Take in what was found, and note how far the comparison has come."""
+        self.apply(self._fetched(found.wanted), PullCommit(self.rules.entity, resync=found.state))
+        return Findings(found.state)
 
     def _fetched(self, vendor_ids: Sequence[str]) -> list[Raw]:
         size = max(self.port.batch_size, 1)
@@ -331,6 +362,15 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a pass is to do; `Engine.run` explains."""
+
+    poll: bool
+    compare: bool
+    over: Callable[[], bool]
+
+
 class Engine:
     """Runs passes. ``port_of`` gives the vendor's side of a lane; ``clock`` the time, with a zone."""
 
@@ -347,10 +387,14 @@ class Engine:
         self._store, self._port_of, self._clock, self._owner, self._jitter = store, port_of, clock, owner, jitter
         self._settings = settings or Settings()
 
-    def run(self, lane: Lane, *, poll: bool = True) -> Report:
+    def run(
+        self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
+    ) -> Report:
         """One pass. Returns what was done and, if it stopped early, why; raises LeaseLostError when another worker took over.
 
-        Nothing that a vendor or the network does is raised: the report and the lane's status tell.
+        ``compare``: begin a full comparison, where the vendor can be compared with. ``over`` is asked after every batch: True ends
+        the pass there, with ``Report.more``. Nothing that a vendor or the network does is raised: the report and the lane's status
+        tell.
         """
         report = Report()
         now = self._clock()
@@ -358,29 +402,50 @@ class Engine:
         if lease is None:
             report.stopped = "busy"
             return report
-        status = self._store.state(lane).status
-        if status not in ("idle", ""):
-            report.stopped = status
-        else:
-            lease = self._work(lane, lease, report, poll=poll)
-        self._store.release(lease)
+        held = [lease]
+        try:
+            status = self._store.state(lane).status
+            if status not in ("idle", ""):
+                report.stopped = status
+            else:
+                self._work(held, report, _Wanted(poll, compare, over))
+        finally:
+            # By its generation: a lease that was taken over meanwhile stays its new holder's.
+            self._store.release(held[-1])
         return report
 
-    def _work(self, lane: Lane, lease: Lease, report: Report, *, poll: bool) -> Lease:
-        from sync_engine.pushing import push
-
-        port = self._port_of(lane)
-        run = Pass(self._store, port, lease, self._clock, self._settings, report)
+    def _work(self, held: list[Lease], report: Report, wanted: _Wanted) -> None:
+        lane = held[-1].lane
         try:
-            run.answer_notices()
-            if poll:
-                run.poll()
-            run.resync()
-            if not report.stopped:
-                push(run, self._jitter)
+            port = self._port_of(lane)
+            run = Pass(self._store, port, held[-1], self._clock, self._settings, report, wanted.over)
+            try:
+                self._carry_out(run, wanted)
+            finally:
+                held.append(run.lease)
         except SynclineError as error:
             self._recover(lane, error, report)
-        return run.lease
+
+    def _carry_out(self, run: Pass, wanted: _Wanted) -> None:
+        from sync_engine.pushing import push
+
+        # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
+        listed_before = self._store.state(run.lane).cursor is not None
+        if listed_before:
+            run.answer_notices()
+        if wanted.compare and run.port.can_compare:
+            run.begin_resync("scheduled")
+        complete = run.poll() if wanted.poll and not run.report.more else True
+        if not listed_before and not run.report.more:
+            run.answer_notices()
+        if not run.report.more:
+            run.resync()
+        if run.report.more or run.report.stopped:
+            return
+        if complete and run.may_push():
+            push(run, self._jitter)
+        else:
+            run.report.stopped = "incomplete"
 
     def _recover(self, lane: Lane, error: SynclineError, report: Report) -> None:
         what = recover(error, 1, self._jitter())

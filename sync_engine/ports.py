@@ -6,8 +6,7 @@ engine may be killed between any two of these calls, and goes on from what was c
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -212,12 +211,6 @@ class Span:
     id_order: str = "ascii"
 
 
-def span_digest(listed: Iterable[tuple[str, str]]) -> bytes:
-    """MD5 of ``id=version`` joined by commas: what a store computes beside its links. Against chance, not against malice."""
-    text = ",".join(f"{vendor_id}={version}" for vendor_id, version in listed)
-    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
-
-
 class SyncStore(Protocol):
     """Everything durable. All times are handed in: a store has no clock of its own that matters."""
 
@@ -256,14 +249,11 @@ class SyncStore(Protocol):
     def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed], pulls: PullCommit | None = None) -> None:
         """Record how pushes ended (and what pre-reads taught). Raises LeaseLostError or StaleError, having changed nothing."""
 
-    def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
-        """How many live links the span has, and `span_digest` of their (vendor id, version) in the vendor's id order.
+    def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
+        """The live links of the span as (vendor id, version), in the vendor's id order.
 
         The version is "" where the link has no fingerprint: what we wrote last was not read back yet, and may read differently.
         """
-
-    def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
-        """The live links of the span as (vendor id, version), in the vendor's id order; "" as in `digest_between`."""
 
     def pause(self, lane: Lane, status: str, failure: Failure | None) -> None:
         """Set a lane's status with its reason; idle clears it."""
@@ -347,7 +337,8 @@ class VendorPort(Protocol):
 
     def versions(self, after: str | None) -> Iterator[Versions]: ...
 
-    def project(self, hub: Hub, refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Projection: ...
+    def project(self, hubs: Sequence[Hub], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[Projection]:
+        """Each hub record as the vendor can hold it, in order."""
 
     def write(self, writes: Sequence[Write], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[WriteResult]:
         """Create or update; one result each, in order. Raises only while nothing can have been written."""

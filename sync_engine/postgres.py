@@ -79,6 +79,7 @@ class PostgresSyncStore:
     def gather_pull(self, lane: Lane, query: PullQuery) -> Gathered:
         key, entity = rows.key_of(lane), query.entity
         with self._db.tenant(lane.tenant_id) as conn:
+            gathering.quick_look_ups(conn)
             links = gathering.links(conn, key, query.vendor_ids)
             asked = contested.open_on(conn, key, entity, query.vendor_ids)
             candidates = gathering.candidates(conn, key, entity, query.matches)
@@ -146,6 +147,7 @@ class PostgresSyncStore:
     def push_work(self, lane: Lane, entity: str, now: datetime, limit: int) -> Sequence[PushWork]:
         key = rows.key_of(lane)
         with self._db.tenant(lane.tenant_id) as conn:
+            gathering.quick_look_ups(conn)
             due = pushing.due(conn, key, entity, now, limit)
             hubs = gathering.hubs(conn, lane.tenant_id, entity, [w.entity_id for w in due])
             asked = contested.open_on(conn, key, entity, [w.link.vendor_id for w in due if w.link is not None])
@@ -169,6 +171,7 @@ class PostgresSyncStore:
     def vendor_refs(self, lane: Lane, hub_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
         found: dict[UUID, list[tuple[str, str]]] = {}
         with self._db.tenant(lane.tenant_id) as conn:
+            gathering.quick_look_ups(conn)
             for hub_id, object_name, vendor_id in linking.live(conn, rows.key_of(lane), hub_ids):
                 found.setdefault(hub_id, []).append((object_name, vendor_id))
         return found
@@ -193,10 +196,6 @@ class PostgresSyncStore:
 
     # ------------------------------------------------------------ comparing
 
-    def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
-        with self._db.tenant(lane.tenant_id) as conn:
-            return linking.digest(conn, rows.key_of(lane), Range(span.after, span.upto, span.id_order))
-
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
         with self._db.tenant(lane.tenant_id) as conn:
             return linking.between(conn, rows.key_of(lane), Range(span.after, span.upto, span.id_order))
@@ -206,6 +205,7 @@ class PostgresSyncStore:
     def _commit(self, lease: Lease, apply: Callable[[Connection], int]) -> None:
         """One fenced transaction; what the database says of records that moved meanwhile makes the plan stale."""
         with _stale_where_records_moved(), self._db.tenant(lease.lane.tenant_id) as conn:
+            gathering.quick_look_ups(conn)
             hold(conn, rows.key_of(lease.lane), lease.generation)
             grown = apply(conn)
         if lease.lane in self._links:

@@ -48,6 +48,8 @@ def push(run: Pass, jitter: Callable[[], float]) -> None:
         if not work:
             return
         _Batch(run, work, jitter).send()
+        if run.yields():
+            return
     run.report.more = True
 
 
@@ -57,10 +59,10 @@ class _Batch:
     def __init__(self, run: Pass, work: Sequence[PushWork], jitter: Callable[[], float]) -> None:
         self.run, self.jitter = run, jitter
         self.work = {w.item.entity_id: w for w in work}
-        self.refs = run.refs_of([w.item.hub for w in work if w.item.hub is not None])
-        self.projections: dict[UUID, Projection] = {
-            w.item.entity_id: run.port.project(w.item.hub, self.refs) for w in work if w.item.hub is not None
-        }
+        hubs = [w.item.hub for w in work if w.item.hub is not None]
+        self.refs = run.refs_of(hubs)
+        projected = run.port.project(hubs, self.refs)
+        self.projections: dict[UUID, Projection] = {h.id: p for h, p in zip(hubs, projected, strict=True)}
         self.ends: list[Pushed] = []
 
     def send(self) -> None:
@@ -90,9 +92,9 @@ class _Batch:
     # ------------------------------------------------------------ before
 
     def _unsettled(self) -> dict[UUID, PushWork]:
-        """Creates whose outcome is unknown, unless repeating them is harmless: for a record deleted meanwhile it is not."""
+        """Creates of unknown outcome. Where nobody can ask by key, but a repeated create finds its own record, repeating does."""
         uncertain = {i: w for i, w in self.work.items() if w.item.intent is not None and not _is_linked(w)}
-        if not self.run.port.repeatable_creates:
+        if self.run.port.can_find or not self.run.port.repeatable_creates:
             return uncertain
         return {i: w for i, w in uncertain.items() if w.item.hub is None or w.item.hub.deleted}
 
@@ -107,6 +109,9 @@ class _Batch:
         for entity_id, work in list(held.items()):
             intent = work.item.intent
             if entity_id in found or intent is None:
+                continue
+            if port.repeatable_creates and work.item.hub is not None and not work.item.hub.deleted:
+                del held[entity_id]
                 continue
             # Found nowhere, long after the last moment at which an old worker could have sent it: it never arrived.
             looked = port.can_find or (verified is not None and verified > intent.at + run.settings.lease_for)

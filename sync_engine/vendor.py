@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -68,6 +68,8 @@ class ConnectorObject:
     key_field: str | None = None
 
     def __post_init__(self) -> None:
+        self._writes = self.rules.writes - {"custom_fields"}
+        self._sources = {name: frozenset(line.sources) for name, line in self.lens.spec.fields.items()}
         self.object = self.lens.spec.object
         info = self._info()
         self.batch_size = max(info.batch_size, 1)
@@ -180,24 +182,41 @@ class ConnectorObject:
 
     # ------------------------------------------------------------ writing
 
-    def project(self, hub: Hub, refs: Refs) -> Projection:
-        """See `VendorPort.project`: through the lens to the vendor's fields, and back."""
-        record, waits = self._record(hub.values, refs)
-        back = {(v): hub_id for hub_id, pairs in refs.items() for _, v in pairs}
-        held = self._held(self.lens.backward(record))
-        mapped = self.lens.forward_one({self.lens.spec.id: _NO_ID, **held})
+    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
+        """See `VendorPort.project`: through the lens to the vendor's fields, and back, all records at once."""
+        if not hubs:
+            return []
+        records = [self._record(hub.values, refs) for hub in hubs]
+        held = [{self.lens.spec.id: _NO_ID, **self._held(self.lens.backward(record))} for record, _ in records]
+        names = tuple(dict.fromkeys(name for values in held for name in values))
+        mapped = self.lens.forward(names, [[values.get(name, MISSING) for name in names] for values in held])
+        back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
+        return [
+            Projection(self._seen(hub, record, mapped, row, held[row].keys(), back), waits)
+            for row, (hub, (record, waits)) in enumerate(zip(hubs, records, strict=True))
+        ]
+
+    def _seen(
+        self,
+        hub: Hub,
+        record: Mapping[str, Any],
+        mapped: MappedBatch,
+        row: int,
+        held: Set[str],
+        back: Mapping[str, UUID],
+    ) -> dict[str, Any]:
+        """One record as the vendor would say it, were it there."""
         seen: dict[str, Any] = {}
-        for name in record:
-            if name == "custom_fields" or not self.rules.writes_field(name):
-                continue
+        for name in self._writes & record.keys():
             line = self.lens.spec.fields.get(name)
-            if line is not None and not set(line.sources) <= set(held):
+            if line is not None and not held >= self._sources[name]:
                 continue  # the vendor's list has no such value: it keeps its own
-            value = mapped.values.get(name) if line is not None and line.reads else record[name]
-            seen[name] = back.get(value, hub.values.get(name)) if name in self.lens.refs and value else value
-        known = record.get("custom_fields") or {}
-        seen.update((CUSTOM + n, v) for n, v in mapped.custom_fields.items() if n in known)
-        return Projection(seen, waits)
+            column = mapped.columns.get(name)
+            value = record[name] if line is None or not line.reads else None if column is None else column[row]
+            seen[name] = back.get(value, hub.values.get(name)) if value and name in self.lens.refs else value
+        known = record["custom_fields"]
+        seen.update((CUSTOM + n, v) for n, v in mapped.custom_fields[row].items() if n in known)
+        return seen
 
     def _held(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The vendor's fields without values that its closed lists don't have; a label stands for its value."""

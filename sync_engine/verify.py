@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sync_engine.ports import Lane, Span, SyncStore, VendorPort, span_digest
+from sync_engine.comparing import parts
+from sync_engine.ports import Lane, SyncStore, VendorPort
 
 SHOWN_MAX = 100
 FETCHED_AT_ONCE = 100
@@ -39,16 +40,12 @@ def verify_lane(store: SyncStore, port: VendorPort, lane: Lane) -> Verified:
     if not port.can_compare:
         result.compared = False
         return result
-    after: str | None = None
-    for page in port.versions(None):
-        upto = None if page.last else (page.listed[-1][0] if page.listed else after)
-        span = Span(after, upto, port.id_order)
-        count, digest = store.digest_between(lane, span)
-        result.listed += len(page.listed)
-        result.linked += count
-        if count != len(page.listed) or digest != span_digest(page.listed):
-            _compare(result, port, dict(store.links_between(lane, span)), dict(page.listed))
-        after = upto
+    for part in parts(port, None):
+        ours = store.links_between(lane, part.span)
+        result.listed += len(part.listed)
+        result.linked += len(ours)
+        if list(ours) != list(part.listed):
+            _compare(result, port, dict(ours), dict(part.listed))
     return result
 
 

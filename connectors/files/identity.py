@@ -4,7 +4,8 @@ An id must be the same when the same system is exported again, or the second mig
 
 1. the dialect's id column, or the column that ``id_column`` of the settings names;
 2. a column called id (or <object>_id, uuid, key …) that is filled and unique over all rows; one that is plainly called
-   the id also where it is blank in some rows, which are rejects, or repeats itself in a few, of which the last counts;
+   the id also where it is blank in some rows, which are rejects, or repeats itself in a few (`few_of`), of which the last
+   counts;
 3. a digest of the e-mail address, where an e-mail column is filled and unique: survives edits of other cells;
 4. a digest of the whole row, when no two rows are equal: survives sorting and added rows, an edited row is a new record;
 5. a digest of the row and its number among the object's rows: survives nothing but the same file.
@@ -31,6 +32,7 @@ MADE_ID = "_id"
 _PLAIN_NAMES = {"id", "recordid", "uuid", "guid", "identifier", "rowid", "oid"}
 _NAMES = {*_PLAIN_NAMES, "key", "externalid"}
 _REPEATS_MAX_PERCENT = 1
+_REPEATS_MAX_SMALL = 5  # as many as a small table may have, and 10 % of it
 _EMAIL = re.compile(r"e-?mail(?: ?address)?\d?\Z", re.I)
 _BUCKETS = 64
 _SPILL = 32 * 1024
@@ -40,22 +42,25 @@ _SPILL = 32 * 1024
 class Identity:
     """``mode``: ``column``, ``email``, ``row`` or ``row_number``; ``column`` where one is used.
 
-    ``unfit``: a column that is called an id but repeats values or leaves some blank.
+    ``unfit``: a column that is called an id but repeats values or leaves some blank. ``filled``: how many values the
+    column, or the unfit one, has, and ``repeats``: how many of these stand in an earlier row, where that was counted.
     """
 
     mode: str
     column: str | None = None
     unfit: str | None = None
+    filled: int = 0
+    repeats: int = 0
 
     @property
     def made(self) -> bool:
         return self.mode != "column"
 
     def explained(self) -> str:
-        """What a person should know; blank for a real id."""
+        """What was decided and why; blank for a real id without slips."""
         if self.mode == "column":
-            return ""
-        why = f"Column “{self.unfit}” repeats values or is blank in some rows" if self.unfit else "No id column"
+            return self._with_slips() if self.repeats else ""
+        why = self._why_unfit() if self.unfit else "No id column"
         told = {
             "email": f"{why}: records are told apart by their “{self.column}”.",
             "row": f"{why}: records are told apart by all their cells, so a row edited later is a new record.",
@@ -63,6 +68,18 @@ class Identity:
             "so another export of the same data gives other ids. Name one with id_column.",
         }[self.mode]
         return f"{told} What refers to the column finds no record; mend it in the file." if self.unfit else told
+
+    def _with_slips(self) -> str:
+        many = "1 value repeats" if self.repeats == 1 else f"{self.repeats:,} values repeat"
+        return (
+            f"Column “{self.column}” is taken as the id: {many} an earlier one of {self.filled:,}, so few that a row with "
+            "the same id is the same record listed again. Both rows count as read; the last one is the record."
+        )
+
+    def _why_unfit(self) -> str:
+        if not self.repeats:
+            return f"Column “{self.unfit}” repeats values or is blank in some rows"
+        return f"Column “{self.unfit}” repeats values too often to be the id ({self.repeats:,} of {self.filled:,})"
 
     def maker(self, columns: Sequence[str]) -> Callable[[Sequence[Any], int], str]:
         """A function of a row and its line that gives the made id."""
@@ -121,6 +138,12 @@ def _digest(data: bytes) -> str:
     return blake2b(data, digest_size=12).hexdigest()
 
 
+def few_of(filled: int) -> int:
+    """How many of ``filled`` ids may repeat an earlier one and still be slips: one always, 1 % of a large table."""
+    small = min(_REPEATS_MAX_SMALL, filled // 10)
+    return max(1, small, filled * _REPEATS_MAX_PERCENT // 100)
+
+
 @dataclass(slots=True)
 class UniqueProbe:
     """Were all the values different and none blank? Exact up to collisions of 64-bit hashes (1 in 10⁸ for a million).
@@ -160,15 +183,16 @@ class UniqueProbe:
         """The answer, to be asked for once, after the last value; closes the files."""
         for number in range(_BUCKETS if self.alive else 0):
             self._count(number)
-            if self.repeats * 100 > (0 if self.strict else _REPEATS_MAX_PERCENT * self.filled):
-                self._die()
-                return False
+            if self.strict and self.repeats:
+                break
+        if self.repeats > (0 if self.strict else few_of(self.filled)):
+            self._die()
         self._buckets = []
         self._close()
         return self.alive and not self.blank and not self.repeats
 
     def nearly(self) -> bool:
-        """After `unique`: are 99 % of the values different, two at least, and at most half of the cells blank?"""
+        """After `unique`: do few values repeat, are two different at least, and at most half of the cells blank?"""
         return self.alive and self.filled - self.repeats >= 2 and self.filled >= self.blank
 
     def _spill(self, number: int) -> None:
@@ -185,7 +209,7 @@ class UniqueProbe:
             bucket.frombytes(stream.read())
         repeats = len(bucket) - len(set(bucket))
         self.repeats += repeats
-        if repeats and not self.strict:
+        if repeats and not self.strict and self.repeats <= few_of(self.filled):
             self.repeated.update(value for value, times in Counter(bucket).items() if times > 1)
 
     def _die(self) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -29,7 +29,7 @@ from connectors.files.repeats import Repeats
 from connectors.files.survey import Survey
 from domain.records import Place
 
-FORMAT = 3
+FORMAT = 4
 """Raise it whenever a survey of the same file would come out otherwise, or is written otherwise."""
 
 _ENTRIES_MAX = 1_000
@@ -123,7 +123,7 @@ def _as_json(survey: Survey) -> dict[str, Any] | None:
     return {
         "columns": [_probe_as_json(probe) for probe in survey.columns.values()],
         "counts": [survey.rows, survey.deleted, survey.rejected, survey.blank],
-        "identity": [survey.identity.mode, survey.identity.column, survey.identity.unfit],
+        "identity": list(astuple(survey.identity)),
         "settled": [dict(state) for state in survey.settled],
         "repeats": [survey.repeats.rows, [[place.file, place.row] for place in survey.repeats.places]],
     }

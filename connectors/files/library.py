@@ -15,7 +15,6 @@ from connectors.files.recognise import PLAIN, SALESFORCE, Recognised, own_names,
 from connectors.files.sources import Source
 from connectors.files.table import Settled, Table
 from connectors.files.tree import Tree, find
-from connectors.files.workbook import open_workbook
 from domain.errors import ConfigurationError, SynclineError
 
 _PART = re.compile(r"(?P<base>.*?[^\s_\-.(])[\s_\-.]*(?:part)?[\s_\-.]*\(?(?P<number>\d{1,8})\)?\Z", re.I)
@@ -92,6 +91,8 @@ def open_library(root: Path, limits: Limits, settings: Mapping[str, str]) -> Lib
 
 def _open(form: str, source: Source, limits: Limits, settings: Mapping[str, str], library: Library) -> Sequence[Table]:
     if form == "workbook":
+        from connectors.files.workbook import open_workbook  # its library takes longer to load than the rest of a start
+
         return open_workbook(source, limits)
     table = open_csv(source, limits, settings) if form == "text" else open_json(source, limits)
     if table is None:

@@ -1,7 +1,7 @@
 """Which columns of files without a known dialect hold the ids of another file's records.
 
 Names decide: ``account_id`` refers to ``accounts.csv``, ``Parent Company ID`` to the file of companies or accounts. A
-wrong guess shows in the audit as references that lead nowhere; a missed one would silently cut records apart.
+missed one would silently cut records apart; of a wrong guess the values tell, which a plan holds against the ids of the file.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Repeats:
         told = "1 row repeats an id" if self.rows == 1 else f"{self.rows:,} rows repeat an id"
         shown = "; ".join(_listed(file, [*places]) for file, places in groupby(self.places, lambda p: p.file))
         more = " …" if self.rows > len(self.places) else "."
-        return f"{told} with other content; the last one of each counts: {shown}{more}"
+        return f"{told} with other content: {shown}{more}"
 
 
 def _listed(file: str, places: Sequence[Place]) -> str:

@@ -90,11 +90,10 @@ def _field(
     is_id = survey.identity.column == name and survey.identity.mode == "column"
     kind, vendor_type, multiple = verdict.kind, verdict.vendor_type, False
     refers: tuple[str, ...] = ()
+    told = _tree_targets(found, name) or _targets(dialect, probe, prefixes)
     if is_id:
         kind, vendor_type = Kind.TEXT, "id"
-    elif targets := (
-        _tree_targets(found, name) or _targets(dialect, probe, prefixes) or _named_targets(found, name, kind, peers)
-    ):
+    elif targets := (told or _named_targets(found, name, kind, peers)):
         kind, vendor_type, refers = Kind.REFERENCE, "reference", targets
         multiple = dialect == HUBSPOT and name.endswith("s")
     elif dialect != PLAIN and kind is Kind.TEXT and _is_multiple(probe):
@@ -110,6 +109,7 @@ def _field(
         options=_options(probe, kind, survey.rows),
         multiple=multiple,
         refers_to=refers,
+        inferred=bool(refers) and not told,
     )
 
 

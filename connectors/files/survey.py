@@ -77,8 +77,9 @@ def survey(
     if id_column:
         result.identity = Identity("column", id_column)
     elif result.rows and (name := _id_column(probes, emails, stem)) is not None:
-        result.identity = Identity("column", name)
-        if repeated := probes[name].repeated:
+        probe = probes[name]
+        result.identity = Identity("column", name, filled=probe.filled, repeats=probe.repeats)
+        if repeated := probe.repeated:
             result.repeats = find_repeats(list(columns).index(name), _chunks(columns, parts), repeated)
     else:
         result.identity = _made(result, probes, emails, by_row, _chunks(columns, parts))
@@ -159,10 +160,16 @@ def _made(
 ) -> Identity:
     """What tells records apart where no column does."""
     unfit = next((name for name in probes if name not in emails), None) if result.rows else None
+    counts = _slips(probes[unfit]) if unfit else (0, 0)
     if result.rows and (name := next((name for name in emails if probes[name].unique()), None)):
-        return Identity("email", name, unfit)
+        return Identity("email", name, unfit, *counts)
     if probes:
         by_row = UniqueProbe()
         for _file, rows, _lines in chunks:
             feed_rows(by_row, rows)
-    return Identity("row" if by_row.unique() else "row_number", unfit=unfit)
+    return Identity("row" if by_row.unique() else "row_number", None, unfit, *counts)
+
+
+def _slips(probe: UniqueProbe) -> tuple[int, int]:
+    """Values, and repeats among them, where both were counted to the end and are what speaks against the column."""
+    return (0, 0) if probe.strict or probe.blank > probe.filled else (probe.filled, probe.repeats)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.hubspot.objects import ASSOCIATION_READ_SIZE, PRIMARY_TYPE_IDS, SEPARATOR
+from connectors.hubspot.objects import ASSOCIATION_READ_SIZE, DEFINED, PRIMARY_TYPE_IDS, SEPARATOR
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.setup import next_token
 
@@ -58,7 +58,7 @@ class Associations:
 def _row(source: str, target: str, record_id: str, end: Mapping[str, Any], kind: Mapping[str, Any]) -> dict[str, Any]:
     to_id = str(end["toObjectId"])
     return {
-        "id": f"{record_id}:{to_id}:{kind['typeId']}",
+        "id": row_id(record_id, to_id, kind["typeId"], str(kind.get("category") or DEFINED)),
         "from_id": record_id,
         "to_id": to_id,
         "label": kind.get("label"),
@@ -68,9 +68,15 @@ def _row(source: str, target: str, record_id: str, end: Mapping[str, Any], kind:
     }
 
 
+def row_id(from_id: str, to_id: str, type_id: Any, category: str) -> str:
+    """The id of one row: ``from:to:type``, and the category behind it where the type is not HubSpot's own."""
+    plain = f"{from_id}:{to_id}:{type_id or ''}"
+    return plain if category == DEFINED else f"{plain}:{category}"
+
+
 def is_primary(kind: Mapping[str, Any], pair: tuple[str, str]) -> bool:
     """Whether an association type is the one to the main record of its kind."""
-    if kind.get("category") not in (None, "HUBSPOT_DEFINED"):
+    if kind.get("category") not in (None, DEFINED):
         return False
     return kind.get("typeId") == PRIMARY_TYPE_IDS.get(pair) or kind.get("label") == PRIMARY_LABEL
 

@@ -11,12 +11,13 @@ from connectors.hubspot import cursors, objects
 from connectors.hubspot.changes import Changes
 from connectors.hubspot.cursors import stamp
 from connectors.hubspot.files import Files
+from connectors.hubspot.keys import ensure_key_property
 from connectors.hubspot.objects import CRM_OBJECTS, FILE_OBJECTS, OBJECT_INFOS, STANDARD_OBJECTS, CrmObject
 from connectors.hubspot.portal import TOKEN_URL, Portal
 from connectors.hubspot.read import CURSOR_OVERLAP, VISIBILITY_LAG, Reader, utc_now
 from connectors.hubspot.records import Records
 from connectors.hubspot.schema import association_schema, object_schema, setup_schema
-from connectors.hubspot.write import Writer, ensure_key_property
+from connectors.hubspot.write import Writer
 from connectors.kit.contract import (
     AuthKind,
     AuthMethod,
@@ -63,7 +64,6 @@ MANIFEST = Manifest(
             (
                 Setting("client_id", "Client id", "Of the app."),
                 Setting("client_secret", "Client secret", "Of the app.", secret=True),
-                Setting("refresh_token", "Refresh token", "From the app's installation.", secret=True),
             ),
             authorize_url="https://app.hubspot.com/oauth/authorize",
             token_url=TOKEN_URL,
@@ -222,7 +222,7 @@ class HubSpotConnector:
         return self._writer.delete(object_name, vendor_ids)
 
     def ensure_key_property(self, object_name: str, name: str = "syncline_id") -> bool:
-        """Create the unique property that upserts go by: see `write.ensure_key_property`."""
+        """Create the unique property that upserts go by: see `keys.ensure_key_property`."""
         return ensure_key_property(self._portal, object_name, name)
 
     def _require_writable(self, name: str) -> None:

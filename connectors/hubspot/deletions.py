@@ -41,13 +41,6 @@ class Deletions:
 
     def _sorted_out(self, name: str, gone: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
         """A merged record's id brings its survivor, and a restored one itself; neither is deleted."""
-        merged: list[tuple[str, str]] = []
-        alive: set[str] = set()
-        found = self._records.by_ids(name, gone, (ID_FIELD, "hs_merged_object_ids")) if gone else []
-        for record in found:
-            survivor = str(record["id"])
-            alive.add(survivor)
-            losers = (record["properties"].get("hs_merged_object_ids") or "").split(";")
-            merged += [(loser, survivor) for loser in losers if loser in gone]
-        known = alive | {loser for loser, _ in merged}
-        return [record_id for record_id in gone if record_id not in known], merged
+        found = self._records.current(name, gone, (ID_FIELD,)) if gone else {}
+        merged = [(i, str(record["id"])) for i, record in found.items() if i != str(record["id"])]
+        return [record_id for record_id in gone if record_id not in found], merged

@@ -124,7 +124,7 @@ def _fields(payload: Mapping[str, Any]) -> tuple[str, ...]:
     names = [str(e["in"]) for e in payload.get("errors") or () if isinstance(e, Mapping) and e.get("in")]
     context = payload.get("context")
     if isinstance(context, Mapping):
-        names += [str(n) for n in context.get("propertyName") or () if re.fullmatch(r"[a-z][a-z0-9_]{0,99}", str(n))]
+        names += [str(n) for key in ("propertyName", "properties") for n in context.get(key) or ()]
     names += _NAMES.findall(str(payload.get("message") or ""))
     return tuple(dict.fromkeys(n for n in names if re.fullmatch(r"[a-z][a-z0-9_]{0,99}", n)))
 

@@ -72,7 +72,8 @@ class Files:
         links: dict[str, list[str]] = {}
         for target, record_id in info.parents:
             links.setdefault(target, []).append(record_id)
-        for error in self._links.write("notes", [(str(note["id"]), links)]).values():
+        note_id = str(note["id"])
+        for error in self._links.write("notes", [(note_id, links)], {note_id}).values():
             raise error
 
 

@@ -5,14 +5,16 @@ https://developers.hubspot.com/docs/guides/api/crm/associations/associations-v4
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from connectors.hubspot.associations import Associations, row_id
 from connectors.hubspot.errors import record_error
 from connectors.hubspot.objects import (
     ASSOCIATED,
     ASSOCIATION_WRITE_SIZE,
+    DEFINED,
     PRIMARY_TYPE_IDS,
     SEPARATOR,
     association_pair,
@@ -23,18 +25,42 @@ from domain.records import Outgoing, WriteResult
 
 Links = Mapping[str, Sequence[str]]
 Input = dict[str, Any]
+Pair = tuple[str, str]
+Failed = dict[Pair, SynclineError]
+_ENDS = ("fromObjectId", "toObjectId")
 
 
 def split_links(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The properties of a record, and the ids it shall be associated with, by object."""
+    """The properties of a record, and by object the ids it shall be associated with; none: with nothing."""
     links = {
-        name.removeprefix(ASSOCIATED): [i for i in str(value or "").split(SEPARATOR) if i]
+        name.removeprefix(ASSOCIATED): list(dict.fromkeys(i for i in str(value or "").split(SEPARATOR) if i))
         for name, value in values.items()
         if name.startswith(ASSOCIATED)
     }
-    return {n: v for n, v in values.items() if not n.startswith(ASSOCIATED)}, {
-        t: ids for t, ids in links.items() if ids
-    }
+    return {n: v for n, v in values.items() if not n.startswith(ASSOCIATED)}, links
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an association field asks of one record: ids to associate, the main one first, and ids to part from."""
+
+    record_id: str
+    wanted: Sequence[str] = ()
+    unwanted: Sequence[str] = ()
+
+
+def decide(record_id: str, wanted: Sequence[str], held: Sequence[str], *, has_primary: bool) -> Change:
+    """The change after which reading the field gives ``wanted`` first; ``held``: the ids it reads as now.
+
+    Nothing wanted parts from all. Otherwise the record parts from whatever would still be listed before the ids wanted:
+    the former primary one, and where there are no primary ones those with lower ids. All others stay.
+    """
+    if not wanted:
+        return Change(record_id, unwanted=held)
+    if has_primary:
+        return Change(record_id, wanted, [i for i in held[:1] if i not in wanted])
+    last = max(int(i) for i in wanted)
+    return Change(record_id, wanted, [i for i in held if i not in wanted and int(i) < last])
 
 
 class LinkWriter:
@@ -42,24 +68,40 @@ class LinkWriter:
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
+        self._reading = Associations(portal)
 
-    def write(self, source: str, wanted: Sequence[tuple[str, Links]]) -> Mapping[str, SynclineError]:
-        """Associate each record of ``source`` with the ids it lists, the first one as the primary where there is such.
+    def write(
+        self, source: str, wanted: Sequence[tuple[str, Links]], new: Container[str] = ()
+    ) -> dict[str, SynclineError]:
+        """Make each record's associations read as the ids it lists: see `decide`. Records of ``new`` have none yet.
 
         Returns the error of each record that could not be associated.
         """
-        by_target: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
-        for record_id, links in wanted:
-            for target, ids in links.items():
-                by_target[target] += [(record_id, other, n == 0) for n, other in enumerate(ids)]
         failed: dict[str, SynclineError] = {}
-        for target, pairs in by_target.items():
-            failed |= self._associate(source, target, pairs)
+        for target in dict.fromkeys(target for _, links in wanted for target in links):
+            asked = {record_id: links[target] for record_id, links in wanted if target in links}
+            failed = self._write(source, target, asked, new) | failed
         return failed
 
-    def _associate(self, source: str, target: str, pairs: Sequence[tuple[str, str, bool]]) -> dict[str, SynclineError]:
+    def _write(
+        self, source: str, target: str, asked: Mapping[str, Sequence[str]], new: Container[str]
+    ) -> dict[str, SynclineError]:
+        has_primary = (source, target) in PRIMARY_TYPE_IDS
+        known = [record_id for record_id in asked if record_id not in new]
+        held = self._reading.joined(source, target, known) if known else {}
+        changes = [
+            decide(i, ids, [h for h in held.get(i, "").split(SEPARATOR) if h], has_primary=has_primary)
+            for i, ids in asked.items()
+        ]
+        failed = by_record(self._associate(source, target, changes))
+        parting = [_ends_many(c.record_id, c.unwanted) for c in changes if c.unwanted and c.record_id not in failed]
+        return failed | by_record(self._batches(source, target, "archive", parting))
+
+    def _associate(self, source: str, target: str, changes: Sequence[Change]) -> Failed:
+        """The first id of each record as the primary one where there is such: HubSpot takes the label from another."""
         primary = PRIMARY_TYPE_IDS.get((source, target))
-        labelled = [_input(f, t, primary, "HUBSPOT_DEFINED") for f, t, first in pairs if first and primary]
+        pairs = [(c.record_id, other, n == 0) for c in changes for n, other in enumerate(c.wanted)]
+        labelled = [_input(f, t, primary, DEFINED) for f, t, first in pairs if first and primary]
         unlabelled = [_ends(f, t) for f, t, first in pairs if not (first and primary)]
         failed = self._batches(source, target, "create", labelled)
         return failed | self._batches(source, target, "associate/default", unlabelled)
@@ -67,48 +109,47 @@ class LinkWriter:
     def write_pairs(self, object_name: str, records: Sequence[Outgoing]) -> list[WriteResult]:
         """Rows of an association object: from_id, to_id, and type_id with category where the label is not the default."""
         source, target = association_pair(object_name) or ("", "")
-        ready = [(r, str(r.values.get("from_id") or ""), str(r.values.get("to_id") or "")) for r in records]
+        ready = [_row_of(record) for record in records]
         inputs = [
-            _input(f, t, r.values.get("type_id"), str(r.values.get("category") or "HUBSPOT_DEFINED"))
-            for r, f, t in ready
-            if f and t
+            _input(row.from_id, row.to_id, row.type_id, row.category) for row in ready if row.from_id and row.to_id
         ]
         typed, bare = [i for i in inputs if i.get("types")], [_bare(i) for i in inputs if not i.get("types")]
         failed = self._batches(source, target, "create", typed)
         failed |= self._batches(source, target, "associate/default", bare)
-        return [_pair_result(r, f, t, failed, object_name) for r, f, t in ready]
+        return [_pair_result(r, row, failed, object_name) for r, row in zip(records, ready, strict=True)]
 
     def delete_pairs(self, object_name: str, ids: Sequence[str]) -> list[WriteResult]:
-        """Take labels off pairs, by the ids of their rows (``from:to:type``)."""
+        """Take labels off pairs, by the ids of their rows: see `associations.row_id`. Without its plain type a pair is parted."""
         source, target = association_pair(object_name) or ("", "")
-        inputs = []
-        for row_id in ids:
-            from_id, to_id, type_id = _row_id(row_id)
-            category = "HUBSPOT_DEFINED"
-            inputs.append(_input(from_id, to_id, type_id, category))
+        rows = [_parsed(i) for i in ids]
+        inputs = [_input(row.from_id, row.to_id, row.type_id, row.category) for row in rows]
         failed = self._batches(source, target, "labels/archive", inputs)
-        return [WriteResult(i, i, error=failed.get(i.partition(":")[0])) for i in ids]
+        return [WriteResult(i, i, error=failed.get((r.from_id, r.to_id))) for i, r in zip(ids, rows, strict=True)]
 
-    def _batches(self, source: str, target: str, action: str, inputs: Sequence[Input]) -> dict[str, SynclineError]:
-        failed: dict[str, SynclineError] = {}
+    def _batches(self, source: str, target: str, action: str, inputs: Sequence[Input]) -> Failed:
+        failed: Failed = {}
         for start in range(0, len(inputs), ASSOCIATION_WRITE_SIZE):
             chunk = inputs[start : start + ASSOCIATION_WRITE_SIZE]
             failed |= self._batch(f"/crm/v4/associations/{source}/{target}/batch/{action}", chunk, f"{source}:{target}")
         return failed
 
-    def _batch(self, address: str, inputs: Sequence[Input], name: str) -> dict[str, SynclineError]:
+    def _batch(self, address: str, inputs: Sequence[Input], name: str) -> Failed:
         reply = self._portal.request("POST", address, json={"inputs": inputs}, idempotent=True, accept={400, 404, 409})
         if reply.status < 400:
             payload = reply.json() if reply.content else {}
-            return _errors(payload, inputs, name)
+            return errors_of(payload, inputs, name)
         if len(inputs) == 1:
-            return {_from(inputs[0]): record_error(reply.json(), name)}
+            return dict.fromkeys(_pairs(inputs[0]), record_error(reply.json(), name))
         middle = len(inputs) // 2
         return self._batch(address, inputs[:middle], name) | self._batch(address, inputs[middle:], name)
 
 
 def _ends(from_id: str, to_id: str) -> Input:
     return {"from": {"id": from_id}, "to": {"id": to_id}}
+
+
+def _ends_many(from_id: str, to_ids: Sequence[str]) -> Input:
+    return {"from": {"id": from_id}, "to": [{"id": to_id} for to_id in to_ids]}
 
 
 def _input(from_id: str, to_id: str, type_id: Any, category: str) -> Input:
@@ -120,35 +161,64 @@ def _bare(given: Input) -> Input:
     return {"from": given["from"], "to": given["to"]}
 
 
-def _from(given: Input) -> str:
-    return str(given["from"]["id"])
+def _pairs(given: Input) -> list[Pair]:
+    """The pairs that one input is about."""
+    to = given["to"] if isinstance(given["to"], list) else [given["to"]]
+    return [(str(given["from"]["id"]), str(end["id"])) for end in to]
 
 
-def _errors(payload: Mapping[str, Any], inputs: Sequence[Input], name: str) -> dict[str, SynclineError]:
-    """Errors of a 207 name the ids they are about; one that names none is about every record of the batch."""
-    failed: dict[str, SynclineError] = {}
+def by_record(failed: Failed) -> dict[str, SynclineError]:
+    """The first error of each record of the first object."""
+    return {pair[0]: error for pair, error in reversed(failed.items())}
+
+
+def errors_of(payload: Mapping[str, Any], inputs: Sequence[Input], name: str) -> Failed:
+    """Errors of a 207 by pair. One that tells both ends is about that pair, one that tells ids about every pair with one
+    of them, and one that tells none about all."""
+    failed: Failed = {}
     for error in payload.get("errors") or ():
-        context = error.get("context") or {}
-        named = {str(i) for ids in context.values() if isinstance(ids, list) for i in ids}
-        about = [i for i in inputs if not named or _from(i) in named or str(i["to"]["id"]) in named]
-        failed |= {_from(given): record_error(error, name) for given in about}
+        about = _about(error.get("context") or {})
+        failed |= {p: record_error(error, name) for given in inputs for p in _pairs(given) if about(p)}
     return failed
 
 
-def _pair_result(
-    record: Outgoing, from_id: str, to_id: str, failed: Mapping[str, SynclineError], name: str
-) -> WriteResult:
-    if not (from_id and to_id):
+def _about(context: Mapping[str, Any]) -> Callable[[Pair], bool]:
+    named = {key: {str(i) for i in ids} for key, ids in context.items() if isinstance(ids, list)}
+    ends = [named.get(key) for key in _ENDS]
+    if any(ends):
+        return lambda pair: all(not ids or i in ids for i, ids in zip(pair, ends, strict=True))
+    ids = named.get("ids") or set()
+    return lambda pair: not ids or bool(ids & set(pair))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of an association object. ``type_id`` '': the plain type."""
+
+    from_id: str
+    to_id: str
+    type_id: str
+    category: str
+
+
+def _row_of(record: Outgoing) -> Row:
+    found = {n: str(record.values.get(n) or "") for n in ("from_id", "to_id", "type_id", "category")}
+    return Row(found["from_id"], found["to_id"], found["type_id"], found["category"] or DEFINED)
+
+
+def _parsed(text: str) -> Row:
+    """The row that an id names. Raises ConfigurationError."""
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not all(parts):
+        raise ConfigurationError("This is not the id of an association.", remedy="Give the id as it was read.")
+    return Row(parts[0], parts[1], parts[2], parts[3] if len(parts) == 4 else DEFINED)
+
+
+def _pair_result(record: Outgoing, row: Row, failed: Failed, name: str) -> WriteResult:
+    if not (row.from_id and row.to_id):
         missing = RecordRejectedError(
             f"An association lacks one of its two ends. Object: {name}.", code="invalid_record"
         )
         return WriteResult(record.key, record.vendor_id, error=missing)
-    vendor_id = record.vendor_id or f"{from_id}:{to_id}:{record.values.get('type_id') or ''}"
-    return WriteResult(record.key, vendor_id, error=failed.get(from_id))
-
-
-def _row_id(row_id: str) -> tuple[str, str, str]:
-    parts = row_id.split(":")
-    if len(parts) != 3 or not all(parts):
-        raise ConfigurationError("This is not the id of an association.", remedy="Give from:to:type, as it was read.")
-    return parts[0], parts[1], parts[2]
+    vendor_id = record.vendor_id or row_id(row.from_id, row.to_id, row.type_id, row.category)
+    return WriteResult(record.key, vendor_id, error=failed.get((row.from_id, row.to_id)))

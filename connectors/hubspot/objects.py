@@ -26,6 +26,8 @@ ASSOCIATED = "associations."
 """Begins the names of fields that hold the ids of associated records, joined by `SEPARATOR`, the primary one first."""
 SEPARATOR = ";"
 ASSOCIATION = "association:"
+DEFINED = "HUBSPOT_DEFINED"
+"""The category of association types that HubSpot itself defines; an account numbers its own ones from 1 again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ CRM_OBJECTS: Mapping[str, CrmObject] = {
         CrmObject("tickets", "ticket", "subject", ("companies", "contacts"), created="createdate"),
         CrmObject("products", "product", "name", created="createdate"),
         CrmObject("line_items", "line_item", "name", ("deals",), created="createdate"),
-        CrmObject("quotes", None, "hs_title", ("deals",)),
+        CrmObject("quotes", "custom_record", "hs_title", ("deals", "contacts", "companies")),
         CrmObject("notes", "activity", None, _WHO),
         CrmObject("calls", "activity", "hs_call_title", _WHO),
         CrmObject("meetings", "activity", "hs_meeting_title", _WHO),

@@ -15,7 +15,7 @@ from connectors.hubspot.cursors import Position, decode, finish, milliseconds, s
 from connectors.hubspot.deletions import Deletions
 from connectors.hubspot.objects import ASSOCIATED, BATCH_SIZE, ID_FIELD, PAGE_SIZE, association_pair
 from connectors.hubspot.portal import Portal
-from connectors.hubspot.records import Record, Records
+from connectors.hubspot.records import MERGED, Record, Records, losers
 from connectors.hubspot.schema import setup_schema
 from connectors.hubspot.setup import listing
 from connectors.kit.contract import ReadRequest, VersionPage
@@ -25,7 +25,6 @@ from domain.records import MISSING, Cursor, ObjectSchema, Page
 VISIBILITY_LAG = timedelta(minutes=5)
 """How late the search finds a change under its own stamp. HubSpot promises no bound, "a few moments" is its word."""
 CURSOR_OVERLAP = timedelta(minutes=2)
-MERGED = "hs_merged_object_ids"
 IDS_PER_PAIRS_PAGE = 1_000
 
 Clock = Callable[[], datetime]
@@ -136,7 +135,16 @@ class Reader:
             done += len(chunk)
             page = self._page(plan, self._some(plan, chunk), None, last=done >= len(ids))
             page.cursor = {"ids_done": done}
+            page.deleted = self._absent(plan, chunk, page)
             yield page
+
+    def _absent(self, plan: Plan, asked: Sequence[str], page: Page) -> list[str]:
+        """Ids of records that HubSpot does not bring, because they were archived or are gone for good."""
+        if setup_schema(plan.name) is not None or association_pair(plan.name) is not None:
+            return []
+        at = page.fields.index(plan.schema.id_field)
+        here = {row[at] for row in page.rows} | {loser for loser, _ in page.merged}
+        return [i for i in dict.fromkeys(asked) if i not in here]
 
     def _some(self, plan: Plan, ids: Sequence[str]) -> list[Record]:
         if setup_schema(plan.name) is not None:
@@ -182,22 +190,22 @@ class Reader:
         return Page(plan.name, plan.columns, list(rows), cursor, last=last, merged=merges(records))
 
     def versions(self, object_name: str, after: str | None) -> Iterator[VersionPage]:
-        """See `connectors.kit.contract.SupportsVersions`."""
+        """See `connectors.kit.contract.SupportsVersions`.
+
+        HubSpot's page tokens are ids, but whether a page begins with its token's own is not documented: it is left out.
+        """
         modified = self._lookup(object_name).modified_field
         properties = (modified,) if modified else (ID_FIELD,)
+        beyond = int(after or -1)
         for records, following in self._records.listing(object_name, properties, after):
-            stamps = [str(r["properties"].get(modified) or r.get("updatedAt") or "") for r in records]
-            yield VersionPage([str(r["id"]) for r in records], stamps, last=following is None)
+            fresh = [r for r in records if int(r["id"]) > beyond]
+            stamps = [str(r["properties"].get(modified) or r.get("updatedAt") or "") for r in fresh]
+            yield VersionPage([str(r["id"]) for r in fresh], stamps, last=following is None)
 
 
 def merges(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """(loser, survivor) of records that others were merged into: the survivor lists them all, for ever."""
-    return [
-        (loser, str(record["id"]))
-        for record in records
-        for loser in (record["properties"].get(MERGED) or "").split(";")
-        if loser and loser != str(record["id"])
-    ]
+    """(loser, survivor) of records that others were merged into."""
+    return [(loser, str(record["id"])) for record in records for loser in losers(record)]
 
 
 def _row(plan: Plan, record: Record, associated: Mapping[str, Mapping[str, str]]) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from connectors.hubspot.setup import next_token
 
 Record = dict[str, Any]
 
+MERGED = "hs_merged_object_ids"
 PROPERTIES_CHARS_MAX = 6_000
 """Longer lists of properties travel in the body of a batch read: gateways refuse addresses of more than 8 KiB."""
 
@@ -73,6 +74,13 @@ class Records:
             found |= {str(record["id"]): record for record in reply["results"]}
         return list(found.values())
 
+    def current(self, name: str, ids: Sequence[str], properties: Sequence[str]) -> dict[str, Record]:
+        """Each of ``ids`` that still leads to a live record -> that record, which for a merged id is the survivor."""
+        found: dict[str, Record] = {}
+        for record in self.by_ids(name, ids, (*properties, MERGED)):
+            found |= dict.fromkeys([str(record["id"]), *losers(record)], record)
+        return {i: found[i] for i in ids if i in found}
+
     def find(self, name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
         """Key, as asked for -> id of the record that holds it. HubSpot compares unique values without regard to case."""
         asked = {key.casefold(): key for key in keys} | {key: key for key in keys}
@@ -83,6 +91,12 @@ class Records:
             if key is not None:
                 found[key] = str(record["id"])
         return found
+
+
+def losers(record: Record) -> list[str]:
+    """The ids of all records that were ever merged into this one: it lists them for good."""
+    listed = str(record["properties"].get(MERGED) or "").split(";")
+    return [loser for loser in listed if loser and loser != str(record["id"])]
 
 
 def path(name: str) -> str:

@@ -7,17 +7,18 @@ https://developers.hubspot.com/docs/reference/api/other-resources/error-handling
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.hubspot.errors import GONE, parse_fault, record_error
+from connectors.hubspot.lifecycle import STAGE, Lifecycle, Moved
 from connectors.hubspot.links import LinkWriter, split_links
-from connectors.hubspot.objects import BATCH_SIZE, ID_FIELD, association_pair
+from connectors.hubspot.objects import ASSOCIATED, BATCH_SIZE, ID_FIELD, association_pair
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import Records, path
 from connectors.hubspot.values import plain
 from connectors.kit.http import Reply
-from domain.errors import ConfigurationError, RecordRejectedError, SynclineError, TransientError
+from domain.errors import RecordRejectedError, SynclineError, TransientError
 from domain.records import Outgoing, WriteResult
 
 Results = list[WriteResult | None]
@@ -32,6 +33,8 @@ class Numbered:
     record: Outgoing
 
 
+_ABSENT = {"category": "OBJECT_NOT_FOUND"}
+"""What HubSpot says of a record that is not there."""
 Send = Callable[[list[Numbered]], Answers]
 
 
@@ -42,13 +45,14 @@ class Writer:
         self._portal, self._modified_of = portal, modified_of
         self._records = Records(portal)
         self._links = LinkWriter(portal)
+        self._lifecycle = Lifecycle(portal)
 
     def upsert(self, object_name: str, records: Sequence[Outgoing], key_field: str | None) -> list[WriteResult]:
         """See `connectors.kit.contract.SupportsUpsert`.
 
         A record with ``vendor_id`` is updated; another is upserted by the unique property ``key_field`` (its own key where
-        it has no value for it), or created where there is no key field. Fields ``associations.<object>`` associate the
-        record with the ids they list.
+        it has no value for it), or created where there is no key field. Fields ``associations.<object>`` make the
+        record's associations read as the ids they list: see `links.decide`.
         """
         if association_pair(object_name) is not None:
             return self._links.write_pairs(object_name, records)
@@ -57,17 +61,25 @@ class Writer:
         updates = self._without_conflicts(object_name, [n for n in numbered if n.record.vendor_id], results)
         rest = [n for n in numbered if not n.record.vendor_id]
         others = self._upsert(object_name, key_field) if key_field else self._create(object_name)
-        calls = [(chunk, self._update(object_name)) for chunk in _chunks(updates)]
+        linking = [n for n in updates if _only_links(n.record)]
+        properties = [n for n in updates if not _only_links(n.record)]
+        calls = [(chunk, self._update(object_name)) for chunk in _chunks(properties)]
+        calls += [(chunk, self._relink(object_name)) for chunk in _chunks(linking)]
         calls += [(chunk, others) for chunk in _chunks(rest)]
         self._send(calls, results)
         return [result for result in results if result is not None]
 
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:
-        """See `connectors.kit.contract.SupportsDelete`. Records are archived and can be restored for 90 days."""
+        """See `connectors.kit.contract.SupportsDelete`. Records are archived and can be restored for 90 days.
+
+        What is gone or was merged away stays as it is: archiving by a merged record's id would archive the survivor.
+        """
         if association_pair(object_name) is not None:
             return self._links.delete_pairs(object_name, vendor_ids)
-        results: Results = [None] * len(vendor_ids)
-        numbered = [Numbered(i, Outgoing(vendor_id, {}, vendor_id)) for i, vendor_id in enumerate(vendor_ids)]
+        found = self._current(object_name, vendor_ids)
+        here = {i for i, record in found.items() if i == str(record["id"])}
+        results: Results = [None if i in here else WriteResult(i, i) for i in vendor_ids]
+        numbered = [Numbered(n, Outgoing(i, {}, i)) for n, i in enumerate(vendor_ids) if i in here]
         self._send([(chunk, self._archive(object_name)) for chunk in _chunks(numbered)], results)
         return [result for result in results if result is not None]
 
@@ -123,9 +135,20 @@ class Writer:
             if reply.status >= 400:
                 return self._refused(reply, numbered, send, object_name)
             answers = _matched(numbered, inputs, reply.json(), object_name, action, self._modified_of(object_name))
-            return self._linked(object_name, numbered, answers)
+            return self._linked(object_name, numbered, self._staged(object_name, numbered, answers))
 
         return send
+
+    def _staged(self, object_name: str, numbered: list[Numbered], answers: Answers) -> Answers:
+        """Lifecycle stages that were to go back: see `lifecycle`."""
+        wanted = {
+            answer.vendor_id: plain(entry.record.values[STAGE])
+            for entry, answer in zip(numbered, answers, strict=True)
+            if answer.ok and not answer.created and answer.vendor_id and entry.record.values.get(STAGE)
+        }
+        moved = self._lifecycle.hold(object_name, wanted) if wanted else {}
+        modified = self._modified_of(object_name) if moved else None
+        return [_after_move(a, moved[a.vendor_id], modified) if a.vendor_id in moved else a for a in answers]
 
     def _refused(self, reply: Reply, numbered: list[Numbered], send: Send, object_name: str) -> Answers:
         """A batch refused whole was not written. Unless its errors name their records, halves find the guilty ones."""
@@ -151,20 +174,46 @@ class Writer:
         except SynclineError as error:
             return [WriteResult(n.record.key, n.record.vendor_id, error=error) for n in part]
 
+    def _relink(self, object_name: str) -> Send:
+        """Records of which only associations are written: an update without properties is no call HubSpot documents."""
+
+        def send(numbered: list[Numbered]) -> Answers:
+            found = self._current(object_name, [n.record.vendor_id or "" for n in numbered])
+            answers = [self._found(object_name, n.record, found.get(n.record.vendor_id or "")) for n in numbered]
+            return self._linked(object_name, numbered, answers)
+
+        return send
+
+    def _found(self, object_name: str, record: Outgoing, held: Mapping[str, Any] | None) -> WriteResult:
+        if held is None:
+            return WriteResult(record.key, record.vendor_id, error=record_error(_ABSENT, object_name))
+        return WriteResult(record.key, str(held["id"]), False, _version(held, self._modified_of(object_name)))
+
     def _linked(self, object_name: str, numbered: list[Numbered], answers: Answers) -> Answers:
-        """Associate what was written with what it belongs to."""
+        """Associate what was written with what it belongs to. HubSpot may change records by that: they are read again."""
         wanted = [
             (answer.vendor_id or "", split_links(entry.record.values)[1])
             for entry, answer in zip(numbered, answers, strict=True)
             if answer.ok
         ]
-        failed = self._links.write(object_name, [(i, links) for i, links in wanted if i and links])
+        wanted = [(record_id, links) for record_id, links in wanted if record_id and links]
+        if not wanted:
+            return answers
+        new = {a.vendor_id for a in answers if a.created and a.vendor_id}
+        failed = self._links.write(object_name, wanted, new)
+        current = self._current(object_name, [record_id for record_id, _ in wanted])
+        modified = self._modified_of(object_name)
+        versions = {record_id: _version(record, modified) for record_id, record in current.items()}
         return [
-            WriteResult(a.key, a.vendor_id, a.created, a.version, failed[a.vendor_id])
-            if a.ok and a.vendor_id is not None and a.vendor_id in failed
+            replace(a, version=versions.get(a.vendor_id, a.version), error=failed.get(a.vendor_id))
+            if a.ok and a.vendor_id is not None
             else a
             for a in answers
         ]
+
+    def _current(self, object_name: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        modified = self._modified_of(object_name) if ids else None
+        return self._records.current(object_name, ids, (modified,) if modified else ())
 
     def _archive(self, object_name: str) -> Send:
         def send(numbered: list[Numbered]) -> Answers:
@@ -193,8 +242,8 @@ class Writer:
         modified = self._modified_of(object_name) if checked else None
         if modified is None:
             return numbered
-        found = self._records.by_ids(object_name, [n.record.vendor_id or "" for n in checked], (modified,))
-        current = {str(r["id"]): r["properties"].get(modified) for r in found}
+        found = self._current(object_name, [n.record.vendor_id or "" for n in checked])
+        current = {i: record["properties"].get(modified) for i, record in found.items()}
         conflicts = set()
         for entry in checked:
             known = current.get(entry.record.vendor_id or "")
@@ -214,6 +263,16 @@ def _input(head: Mapping[str, Any], entry: Numbered) -> dict[str, Any]:
     if key is not None:
         properties[key] = head["id"]
     return {**head, "properties": properties, "objectWriteTraceId": str(entry.index)}
+
+
+def _after_move(answer: WriteResult, moved: Moved, modified: str | None) -> WriteResult:
+    version = _version(moved.record, modified) if moved.record else answer.version
+    return replace(answer, version=version, error=moved.error)
+
+
+def _only_links(record: Outgoing) -> bool:
+    """Whether a record has nothing to write but associations."""
+    return bool(record.values) and all(name.startswith(ASSOCIATED) for name in record.values)
 
 
 def _matched(
@@ -317,36 +376,3 @@ def _fill(results: Results, numbered: Sequence[Numbered], error: SynclineError) 
 
 def _chunks(numbered: list[Numbered]) -> list[list[Numbered]]:
     return [numbered[start : start + BATCH_SIZE] for start in range(0, len(numbered), BATCH_SIZE)]
-
-
-# ---------------------------------------------------------------- a property to find records by
-
-
-def ensure_key_property(portal: Portal, object_name: str, name: str) -> bool:
-    """Create the unique text property ``name`` where it is missing; True when it was. Raises ConfigurationError.
-
-    https://developers.hubspot.com/docs/guides/api/crm/properties#create-unique-identifier-properties
-    """
-    found = portal.request("GET", f"/crm/v3/properties/{object_name}/{name}", accept={404})
-    if found.status != 404:
-        if found.json().get("hasUniqueValue") is True:
-            return False
-        raise ConfigurationError(
-            f"HubSpot's {object_name} have a property {name} whose values are not unique.",
-            remedy="Choose another name: HubSpot cannot make an existing property unique.",
-            code="key_not_unique",
-            context={"object": object_name},
-        )
-    groups = portal.get(f"/crm/v3/properties/{object_name}/groups")["results"]
-    body = {
-        "name": name,
-        "label": "Syncline ID",
-        "description": "Names the record in Syncline. Do not change it.",
-        "groupName": groups[0]["name"],
-        "type": "string",
-        "fieldType": "text",
-        "hasUniqueValue": True,
-        "formField": False,
-    }
-    made = portal.request("POST", f"/crm/v3/properties/{object_name}", json=body, idempotent=True, accept={409})
-    return made.status != 409

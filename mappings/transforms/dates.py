@@ -169,8 +169,10 @@ def from_date(value: date, settings: Settings) -> Any:
     pattern, unit = settings.get("format"), settings.get("unit")
     if pattern:
         return _formatted(value, pattern)
+    midnight = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if settings.get("midnight"):
+        return from_timestamp(midnight, settings)
     if unit:
-        midnight = datetime(value.year, value.month, value.day, tzinfo=UTC)
         return int((midnight - _EPOCH).total_seconds()) * _UNITS[unit]
     return value.isoformat()
 
@@ -215,7 +217,8 @@ TRANSFORMS = (
         loss="the zone it was written in; digits beyond the microsecond; what a `format` or `unit` leaves out",
     ),
     Transform(
-        "date", "A calendar day.", frozenset({Kind.DATE}), to_date, from_date, options=_OPTIONS,
+        "date", "A calendar day.", frozenset({Kind.DATE}), to_date, from_date,
+        options={**_OPTIONS, "midnight": Option(bool, "the vendor's field holds an instant: a day goes back as its start in UTC")},
         loss="a time of day written beside it",
     ),
 )  # fmt: skip

@@ -145,11 +145,13 @@ def from_percent(value: Any, settings: Settings) -> Any:
 
 
 def to_integer(value: Any, settings: Settings) -> int | None:
-    """A whole number of at most 64 bits, times ``times``."""
+    """A whole number of at most 64 bits, times ``times``; of ``per`` units of the vendor's, the full ones."""
     number = to_decimal(value, settings)
     if number is None:
         return None
     number = _EXACT.multiply(number, Decimal(settings.get("times", 1)))
+    if "per" in settings.options:
+        number = _EXACT.divide_int(number, Decimal(settings.get("per")))
     if number != number.to_integral_value(context=_EXACT):
         raise UnreadableValueError("not_an_integer", "is not a whole number")
     whole = int(number)
@@ -159,7 +161,9 @@ def to_integer(value: Any, settings: Settings) -> int | None:
 
 
 def from_integer(value: Any, settings: Settings) -> int | float:
-    """The whole number, divided by ``times``."""
+    """The whole number, divided by ``times``, or times ``per``."""
+    if "per" in settings.options:
+        return int(value) * int(settings.get("per"))
     times = settings.get("times", 1)
     return int(value) if times == 1 else (int(value) // times if int(value) % times == 0 else int(value) / times)
 
@@ -215,8 +219,12 @@ TRANSFORMS = (
     ),
     Transform(
         "integer", "A whole number of at most 64 bits.", frozenset({Kind.INTEGER}), to_integer, from_integer,
-        options={**_MARK, "times": Option(int, "factor from the vendor's unit to the hub's (60: minutes to seconds)")},
-        loss="as `decimal`",
+        options={
+            **_MARK,
+            "times": Option(int, "factor from the vendor's unit to the hub's (60: minutes to seconds)"),
+            "per": Option(int, "how many of the vendor's units make one of the hub's (1000: milliseconds to seconds)"),
+        },
+        loss="as `decimal`; with `per` what is less than one unit of the hub's",
     ),
     Transform(
         "boolean", "Yes or no.", frozenset({Kind.BOOLEAN}), to_boolean, from_boolean,

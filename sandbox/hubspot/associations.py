@@ -166,12 +166,17 @@ class Associations:
     def unlink(
         self, source: str, source_id: str, target: str, target_id: str, specs: Iterable[Spec] | None = None
     ) -> bool:
-        """End an association, or only some of its types. Whether there was one."""
+        """End an association, or only some of its types; without the plain one it ends whole. Whether there was one.
+
+        https://developers.hubspot.com/docs/api-reference/crm-associations-v4/batch/delete-specific-labels
+        """
         held = self.targets(source, source_id, target).get(target_id)
         if held is None:
             return False
         gone = set(held) if specs is None else set(specs) & held
         known = self.of(source, target)
+        if any(spec in known and known[spec].label is None for spec in gone):
+            gone = set(held)
         for spec in gone:
             self._drop(source, source_id, target, target_id, spec)
             self._drop(target, target_id, source, source_id, (spec[0], known[spec].inverse))

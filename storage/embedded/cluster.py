@@ -165,13 +165,18 @@ def explained(error: OSError, path: Path) -> SynclineError:
     )
 
 
+def tells_of_no_room(output: str) -> bool:
+    """Whether PostgreSQL's programs complain of a full disk or a used up quota."""
+    return "No space left on device" in output or "Disk quota exceeded" in output
+
+
 def failure(what: str, output: str) -> SynclineError:
     """An error from what PostgreSQL's programs printed (they print no secrets): its last complaint decides."""
     complaints = [
         line for line in output.splitlines() if any(w in line for w in ("FATAL", "PANIC", "error:", "could not"))
     ]
     reason = complaints[-1].split("FATAL:")[-1].split("PANIC:")[-1].strip() if complaints else "it gave no reason"
-    if "No space left on device" in output or "Disk quota exceeded" in output:
+    if tells_of_no_room(output):
         return StorageFullError(f"{what}: no space left on the disk.", remedy="Free disk space and retry.")
     return ConfigurationError(
         f"{what}: {reason}.", remedy="Mend what it names, or set DATABASE_URL to a PostgreSQL server."

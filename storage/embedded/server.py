@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +30,7 @@ _STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.02
 _ATTEMPTS = 5
 _LOG_KEPT_BYTES = 1024 * 1024
+_CRASH_REPORT_BYTES = 256 * 1024  # the statement that broke it stands in it, too
 
 
 class EmbeddedPostgres:
@@ -99,6 +101,18 @@ class EmbeddedPostgres:
         """The server's log file, once there is a server."""
         state = self._load()
         return state.log if state else None
+
+    def ran_full(self, since: datetime) -> bool:
+        """Whether the server broke down after ``since`` because it could not write its log of transactions for want of room.
+
+        It recovers by itself when it can; whoever was connected learns only that the connection is gone.
+        """
+        state = self._load()
+        moment = since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return state is not None and any(
+            line >= moment and "PANIC" in line and cluster.tells_of_no_room(line)
+            for line in _log_tail(state, _CRASH_REPORT_BYTES).splitlines()
+        )
 
     @property
     def _starting(self) -> Path:
@@ -265,10 +279,10 @@ def _worth_another_try(state: State) -> bool:
     return any(text in tail for text in ("Address already in use", "shared memory block", "lock file"))
 
 
-def _log_tail(state: State) -> str:
+def _log_tail(state: State, size: int = 4096) -> str:
     try:
         with state.log.open("rb") as file:
-            file.seek(max(0, state.log.stat().st_size - 4096))
+            file.seek(max(0, state.log.stat().st_size - size))
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""

@@ -17,7 +17,7 @@ from domain.entities import ENTITIES
 from storage import bulk
 from storage.sync import changing, queueing
 from storage.sync.changing import Cause, Edit, Touched
-from storage.sync.gathering import hub_table
+from storage.sync.gathering import OF_HUB, hub_table
 from storage.sync.values import decode, dumps, encode, loads
 from storage.undoing import referring
 
@@ -256,7 +256,7 @@ def merge(conn: Connection, cause: Cause, entity: str, pairs: Mapping[UUID, UUID
         UPDATE link l SET entity_id = p.survivor, revision = l.revision + 1, updated_at = now() FROM {pair}
         WHERE l.tenant_id = :t AND l.entity_id = p.loser AND l.entity = :entity AND l.tombstoned_at IS NULL
           AND NOT (l.connection_id IS NOT DISTINCT FROM CAST(:c AS uuid) AND l.vendor_object IS NOT DISTINCT FROM CAST(:o AS text))
-          AND NOT EXISTS (SELECT FROM link s WHERE s.entity_id = p.survivor AND s.tenant_id = :t AND s.tombstoned_at IS NULL
+          AND NOT EXISTS (SELECT FROM {OF_HUB.format("p.survivor")} s WHERE s.tombstoned_at IS NULL
                           AND s.connection_id = l.connection_id AND s.vendor_object = l.vendor_object)"""),
         parameters | {"c": cause.lane and cause.lane.connection_id, "o": cause.lane and cause.lane.object},
     )

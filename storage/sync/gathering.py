@@ -54,6 +54,25 @@ LINK_COLUMNS = """vendor_id, entity_id, CAST(base AS text) AS base, CAST(sent AS
     origin, revision, tombstoned_at IS NOT NULL AS tombstoned"""
 
 
+OF_HUB = "(SELECT * FROM link WHERE entity_id = {} AND tenant_id = :t OFFSET 0)"
+"""The links of one hub record. OFFSET keeps other conditions out: by connection and object, too, the planner might rather walk
+through all links of a lane than look a hub record up."""
+
+OBJECTS = """vendor_object = ANY(CASE WHEN {0} = '*' THEN ARRAY(
+    SELECT object FROM stream WHERE tenant_id = :t AND connection_id = :c) ELSE ARRAY[{0}] END)"""
+"""A vendor object by name; ``*`` means every object that the connection keeps in step."""
+
+
+def quick_look_ups(conn: Connection) -> None:
+    """For this transaction: batches are small, so every table is looked up by index, whatever is known of its size."""
+    conn.execute(
+        text(
+            "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
+            "set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"
+        )
+    )
+
+
 def hub_table(entity: str) -> str:
     """The entity's table as an SQL identifier."""
     return bulk.quoted(table_name(entity))
@@ -136,13 +155,13 @@ def references(
 ) -> dict[tuple[tuple[str, ...], str], UUID]:
     """The hub ids that vendor references lead to; of several objects, the first named. A deleted record is not found."""
     rows = conn.execute(
-        text("""
+        text(f"""
         SELECT u.place, l.entity_id
         FROM jsonb_to_recordset(CAST(:refs AS jsonb)) AS u(place integer, objects jsonb, id text) JOIN LATERAL (
             SELECT x.entity_id FROM jsonb_array_elements_text(u.objects) WITH ORDINALITY AS o(name, rank) JOIN LATERAL (
                 SELECT entity, entity_id FROM link
                 WHERE tenant_id = :t AND connection_id = :c AND vendor_id = u.id AND tombstoned_at IS NULL
-                  AND (vendor_object = o.name OR (o.name = '*' AND entity <> 'association'))) x ON true
+                  AND entity <> 'association' AND {OBJECTS.format("o.name")}) x ON true
             WHERE NOT EXISTS (SELECT FROM tombstone d WHERE d.tenant_id = :t AND d.entity = x.entity AND d.entity_id = x.entity_id)
             ORDER BY o.rank LIMIT 1) l ON true"""),
         {"t": key.tenant_id, "c": key.connection_id}
@@ -177,8 +196,8 @@ def _matching(key: LaneKey, entity: str, rule: tuple[str, ...], rows: Sequence[M
     statement = f"""
         SELECT m.vendor_id, x.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS m(vendor_id text {typed}) JOIN LATERAL (
             SELECT h.id FROM {hub_table(entity)} h WHERE h.tenant_id = :t AND {agree} AND {present}
-              AND NOT EXISTS (SELECT FROM link l WHERE l.entity_id = h.id AND l.tenant_id = :t AND l.connection_id = :c
-                              AND l.vendor_object = :o AND l.tombstoned_at IS NULL)
+              AND NOT EXISTS (SELECT FROM {OF_HUB.format("h.id")} l
+                              WHERE l.connection_id = :c AND l.vendor_object = :o AND l.tombstoned_at IS NULL)
             LIMIT {_CANDIDATES_AT_MOST}) x ON true ORDER BY 1, 2"""
     return text(statement), key.parameters | {"rows": dumps(rows)}
 

@@ -9,8 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from storage import bulk
+from storage.sync.gathering import OF_HUB
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
+from storage.tenancy import driver_connection
 
 
 def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str, tuple[int, UUID, bool]]:
@@ -61,10 +64,11 @@ def bury(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> int:
     if not ids:
         return 0
     return conn.execute(
-        text("""
+        text(f"""
         UPDATE link l SET tombstoned_at = now(), sent = NULL, revision = l.revision + 1, updated_at = now()
         FROM unnest(CAST(:ids AS uuid[])) AS u(id)
-        WHERE l.entity_id = u.id AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
+        JOIN LATERAL {OF_HUB.format("u.id")} k ON k.connection_id = :c AND k.vendor_object = :o
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = k.vendor_id
           AND l.tombstoned_at IS NULL"""),
         key.parameters | {"ids": ids},
     ).rowcount
@@ -73,9 +77,9 @@ def bury(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> int:
 def vendor_ids(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> dict[UUID, str]:
     """The vendor id of each hub record on the lane: of the live link, else of the last one."""
     rows = conn.execute(
-        text("""
+        text(f"""
         SELECT u.id, l.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
-            SELECT vendor_id FROM link WHERE entity_id = u.id AND tenant_id = :t AND connection_id = :c AND vendor_object = :o
+            SELECT vendor_id FROM {OF_HUB.format("u.id")} k WHERE connection_id = :c AND vendor_object = :o
             ORDER BY tombstoned_at IS NOT NULL, created_at LIMIT 1) l ON true"""),
         key.parameters | {"ids": sorted(set(hub_ids))},
     )
@@ -95,9 +99,10 @@ def count(conn: Connection, key: LaneKey) -> int:
 def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[UUID, str, str]]:
     """The (hub id, object, vendor id) of live links of hub records on the lane's connection."""
     rows = conn.execute(
-        text("""
-        SELECT l.entity_id, l.vendor_object, l.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
-            SELECT * FROM link WHERE entity_id = u.id AND tenant_id = :t AND connection_id = :c AND tombstoned_at IS NULL) l ON true
+        text(f"""
+        SELECT l.entity_id, l.vendor_object, l.vendor_id
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL {OF_HUB.format("u.id")} l
+          ON l.connection_id = :c AND l.tombstoned_at IS NULL
         ORDER BY l.created_at, l.vendor_object, l.vendor_id"""),
         {"t": key.tenant_id, "c": key.connection_id, "ids": sorted(set(hub_ids))},
     )
@@ -125,14 +130,18 @@ class Range:
 
     @property
     def condition(self) -> str:
-        numeric = self.id_order == "numeric"
-        # The expression of the partial index that serves this order.
         parts = ["l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.tombstoned_at IS NULL"]
-        parts += ["l.vendor_id ~ '^[0-9]+$'"] if numeric else []
+        numeric = self.id_order == "numeric"
+        alike = numeric and self.after is not None and self.upto is not None and len(self.after) == len(self.upto)
+        # Among numbers of one length the order of bytes is theirs, so the primary key serves. (An index by length would not:
+        # row-level security keeps functions that might leak out of index conditions.) A range over several lengths walks
+        # through all of the lane.
+        parts += ["length(l.vendor_id) = length(CAST(:after AS text))"] if alike else []
+        by_length = numeric and not alike
         for sign, name, bound in ((">", "after", self.after), ("<=", "upto", self.upto)):
             edge = f"CAST(:{name} AS text)"
-            ours, theirs = (f"({self.order})", f"(length({edge}), {edge})") if numeric else (self.order, edge)
-            parts += [f"{ours} {sign} {theirs}"] if bound is not None else []
+            whole = f"({self.order}) {sign} (length({edge}), {edge})" if by_length else f"l.vendor_id {sign} {edge}"
+            parts += [whole] if bound is not None else []
         return " AND ".join(parts)
 
     @property
@@ -141,22 +150,13 @@ class Range:
 
 
 def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, str]]:
-    """The live links of the range as (vendor id, version), in the order in which the vendor lists ids."""
-    rows = conn.execute(
-        text(f"""
-        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}"""),
-        key.parameters | wanted.bounds,
-    )
-    return [(row[0], row[1]) for row in rows]
+    """The live links of the range as (vendor id, version), in the order in which the vendor lists ids.
 
-
-def digest(conn: Connection, key: LaneKey, wanted: Range) -> tuple[int, bytes]:
-    """How many live links the range has, and the MD5 of ``id=version`` of them, in the vendor's order, joined by commas."""
-    row = conn.execute(
-        text(f"""
-        SELECT count(*), decode(md5(coalesce(string_agg(l.vendor_id || '=' || {_VERSION}, ','
-                                                        ORDER BY {wanted.order}), '')), 'hex')
-        FROM link l WHERE {wanted.condition}"""),
-        key.parameters | wanted.bounds,
-    ).one()
-    return int(row[0]), bytes(row[1])
+    The version is "" where the link has no fingerprint: what was written last was not read back yet.
+    """
+    statement = text(f"""
+        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}""")
+    # The driver's own tuples: a million rows of them take a third of the time.
+    compiled = str(statement.compile(dialect=bulk.DIALECT))
+    rows = driver_connection(conn).execute(compiled.encode(), key.parameters | wanted.bounds)
+    return rows.fetchall()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from storage.sync.gathering import LINK_COLUMNS, StoredLink, stored_link
+from storage.sync.gathering import LINK_COLUMNS, OF_HUB, StoredLink, stored_link
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps, loads
 
@@ -37,8 +37,8 @@ def due(conn: Connection, key: LaneKey, entity: str, now: datetime, limit: int) 
             WHERE {_THIS} AND due_at <= :now AND state <> 'waiting' AND entity = :entity ORDER BY due_at, token LIMIT :limit)
         SELECT w.entity_id, w.token, w.attempts, i.entity_id, CAST(i.sent AS text), i.at, i.generation, l.*
         FROM todo w
-        LEFT JOIN LATERAL (SELECT {LINK_COLUMNS} FROM link
-            WHERE entity_id = w.entity_id AND tenant_id = :t AND connection_id = :c AND vendor_object = :o AND entity = :entity
+        LEFT JOIN LATERAL (SELECT {LINK_COLUMNS} FROM {OF_HUB.format("w.entity_id")} k
+            WHERE connection_id = :c AND vendor_object = :o AND entity = :entity
             ORDER BY tombstoned_at IS NOT NULL, created_at, vendor_id LIMIT 1) l ON true
         LEFT JOIN LATERAL (SELECT * FROM sync_intent WHERE {_THIS} AND entity_id = w.entity_id LIMIT 1) i ON true
         ORDER BY w.token"""),
@@ -97,9 +97,12 @@ def forget_sent(conn: Connection, key: LaneKey, ids: Iterable[UUID]) -> None:
     settled = sorted(set(ids))
     forget_intents(conn, key, settled)
     conn.execute(
-        text("""
-        UPDATE link l SET sent = NULL FROM unnest(CAST(:ids AS uuid[])) AS u(id)
-        WHERE l.entity_id = u.id AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.sent IS NOT NULL"""),
+        text(f"""
+        UPDATE link l SET sent = NULL
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+        JOIN LATERAL {OF_HUB.format("u.id")} k ON k.connection_id = :c AND k.vendor_object = :o
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = k.vendor_id
+          AND l.sent IS NOT NULL"""),
         key.parameters | {"ids": settled},
     )
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from domain.ids import new_id
+from storage.sync.gathering import OBJECTS
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
 
@@ -78,7 +79,7 @@ def await_vendor(conn: Connection, key: LaneKey, waits: Sequence[tuple[str, Sequ
             DELETE FROM vendor_wait w USING unnest(CAST(:ids AS text[])) AS u(id)
             WHERE w.tenant_id = :t AND w.connection_id = :c AND w.wait_id = u.id AND w.object = :o AND EXISTS (
                 SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = u.id
-                AND (l.vendor_object = w.wait_object OR (w.wait_object = '*' AND l.entity <> 'association'))
+                AND l.entity <> 'association' AND l.{OBJECTS.format("w.wait_object")}
                 AND l.tombstoned_at IS NULL AND NOT EXISTS (SELECT FROM tombstone d
                     WHERE d.tenant_id = :t AND d.entity = l.entity AND d.entity_id = l.entity_id))
             RETURNING w.connection_id, w.object, w.vendor_id),

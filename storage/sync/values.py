@@ -21,10 +21,18 @@ from storage.storable import storable_text
 
 CUSTOM: Final = "custom_fields."
 _LARGEST = 2**63 - 1
+_NUL = rb"\u0000"
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def dumps(value: Any) -> str:
     """``value`` (a JSON form, decimals allowed) as JSON text that a jsonb column takes."""
+    try:
+        found = orjson.dumps(value, default=_encodable, option=_OPTIONS)
+    except TypeError:  # a lone surrogate, a number of more than 64 bits, a key that is no text
+        found = b""
+    if found and _NUL not in found:
+        return found.decode()
     return orjson.dumps(_storable(value)).decode()
 
 
@@ -110,6 +118,14 @@ _READERS: Mapping[Kind, Callable[[str], Any]] = {
     Kind.TEXT_LIST: lambda value: [item.strip() for item in value.split(",") if item.strip()],
     Kind.JSON: json.loads,
 }
+
+
+def _encodable(value: Any) -> Any:
+    """What orjson does not know by itself, in the form that `_storable` gives it."""
+    found = _storable(value)
+    if found is value:
+        raise TypeError(type(value).__name__)
+    return found
 
 
 def _storable(value: Any) -> Any:

@@ -182,6 +182,7 @@ class Known:
 
     ``candidates``: for each unlinked vendor id, hub records that agree on a match key and that this object of the connection has
     no live link to. ``intents``: creates of this lane with unknown outcome. ``redirects``: merged hub ids to survivors.
+    ``taken``: of the hub records named by a key or by a buried link, the record of this object that each is linked to.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -189,6 +190,7 @@ class Known:
     candidates: Mapping[str, tuple[UUID, ...]] = field(default_factory=dict)
     intents: Sequence[Intent] = ()
     redirects: Mapping[UUID, UUID] = field(default_factory=dict)
+    taken: Mapping[UUID, str] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- what is decided

@@ -253,7 +253,8 @@ def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub |
     known = planning.known
     for named in (item.key, intent.entity_id if intent else None):
         hub = known.hubs.get(_survivor(known, named)) if named is not None else None
-        if hub is not None and not hub.deleted:
+        # A copied record may carry the key of the one it was copied from.
+        if hub is not None and not hub.deleted and known.taken.get(hub.id, item.vendor_id) == item.vendor_id:
             return hub
     candidates = [c for c in known.candidates.get(item.vendor_id, ()) if c in known.hubs and not known.hubs[c].deleted]
     free = [c for c in candidates if c not in planning.claimed]
@@ -381,6 +382,9 @@ def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub
     """A record that was gone on one side is listed again: the vendor restored it, or edited what the hub deleted."""
     rules = planning.rules
     if not hub.deleted:  # the vendor had deleted it, and the hub kept its record
+        if planning.known.taken.get(hub.id, item.vendor_id) != item.vendor_id:
+            message = "The record was restored, but a new one stands in its place; merge the two at the vendor."
+            return Decision(item.vendor_id, Outcome.REJECTED, failure=Failure("restored_twin", message))
         planning.touched.add(hub.id)
         compared = _compare(planning, item, replace(link, tombstoned=False), hub)
         base = compared.base if compared.base is not None else (link.base or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -10,8 +11,10 @@ import pytest
 
 from bootstrap.settings import load_settings
 from bootstrap.wiring import Hub
+from domain.errors import TransientError
 from storage import connections
 from storage.database import Database
+from storage.embedded.state import State
 
 CONNECTION = UUID("00000000-0000-7000-8000-00000000000c")
 
@@ -44,3 +47,31 @@ def test_forgetting_a_connection_forgets_what_was_kept_of_its_source(
     assert not folder.exists()
     with db.tenant(tenant_id) as conn:
         assert connections.by_name(conn, "export") is None
+
+
+NO_ROOM = 'PANIC:  could not write to file "pg_wal/xlogtemp.7": No space left on device'
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "seconds_ago", "told"),
+    [
+        (NO_ROOM, "database_unavailable", 0, "storage_full"),
+        (NO_ROOM, "database_unavailable", 3600, "database_unavailable"),
+        (NO_ROOM, "vendor_unavailable", 0, "vendor_unavailable"),
+        ("PANIC:  something else", "database_unavailable", 0, "database_unavailable"),
+        ("LOG:  No space left on device", "database_unavailable", 0, "database_unavailable"),
+    ],
+    ids=["full", "full long ago", "not the database", "another breakdown", "no breakdown"],
+)
+def test_a_server_that_broke_down_on_a_full_disk_is_told_so(
+    tmp_path: Path, line: str, code: str, seconds_ago: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    state = State("c", str(tmp_path / "postgres"), 1, "admin", "app")
+    state.log.parent.mkdir()
+    state.save(tmp_path / "postgres.json")
+    hub = Hub(load_settings(home=tmp_path))
+    at = datetime.now(UTC) + timedelta(seconds=1 - seconds_ago)
+    state.log.write_text(f"{at:%Y-%m-%d %H:%M:%S}.486 UTC [7] {line}\n" + "STATEMENT: x\n" * 2_000)
+    error = TransientError("Lost.", code=code)
+    assert hub.explained(error).code == told

@@ -190,7 +190,9 @@ def test_an_unknown_vendor_gets_a_suggestion(syncline: Syncline) -> None:
 def test_removing_asks_and_then_forgets(syncline: Syncline, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     syncline("connect", "acme", "--set", "username=ada", "--secret", secret)
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert syncline("connections", "remove", "acme").code == 1
+    refused = syncline("connections", "remove", "acme")
+    assert (refused.code, "credentials? [y/N]: n\n" in refused.err) == (1, True)
+    assert syncline("connections", "remove", "acme").code == 78, "nobody answers"
     assert len(syncline("connections", "list", "--json").json) == 1
     assert syncline("connections", "remove", "acme", "--yes").code == 0
     assert syncline("connections", "list", "--json").json == []

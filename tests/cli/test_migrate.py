@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -172,8 +173,25 @@ def test_undo_asks_first(syncline: Syncline, migrated: str, monkeypatch: pytest.
     import io
 
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert syncline("migrate", "undo", migrated).code == 1
+    refused = syncline("migrate", "undo", migrated)
+    assert refused.code == 1
+    assert f"Undo the whole run {migrated}? [y/N]: n\n" in refused.err
+    assert syncline("migrate", "undo", migrated, "--json").error["code"] == "unconfirmed"
     assert syncline("migrate", "status", "--json").json[0]["status"] == "done"
+
+
+def test_what_was_kept_of_the_files_goes_with_the_run_that_needed_it(
+    syncline: Syncline, export: Path, home: Path
+) -> None:
+    for path in export.iterdir():
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    kept = lambda: [path for path in (home / "cache").rglob("*") if path.is_file()]  # noqa: E731
+    syncline("migrate", "audit", export)
+    syncline("migrate", "plan", export, "--approve")
+    syncline("migrate", "dry-run", export)
+    assert [oct(path.stat().st_mode & 0o777) for path in kept()] == ["0o600", "0o600"]
+    assert syncline("migrate", "run", export, "--no-certificate").code == 0
+    assert kept() == []
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,38 @@ def test_objects_that_take_turns_say_each_number_once() -> None:
     assert lines.count("Contact: load 5 of 20,000") == 1
 
 
+def test_a_final_number_is_said_once_even_if_zeros_join_it() -> None:
+    console, stream = plain()
+    with ProgressView(console, clock=Watch()) as view:
+        view(event(0, of="Account"))
+        view(event(10, counts={"created": 10}))
+        view(event(0, phase="extract", of="Lead"))
+        view(event(10, counts={"created": 10, "merged": 0}))
+        view(event(10, counts={"created": 10, "merged": 0}, finished=True))
+        view(event(10, counts={"created": 10, "updated": 0}, finished=True))
+    assert stream.getvalue().splitlines() == [
+        "Account: load 0 of 20,000",
+        "Contact: load 10 of 20,000 · 10 created",
+        "Lead: extract 0 of 20,000",
+    ]
+
+
+def test_objects_that_take_turns_do_not_fill_the_screen_with_beginnings() -> None:
+    console, stream = plain()
+    with ProgressView(console, clock=Watch()) as view:
+        view(event(0, of="Account"))
+        for _ in range(5):
+            view(event(0, phase="extract", of="Lead"))
+            view(event(0))
+        view(event(20_000, phase="extract", of="Lead", finished=True))
+        view(event(20_000, finished=True))
+    assert stream.getvalue().splitlines() == [
+        "Account: load 0 of 20,000",
+        "Lead: extract 20,000 of 20,000",
+        "Contact: load 20,000 of 20,000",
+    ]
+
+
 def test_nothing_is_said_when_nothing_happens() -> None:
     console, stream = plain()
     with ProgressView(console):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,11 +81,38 @@ def test_a_field_that_went_away_since_the_plan(syncline: Syncline, planned: Sand
 def test_an_object_that_may_not_be_seen_any_more(syncline: Syncline, planned: SandboxServer) -> None:
     change(planned, hide=["Contact"])
     outcome = syncline(*RUN)
-    assert outcome.code in (65, 78)
+    told(outcome, 65, "schema_drift")
     assert "Contact" in outcome.error["message"]
-    assert outcome.error["remedy"]
 
 
 def test_an_org_that_does_not_answer(syncline: Syncline, planned: SandboxServer) -> None:
     planned.stop()
     told(syncline(*RUN), 75, "vendor_unavailable")
+
+
+def test_two_runs_at_once(syncline: Syncline, planned: SandboxServer) -> None:
+    """The second one, a resume and an undo are refused while the first one works, and the first one ends well."""
+    planned.sandbox.faults.add([{"kind": "slow", "calls": "query", "seconds": 6}])
+    first = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        (run_id,) = started(syncline, first)
+        for line in (RUN, ("migrate", "resume", "--json"), ("migrate", "undo", run_id, "--yes", "--json")):
+            told(syncline(*line), 73, "run_in_progress")
+        assert first.poll() is None, "it was at work all the while"
+        out, err = first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 0, err
+    assert json.loads(out)["certificate"]["ok"]
+    assert len(syncline("migrate", "status", "--json").json) == 1
+
+
+def started(syncline: Syncline, process: subprocess.Popen[str]) -> list[str]:
+    """Ids of the runs that are at work, once there is one."""
+    while process.poll() is None:
+        runs = [run["run_id"] for run in syncline("migrate", "status", "--json").json if run["status"] == "running"]
+        if runs:
+            return runs
+    raise AssertionError(process.communicate())

@@ -71,7 +71,17 @@ def test_every_exit_code_of_an_error_has_a_meaning() -> None:
 def error_codes() -> dict[str, str]:
     """Every code that the product gives an error, a problem, a rejection or a dead letter, with a file that does."""
     found = {c.code: "domain/errors.py" for c in error_classes()}
-    for package in ("bootstrap", "cli", "connectors", "domain", "mappings", "migration", "storage", "sync_engine"):
+    for package in (
+        "bootstrap",
+        "cli",
+        "connectors",
+        "domain",
+        "mappings",
+        "migration",
+        "storage",
+        "sync_engine",
+        "workers",
+    ):
         for path in (ROOT / package).rglob("*.py"):
             if "skeleton" not in path.parts:
                 found |= dict.fromkeys(_codes_in(path), str(path.relative_to(ROOT)))

@@ -20,6 +20,7 @@ import pytest
 from psycopg import sql
 
 from storage.embedded import EmbeddedPostgres, ServerUrls
+from storage.schema import upgrade
 from storage.tables import metadata
 from tests.connectors.files.test_recognise import ids
 from tests.e2e.conftest import Shell
@@ -222,8 +223,8 @@ def test_the_embedded_server_killed_under_a_run_costs_no_row(
 ) -> None:
     """Its unlogged tables are empty afterwards: what was only staged is read again."""
     shell = Shell(cold_shell.home, place, TENANT)
-    shell.run("migrate", "status").ok()
     urls = EmbeddedPostgres(shell.home).start()
+    upgrade(urls.admin)
     moment = Moment("crm_contact", "INSERT")
     with pytest.raises(psycopg.OperationalError), gate(urls, moment) as admin:  # noqa: PT012 - the gate's own connection is lost
         process = shell.start("migrate", "run", export, "--plan", "plan.toml", "--no-certificate")

@@ -12,10 +12,12 @@ import yaml
 
 from bootstrap.settings import Settings, variable_name
 from cli.reference import command_paths
+from workers.service import HANDED_BACK_S
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+BUILT = [name for name, service in SERVICES.items() if "build" in service]
 PULLED = {name: service for name, service in SERVICES.items() if "image" in service}
 
 
@@ -46,9 +48,15 @@ def test_syncline_waits_for_a_healthy_database() -> None:
     assert SERVICES["syncline"]["depends_on"]["postgres"]["condition"] == "service_healthy"
 
 
-def test_syncline_gets_only_settings_that_exist() -> None:
+@pytest.mark.parametrize("name", BUILT)
+def test_syncline_gets_only_settings_that_exist(name: str) -> None:
     known = {variable_name(name) for name in Settings.model_fields}
-    assert set(SERVICES["syncline"]["environment"]) <= known
+    assert set(SERVICES[name]["environment"]) <= known
+
+
+def test_workers_have_time_to_stop() -> None:
+    most_s = Settings.model_fields["stop_within_s"].default + HANDED_BACK_S
+    assert all(int(SERVICES[n]["stop_grace_period"].rstrip("s")) > most_s for n in ("worker", "scheduler"))
 
 
 def test_the_database_url_leads_to_the_database_service() -> None:
@@ -58,8 +66,9 @@ def test_the_database_url_leads_to_the_database_service() -> None:
     assert url.endswith(f"@postgres:5432/{database['POSTGRES_DB']}")
 
 
-def test_the_default_command_exists() -> None:
-    assert tuple(SERVICES["syncline"]["command"]) in command_paths()
+@pytest.mark.parametrize("name", BUILT)
+def test_the_default_command_exists(name: str) -> None:
+    assert tuple(SERVICES[name]["command"]) in command_paths()
 
 
 def test_commands_in_the_comments_exist() -> None:

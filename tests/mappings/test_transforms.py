@@ -199,6 +199,20 @@ def test_what_is_no_integer_stays_out(raw: str) -> None:
     assert refused("integer", raw) in ("not_an_integer", "number_out_of_range", "not_a_number")
 
 
+@pytest.mark.parametrize(("raw", "seconds"), [("2500", 2), ("2000", 2), ("999", 0), (0, 0), ("-2500", -2)])
+def test_milliseconds_become_full_seconds_and_back(raw: Any, seconds: int) -> None:
+    bound = Bound(REGISTRY["integer"], Settings(US, {"per": 1000}))
+    assert bound.scalar(raw) == seconds
+    assert bound.scalar(bound.backward(seconds)) == seconds
+    assert bound.backward(2) == 2000
+
+
+def test_a_day_goes_back_into_an_instant() -> None:
+    bound = Bound(REGISTRY["date"], Settings(US, {"midnight": True}))
+    assert bound.scalar("2024-05-01T15:30:00Z") == date(2024, 5, 1)
+    assert bound.backward(date(2024, 5, 1)) == "2024-05-01T00:00:00.000Z"
+
+
 def test_minutes_become_seconds_and_back() -> None:
     bound = Bound(REGISTRY["integer"], Settings(US, {"times": 60}))
     assert bound.scalar("90") == 5400

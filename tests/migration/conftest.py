@@ -21,6 +21,7 @@ from storage.embedded import ServerUrls
 from tests.migration.source import ListSource
 
 PHASES = {
+    "RecordType": Phase.METADATA,
     "User": Phase.USERS,
     "Account": Phase.MASTER_DATA,
     "Contact": Phase.MASTER_DATA,

@@ -9,6 +9,7 @@ from uuid import RFC_4122
 import pytest
 
 from migration import load
+from storage import updating
 from tests.migration.conftest import World
 from tests.migration.test_run import ACCOUNTS, USERS, contact, org
 from tests.migration.test_undo import snapshot
@@ -149,6 +150,28 @@ def test_batches_of_one_change_the_same_as_batches_of_many(world: World, monkeyp
     monkeypatch.setattr(load, "UPDATE_ROWS", 1)
     result = world.migrate(org([contact(i, Title="T") for i in range(6)]))
     assert result.ledgers["Contact"].updated == 6
+
+
+def test_a_batch_is_read_once_more_for_each_further_change_of_a_record_and_no_oftener(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Duplicates stand next to each other in many sources: a batch must not end at each of them."""
+    people = [twin(n, LastName=f"Twin {n // 2}", Email=f"t{n // 2}@x.example") for n in range(20)]
+    world.migrate(org(people), **RULES)
+    reads: list[int] = []
+    gather = updating.gather
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        found = gather(*arguments, **more)
+        reads.append(len(found))
+        return found
+
+    monkeypatch.setattr(updating, "gather", counted)
+    changed = [p | {"Title": "Boss"} if n % 2 else p | {"Department": "Sales"} for n, p in enumerate(people)]
+    result = world.migrate(org(changed), **RULES)
+    assert [n for n in reads if n] == [20, 10]
+    assert result.ledgers["Contact"].updated == 20
+    assert world.rows("SELECT DISTINCT title, department FROM crm_contact") == [("Boss", "Sales")]
 
 
 __all__ = ["USERS"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.salesforce.connector import SalesforceConnector
-from migration.plan_model import Plan
+from migration.plan_model import FieldUse, Plan
 from sandbox.salesforce.server import SandboxServer
 from sandbox.salesforce.write import Writer
 from storage import runs
@@ -69,6 +69,16 @@ def least_calls(server: SandboxServer, plan: Plan) -> int:
     pages = sum(max(1, ceil(len(alive(server, name)) / PAGE)) for name in objects)
     content = sum(len(alive(server, name)) for name in ("ContentVersion", "Attachment"))
     return 2 + 1 + ceil(len(objects) / 25) + pages + content + ceil(len(objects) / 5)
+
+
+def test_looking_at_an_org_fetches_no_content(server: SandboxServer, travel: Travel) -> None:
+    assert alive(server, "ContentNote")
+    plan = travel(server).propose()
+    assert "download" not in server.sandbox.journal.kinds
+    notes = next(p for p in plan.objects if p.object == "ContentNote")
+    content = next(f for f in notes.fields if f.name == "Content")
+    assert content.use is FieldUse.IGNORED
+    assert content.fill is None
 
 
 def test_an_org_moves_in_whole_and_a_second_run_writes_nothing(server: SandboxServer, travel: Travel) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from domain.errors import ConfigurationError
 from tests.migration.conftest import World
+from tests.migration.source import ListSource
 from tests.migration.test_run import ACCOUNTS, USERS, contact, org
 
 TABLES = (
@@ -157,3 +160,72 @@ def test_an_unknown_stage_is_named_with_those_there_are(world: World) -> None:
     result = world.migrate(org([contact(1)]))
     with pytest.raises(ConfigurationError, match=r"called nonsense.*master data"):
         world.migrations.undo(result.run_id, objects=["nonsense"])
+
+
+LATE = {"Id": "001LATE", "Name": "Late"}
+
+
+def test_undo_takes_back_a_parent_that_an_earlier_runs_record_waited_for(world: World) -> None:
+    waits = org([contact(1, AccountId="001LATE"), contact(2, AccountId="001LATE")])
+    world.migrate(waits)
+    before = snapshot(world)
+    result = world.migrate(waits | {"Account": [*ACCOUNTS, LATE]})
+    assert world.count("pending_reference") == 0
+    undone = world.migrations.undo(result.run_id)
+    assert (undone.kept, undone.deleted["Account"]) == ([], 1)
+    assert snapshot(world) == before
+    world.migrate(waits | {"Account": [*ACCOUNTS, LATE]})
+    assert world.rows("SELECT DISTINCT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [
+        ("Late",)
+    ]
+
+
+def test_a_late_parent_that_was_edited_stays_with_its_children(world: World) -> None:
+    waits = org([contact(1, AccountId="001LATE")])
+    world.migrate(waits)
+    result = world.migrate(waits | {"Account": [*ACCOUNTS, LATE]})
+    world.execute("UPDATE crm_account SET industry = 'Mine' WHERE name = 'Late'")
+    assert [k.vendor_id for k in world.migrations.undo(result.run_id).kept] == ["001LATE"]
+    assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Late",)]
+    assert world.count("pending_reference") == 0
+
+
+def test_another_parent_chosen_since_is_left(world: World) -> None:
+    waits = org([contact(1, AccountId="001LATE")])
+    world.migrate(waits)
+    result = world.migrate(waits | {"Account": [*ACCOUNTS, LATE]})
+    world.execute("UPDATE crm_contact SET account_id = (SELECT id FROM crm_account WHERE name = 'Child Ltd')")
+    assert world.migrations.undo(result.run_id).deleted["Account"] == 1
+    assert world.rows("SELECT a.name FROM crm_contact c JOIN crm_account a ON a.id = c.account_id") == [("Child Ltd",)]
+    assert world.count("pending_reference") == 0
+
+
+def test_the_run_whose_reference_was_settled_can_be_undone_first(world: World) -> None:
+    waits = org([contact(1, AccountId="001LATE")])
+    first = world.migrate(waits)
+    second = world.migrate(waits | {"Account": [*ACCOUNTS, LATE]})
+    world.migrations.undo(first.run_id)
+    assert world.count("crm_contact") == 0
+    world.migrations.undo(second.run_id)
+    assert (world.count("migration_journal"), world.count("pending_reference")) == (0, 0)
+
+
+def versions(world: World, *names: str) -> Any:
+    """A run over one document with these versions, the latest last."""
+    file = {"ContentDocumentId": "069D", "PathOnClient": "o.txt", "ContentSize": 5}
+    rows = [{"Id": f"068{n}", "Title": n, "IsLatest": str(n == names[-1]).lower(), **file} for n in names]
+    world.source = ListSource({"User": USERS, "ContentVersion": rows})
+    world.source.files = {f"068{n}": b"hello" for n in names}
+    return world.migrate()
+
+
+def test_undo_gives_a_document_back_to_the_version_that_had_it(world: World) -> None:
+    owner = "SELECT e.vendor_id FROM link l JOIN link e USING (entity_id) WHERE l.vendor_id = '069D' AND e.origin = 'created'"
+    links = "SELECT vendor_object, vendor_id, entity_id, origin, run_id FROM link ORDER BY vendor_object, vendor_id"
+    versions(world, "A")
+    before = world.rows(links)
+    result = versions(world, "A", "B")
+    assert world.rows(owner) == [("068B",)]
+    assert world.migrations.undo(result.run_id).kept == []
+    assert world.rows(owner) == [("068A",)]
+    assert world.rows(links) == before

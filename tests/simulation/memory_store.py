@@ -28,7 +28,6 @@ from sync_engine.ports import (
     RecordNotice,
     Sending,
     Span,
-    span_digest,
 )
 from tests.simulation import applying
 from tests.simulation.tables import HubRow, LaneRow, Stream, Tables
@@ -235,10 +234,6 @@ class MemoryStore:
             ),
             key=lambda pair: rank(pair[0]),
         )
-
-    def digest_between(self, lane: Lane, span: Span) -> tuple[int, bytes]:
-        listed = self.links_between(lane, span)
-        return len(listed), span_digest(listed)
 
     # ------------------------------------------------------------ transactions
 

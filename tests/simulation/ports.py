@@ -98,6 +98,8 @@ class SimPort:
 
         while True:
             rows = self._call("read", page)
+            if rows is None:
+                return
             last = len(rows) < self.page_size
             yield Versions([(r.id, self.vendor.version(r)) for r in rows], last)
             if last:
@@ -112,7 +114,10 @@ class SimPort:
 
     # ------------------------------------------------------------ writing
 
-    def project(self, hub: Hub, refs: Refs) -> Projection:
+    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
+        return [self._project(hub, refs) for hub in hubs]
+
+    def _project(self, hub: Hub, refs: Refs) -> Projection:
         seen: dict[str, Any] = {}
         waits: list[HubRef] = []
         for name in FIELDS[self.rules.entity]:
@@ -132,7 +137,9 @@ class SimPort:
         values = {n: _vendor_id(refs, v) if isinstance(v, UUID) else v for n, v in write.fields.items()}
         if write.vendor_id is None:
             key = str(write.entity_id) if self.vendor.strict or self.can_find else None
-            row, created = self.vendor.upsert(self.object, {n: v for n, v in values.items() if not is_blank(v)}, key)
+            row, created = self.vendor.upsert(
+                self.object, {n: v for n, v in values.items() if not is_blank(v)}, key, blind=not self.can_find
+            )
             return WriteResult(str(write.entity_id), row.id, created, self.vendor.version(row))
         return self._update(write, values)
 
@@ -156,7 +163,8 @@ class SimPort:
 
     def find(self, keys: Sequence[UUID]) -> Mapping[UUID, str]:
         def look() -> dict[UUID, str]:
-            shown = [s for r in self.vendor.live(self.object) if (s := self.vendor.indexed(r)) is not None]
+            live = self.vendor.live(self.object)
+            shown = live if self.vendor.strict else [s for r in live if (s := self.vendor.indexed(r)) is not None]
             by_key = {r.key: r.id for r in shown}
             return {k: by_key[str(k)] for k in keys if str(k) in by_key}
 

@@ -25,7 +25,7 @@ REQUEST = timedelta(seconds=30)
 LEASE = timedelta(seconds=60)
 ROUNDS_MAX = 40
 SWITCHES = frozenset({"take", "gather_pull", "commit_pull", "push_work", "announce", "commit_push", "state"})
-FAULTS = ("none", "before", "after", "limited", "signed_out", "partial")
+FAULTS = ("none", "before", "after", "limited", "signed_out", "partial", "cut")
 
 
 class Broken(AssertionError):
@@ -122,6 +122,8 @@ class Simulation:
         if fault == "signed_out":
             raise ReauthRequiredError("Signed out.")
         result = make()
+        if fault == "cut" and name == "read":
+            return None  # the listing ends here, and nothing says so
         if fault == "partial" and name in ("write", "delete"):
             return self._partly(result)
         if name in ("write", "delete"):
@@ -147,7 +149,7 @@ class Simulation:
         for decision in commit.decisions:
             while decision.vendor_id in open_ids:
                 open_ids.remove(decision.vendor_id)
-        if commit.cursor is not None and open_ids and commit.decisions:
+        if commit.cursor is not None and open_ids:
             raise Broken(f"the cursor moved past {open_ids} without a decision")
 
     # ------------------------------------------------------------ the schedule

@@ -151,16 +151,22 @@ class Vendor:
             raise KeyError(vendor_id)
         if self.strict and expected is not None and expected != self.version(row):
             return None
-        self._note_race(object_name, row, {n: row.values.get(n) for n in values})
+        if not self.strict:
+            self._note_race(object_name, row, {n: row.values.get(n) for n in values})
         self.writes += 1
         return self.change(object_name, vendor_id, values)
 
-    def upsert(self, object_name: str, values: Mapping[str, Any], key: str | None) -> tuple[Row, bool]:
-        """Create; where an upsert by key exists and the key is there already, update that one."""
+    def upsert(self, object_name: str, values: Mapping[str, Any], key: str | None, *, blind: bool) -> tuple[Row, bool]:
+        """Create; where an upsert by key exists and the key is there already, update that one.
+
+        ``blind``: nobody can ask by key whether it is there, so what was entered meanwhile is lost and counted as such.
+        """
         self.writes += 1
         if self.strict and key is not None:
             for row in self.live(object_name):
                 if row.key == key:
+                    if blind:
+                        self._note_race(object_name, row, {n: row.values.get(n) for n in values})
                     return self.change(object_name, row.id, values), False
         vendor_id = self.create(object_name, values, key)
         return self.rows[object_name, vendor_id], True

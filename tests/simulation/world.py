@@ -33,7 +33,7 @@ class Tenant:
 class World:
     """``replaced``: tokens whose writer's value someone overwrote or deleted knowingly. ``edits``: token to who wrote it.
 
-    ``deleted_here``: identities deleted in the hub, which may be entered anew elsewhere meanwhile.
+    ``deleted_here``: identities deleted or restored somewhere, which may have been entered anew elsewhere meanwhile.
     """
 
     choices: Choices
@@ -62,6 +62,7 @@ class World:
         vendors = []
         policy = self.choices.pick(POLICIES)
         edit_beats = not self.choices.one_in(4)
+        deletes = self.choices.pick((DeletePolicy.PROPAGATE,) * 6 + (DeletePolicy.ARCHIVE, DeletePolicy.IGNORE))
         for place, name in enumerate("ab"):
             skew = timedelta(minutes=self.choices.pick((0, 5, -5)))
             vendor = Vendor(name, strict=place == 0, clock=lambda: self.now, skew=skew)
@@ -69,7 +70,15 @@ class World:
             connection = UUID(int=10 + 10 * number + place)
             for entity in ("account", "contact"):
                 lane = Lane(tenant_id, connection, OBJECTS[entity])
-                self.rules[lane] = rules_for(entity, policy=policy, edit_beats_delete=edit_beats)
+                required = frozenset({"account_id"} if entity == "contact" and not vendor.strict else ())
+                self.rules[lane] = rules_for(
+                    entity,
+                    required=required,
+                    policy=policy,
+                    edit_beats_delete=edit_beats,
+                    deletes_in=deletes,
+                    deletes_out=deletes,
+                )
                 self.vendor_of[lane] = vendor
                 self.store.register(lane, entity, True, self.rules[lane].writes)
         self.tenants.append(Tenant(tenant_id, tuple(vendors)))
@@ -114,13 +123,15 @@ class World:
     def _vendor_act(self, tenant: Tenant, vendor: Vendor) -> None:
         entity = "account" if self.choices.one_in(3) else "contact"
         rows = sorted(vendor.live(OBJECTS[entity]), key=lambda r: r.id)
-        what = self.choices.below(12)
+        what = self.choices.below(13)
         if what == 8 or not rows:
             self._vendor_create(tenant, vendor, entity, self._identity())
         elif what == 9:
             self._vendor_delete(vendor, entity, self.choices.pick(rows))
         elif what == 10:
             self._vendor_undelete(vendor, entity)
+        elif what == 12:
+            self._vendor_copy(tenant, vendor, entity, self.choices.pick(rows))
         elif what == 11 and len(rows) > 1:
             self._vendor_merge(vendor, entity, rows[0], rows[1])
         else:
@@ -160,6 +171,14 @@ class World:
         vendor.note_tokens(values)
         self.say(f"{vendor.name}: edits {row.id} {values}")
 
+    def _vendor_copy(self, tenant: Tenant, vendor: Vendor, entity: str, row: Row) -> None:
+        """Someone copies a record and gives the copy another identity; where keys are not unique, the copy has its key."""
+        values = {**row.values, "city": self.token(tenant, vendor.name)}
+        values["email" if entity == "contact" else "name"] = self._identity()
+        vendor_id = vendor.create(OBJECTS[entity], values, None if vendor.strict else row.key)
+        vendor.note_tokens(values["city"])
+        self.say(f"{vendor.name}: copies {row.id} to {vendor_id}")
+
     def _vendor_delete(self, vendor: Vendor, entity: str, row: Row) -> None:
         self._know(row.values, {})
         vendor.bury(OBJECTS[entity], row.id)
@@ -174,6 +193,7 @@ class World:
             row = vendor.change(OBJECTS[entity], vendor_id, {}, deleted=False)
             vendor.note_tokens(dict(row.values))
             self.replaced -= {t for v in row.values.values() for t in tokens(v)}
+            self.deleted_here.add(str(row.values.get("email" if entity == "contact" else "name")))
             self.say(f"{vendor.name}: restores {vendor_id}")
 
     def _vendor_merge(self, vendor: Vendor, entity: str, survivor: Row, loser: Row) -> None:
@@ -231,10 +251,3 @@ class World:
         """Whoever overwrites a value saw it: its token may go."""
         kept = {t for v in new.values() for t in tokens(v)}
         self.replaced |= {t for v in old.values() for t in tokens(v)} - kept
-
-    # ------------------------------------------------------------ policies of deletes
-
-    def with_delete_policy(self, policy: DeletePolicy) -> None:
-        from dataclasses import replace
-
-        self.rules = {lane: replace(r, deletes_in=policy, deletes_out=policy) for lane, r in self.rules.items()}

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors import ConfigurationError
 from domain.ids import new_id
-from storage import connections, dead_letters, schema, tenants
+from storage import connections, dead_letters, scheduling, schema, tenants
 from storage.database import Database, engine_url
 from storage.partitions import ensure_partitions
 from storage.tables import change, entity_tables, link, metadata
@@ -156,3 +156,14 @@ def test_an_old_server_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("storage.database._MINIMUM_VERSION", 990000)
     with pytest.raises(ConfigurationError, match="needs 15 or newer"):
         Database.connect(url)
+
+
+def test_a_scheduler_learns_which_tenants_there_are_whoever_owns_the_tables(url: str) -> None:
+    made = {new_id(), new_id()}
+    with Database.connect(url) as db:
+        for tenant_id in made:
+            with db.tenant(tenant_id) as conn:
+                tenants.ensure(conn, tenant_id)
+        assert made <= set(scheduling.tenants(db))
+        with db.tenant(new_id()) as conn:
+            assert conn.scalar(select(func.count()).select_from(metadata.tables["tenant"])) == 0

@@ -54,6 +54,15 @@ REVOKE ALL ON FUNCTION syncline_analyze(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION syncline_analyze(text) TO syncline_app;
 """
 
+_TENANTS = """
+-- Which tenants there are: the one thing that a scheduler has to know across tenants. Ids only; names stay behind row security.
+-- The owner is bound by it, too, but for a policy that lets it list this table (see storage.tenancy).
+CREATE FUNCTION syncline_tenants() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $body$ SELECT tenant_id FROM public.tenant ORDER BY tenant_id $body$;
+REVOKE ALL ON FUNCTION syncline_tenants() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION syncline_tenants() TO syncline_app;
+"""
+
 
 def ddl() -> str:
     """Every statement that creates the schema, triggers and default partitions included."""
@@ -78,6 +87,7 @@ def ddl() -> str:
     lines.append("ALTER TABLE blob_part ALTER COLUMN content SET STORAGE EXTERNAL;")
     lines.append(_TOUCH.strip())
     lines.append(_ANALYZE.strip())
+    lines.append(_TENANTS.strip())
     for entity, table in {**entity_tables, "association": association}.items():
         lines.append(
             f"CREATE TRIGGER syncline_touch BEFORE UPDATE ON {table.name}\n"

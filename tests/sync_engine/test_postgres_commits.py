@@ -1,4 +1,4 @@
-"""What only a real database can get wrong: races between commits, records it cannot store, bases that a migration left blank."""
+"""What only a real database can get wrong: races, records it cannot store, bases that a migration left unwritten."""
 
 from __future__ import annotations
 

@@ -16,6 +16,14 @@ CREATE TABLE stream (
     lease_owner TEXT,
     lease_until TIMESTAMP WITH TIME ZONE,
     verified_at TIMESTAMP WITH TIME ZONE,
+    not_before TIMESTAMP WITH TIME ZONE,
+    failures INTEGER DEFAULT 0 NOT NULL,
+    polled_at TIMESTAMP WITH TIME ZONE,
+    compare_at TIMESTAMP WITH TIME ZONE,
+    hinted_at TIMESTAMP WITH TIME ZONE,
+    hinted_generation BIGINT,
+    hinted_as TEXT,
+    hints INTEGER DEFAULT 0 NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT stream_pkey PRIMARY KEY (tenant_id, connection_id, object)
@@ -1832,6 +1840,9 @@ CREATE TABLE connection (
     status TEXT DEFAULT 'new' NOT NULL,
     status_message TEXT,
     verified_at TIMESTAMP WITH TIME ZONE,
+    quota_used BIGINT,
+    quota_limit BIGINT,
+    quota_at TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT connection_pkey PRIMARY KEY (tenant_id, id),
@@ -1877,8 +1888,6 @@ CREATE TABLE link (
 );
 
 CREATE INDEX link_entity_id_idx ON link (entity_id, tenant_id);
-
-CREATE INDEX link_number_idx ON link (tenant_id, connection_id, vendor_object, length(vendor_id), vendor_id) WHERE vendor_id ~ '^[0-9]+$';
 
 CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NULL;
 
@@ -2275,6 +2284,13 @@ END
 $body$;
 REVOKE ALL ON FUNCTION syncline_analyze(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION syncline_analyze(text) TO syncline_app;
+
+-- Which tenants there are: the one thing that a scheduler has to know across tenants. Ids only; names stay behind row security.
+-- The owner is bound by it, too, but for a policy that lets it list this table (see storage.tenancy).
+CREATE FUNCTION syncline_tenants() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $body$ SELECT tenant_id FROM public.tenant ORDER BY tenant_id $body$;
+REVOKE ALL ON FUNCTION syncline_tenants() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION syncline_tenants() TO syncline_app;
 
 CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_user
     FOR EACH ROW EXECUTE FUNCTION syncline_touch('user');

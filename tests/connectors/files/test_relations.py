@@ -49,7 +49,7 @@ def test_contacts_of_a_folder_refer_to_its_accounts(tmp_path: Path) -> None:
     write(tmp_path, "companies.csv", "id,name\n7,Acme\n8,Bolt\n")
     write(tmp_path, "contacts.csv", "id,last_name,account_id,tax_id\n1,Byron,7,5\n2,Hopper,99,6\n")
     field = connector(tmp_path).describe().objects["contacts"].field("account_id")
-    assert (field.kind, field.refers_to) == (Kind.REFERENCE, ("companies",))
+    assert (field.kind, field.refers_to, field.inferred) == (Kind.REFERENCE, ("companies",), True)
     assert connector(tmp_path).describe().objects["contacts"].field("tax_id").kind is Kind.INTEGER
 
 

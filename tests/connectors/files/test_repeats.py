@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.files import rejects as codes
-from connectors.files.identity import UniqueProbe, is_plainly_id
+from connectors.files.identity import UniqueProbe, few_of, is_plainly_id
 from connectors.files.repeats import Repeats, find_repeats
 
 from .support import connector, listing, write
@@ -41,8 +41,16 @@ def warnings(path: Path) -> list[str]:
         ("all companies-export 2024", "Company ID", companies(200, "C7,X,Y", id_column="Company ID"), ("Company ID", "column")),
         ("companies", "id", companies(200, "C7,Company 7,Bonn"), ("id", "column")),
         ("companies", "id", companies(198, "C7,X,Y", "C8,X,Y"), ("id", "column")),
-        ("companies", "id", companies(197, "C7,X,Y", "C8,X,Y"), ("_id", "row")),
-        ("companies", "id", companies(3, "C1,X,Y"), ("_id", "row")),
+        ("companies", "id", companies(197, "C7,X,Y", "C8,X,Y"), ("id", "column")),
+        ("companies", "id", companies(3, "C1,X,Y"), ("id", "column")),
+        ("companies", "id", companies(2, "C1,X,Y"), ("id", "column")),
+        ("companies", "id", companies(1, "C0,X,Y"), ("_id", "row")),
+        ("companies", "id", companies(1, "C0,X,Y", "C0,X,Z"), ("_id", "row")),
+        ("companies", "id", companies(17, "C1,X,Y", "C2,X,Y"), ("_id", "row")),
+        ("companies", "id", companies(18, "C1,X,Y", "C2,X,Y"), ("id", "column")),
+        ("companies", "id", companies(18, "C1,X,Y", "C1,X,Z"), ("id", "column")),
+        ("companies", "id", companies(495, *(f"C{n},X,Y" for n in range(5))), ("id", "column")),
+        ("companies", "id", companies(495, *(f"C{n},X,Y" for n in range(6))), ("_id", "row")),
         ("companies", "id", companies(3, ",X,Y"), ("id", "column")),
         ("companies", "id", companies(3, ",X,Y", " ,X,Z", ",X,W"), ("id", "column")),
         ("companies", "id", companies(3, ",X,Y", ",X,Z", ",X,W", ",X,V"), ("_id", "row")),
@@ -77,22 +85,48 @@ def test_repeated_ids_pass_with_the_same_id_and_are_told(tmp_path: Path) -> None
     assert (len(found.rows), found.rejects) == (303, [])
     assert found.column("id").count("C7") == 3
     assert warnings(path) == [
-        "3 rows repeat an id with other content; the last one of each counts: companies.csv, rows 302, 303, 304."
+        "Column “id” is taken as the id: 3 values repeat an earlier one of 303, so few that a row with the same id is "
+        "the same record listed again. Both rows count as read; the last one is the record.",
+        "3 rows repeat an id with other content: companies.csv, rows 302, 303, 304.",
     ]
+    assert connector(path).count(["companies"]) == {"companies": 303}
 
 
-def test_a_row_listed_again_as_it_was_is_no_warning(tmp_path: Path) -> None:
+def test_a_row_listed_again_as_it_was_is_told_once(tmp_path: Path) -> None:
     path = write(tmp_path, "companies.csv", companies(200, "C7,Company 7,Bonn"))
-    assert warnings(path) == []
+    (told,) = warnings(path)
+    assert told.startswith("Column “id” is taken as the id: 1 value repeats an earlier one of 201,")
     assert listing(path).column("id").count("C7") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            companies(10, *["C1,X,Y", "C2,X,Y"] * 2),
+            "“id” repeats values too often to be the id (4 of 14), and some rows",
+        ),
+        (companies(1, ",1,Y", ",2,Y"), "“id” repeats values or is blank in some rows: records"),
+        (companies(1, "C0,X,Y", *[",X,Y"] * 4), "“id” repeats values or is blank in some rows, and some rows"),
+        (companies(9, "C1,X,Y", id_column="External ID"), "“External ID” repeats values or is blank in some rows: re"),
+    ],
+)
+def test_a_column_that_is_not_taken_as_the_id_is_told_with_the_reason(tmp_path: Path, text: str, told: str) -> None:
+    (warning,) = warnings(write(tmp_path, "companies.csv", text))
+    assert warning.startswith(f"Column {told}")
+
+
+@pytest.mark.parametrize(
+    ("filled", "few"), [(1, 1), (19, 1), (20, 2), (50, 5), (90, 5), (599, 5), (600, 6), (10_000, 100)]
+)
+def test_how_many_repeats_are_slips(filled: int, few: int) -> None:
+    assert few_of(filled) == few
 
 
 def test_repeats_in_several_files_name_each(tmp_path: Path) -> None:
     write(tmp_path, "companies_1.csv", companies(300))
     write(tmp_path, "companies_2.csv", "id,name,city\nC1,Other,Ulm\nC900,New,Ulm\nC2,Other,Ulm\n")
-    assert warnings(tmp_path) == [
-        "2 rows repeat an id with other content; the last one of each counts: companies_2.csv, rows 2, 4."
-    ]
+    assert warnings(tmp_path)[1:] == ["2 rows repeat an id with other content: companies_2.csv, rows 2, 4."]
 
 
 def test_only_the_first_repeats_are_named() -> None:
@@ -100,7 +134,7 @@ def test_only_the_first_repeats_are_named() -> None:
     ids = {hash(str(n)) for n in range(7)}
     found = find_repeats(0, [("a.csv", rows[:9], range(2, 11)), ("b.csv", rows[9:], range(2, 7))], ids)
     assert (found.rows, len(found.places)) == (7, 5)
-    assert found.explained().endswith("counts: a.csv, rows 9, 10; b.csv, rows 2, 3, 4 …")
+    assert found.explained().endswith("content: a.csv, rows 9, 10; b.csv, rows 2, 3, 4 …")
     assert Repeats(1, found.places[:1]).explained().startswith("1 row repeats an id")
     assert Repeats().explained() == ""
 
@@ -159,7 +193,8 @@ def test_repeats_are_kept_with_the_survey(looks: Looks) -> None:
     looks.write("companies.csv", companies(200, "C7,Seven,Köln"))
     first, read = looks.describe()
     assert read == ["companies"]
-    assert "row 202" in first.objects["companies"].attributes["warnings"][0]
+    told = first.objects["companies"].attributes["warnings"]
+    assert ("1 value repeats" in told[0], "row 202" in told[1]) == (True, True)
     assert looks.describe() == (first, [])
 
 

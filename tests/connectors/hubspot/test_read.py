@@ -14,85 +14,92 @@ from connectors.hubspot.read import CURSOR_OVERLAP, VISIBILITY_LAG
 from connectors.kit.contract import ReadRequest, SupportsFind, SupportsVersions
 from domain.errors import ConfigurationError, CursorExpiredError
 from domain.records import Page
-from tests.connectors.hubspot.portal_double import WALL, PortalDouble
+from sandbox.hubspot.server import HubSpotServer
+from tests.connectors.hubspot.stand_in import seed
 
 CONTACTS = ReadRequest("contacts", fields=("hs_object_id", "lastname"))
 DAY = 86_400_000
+WALL = 1_000
+
+
+@pytest.fixture(autouse=True)
+def nearer_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search shows a thousand results instead of ten thousand, so that tests soon run into it."""
+    monkeypatch.setattr("sandbox.hubspot.search.WALL", WALL)
 
 
 def ids(pages: list[Page]) -> list[int]:
     return [int(row[page.fields.index("hs_object_id")]) for page in pages for row in page.rows]
 
 
-def done(since: int, portal: PortalDouble) -> dict[str, Any]:
-    return Position("done", portal.now, since=since).encode()
+def done(since: int, portal: HubSpotServer) -> dict[str, Any]:
+    return Position("done", portal.portal.now(), since=since).encode()
 
 
-def changed(since: int, portal: PortalDouble, **more: Any) -> ReadRequest:
+def changed(since: int, portal: HubSpotServer, **more: Any) -> ReadRequest:
     return ReadRequest("contacts", fields=("hs_object_id",), cursor=done(since, portal), **more)
 
 
-def test_more_changes_than_the_search_shows_are_all_read(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    start = portal.now - DAY
+def test_more_changes_than_the_search_shows_are_all_read(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    start = portal.portal.now() - DAY
     for number in range(1, WALL + 501):
-        portal.add(number, modified=start + number)
+        seed(portal, str(number), modified=start + number)
     pages = list(hubspot.read(changed(start, portal)))
     assert sorted(ids(pages)) == list(range(1, WALL + 501))
     assert len(ids(pages)) == WALL + 500
-    assert all("after" not in search for search in portal.searches)
 
 
 def test_more_records_of_one_stamp_than_the_search_shows_are_all_read(
-    portal: PortalDouble, hubspot: HubSpotConnector
+    portal: HubSpotServer, hubspot: HubSpotConnector
 ) -> None:
-    start = portal.now - DAY
-    portal.add(1, modified=start + 1)
+    start = portal.portal.now() - DAY
+    seed(portal, "1", modified=start + 1)
     for number in range(2, WALL + 302):
-        portal.add(number, modified=start + 5_000)
-    portal.add(WALL + 302, modified=start + 9_000)
+        seed(portal, str(number), modified=start + 5_000)
+    seed(portal, str(WALL + 302), modified=start + 9_000)
     assert set(ids(list(hubspot.read(changed(start, portal))))) == set(range(1, WALL + 303))
 
 
 @pytest.mark.parametrize("tied", [199, 200, 201, 400])
-def test_ties_at_the_edge_of_a_page_lose_nothing(portal: PortalDouble, hubspot: HubSpotConnector, tied: int) -> None:
-    start = portal.now - DAY
+def test_ties_at_the_edge_of_a_page_lose_nothing(portal: HubSpotServer, hubspot: HubSpotConnector, tied: int) -> None:
+    start = portal.portal.now() - DAY
     for number in range(1, 151):
-        portal.add(number, modified=start + number)
+        seed(portal, str(number), modified=start + number)
     for number in range(151, 151 + tied):
-        portal.add(number, modified=start + 500)
+        seed(portal, str(number), modified=start + 500)
     for number in range(1000, 1100):
-        portal.add(number, modified=start + 600 + number)
+        seed(portal, str(number), modified=start + 600 + number)
     expected = {*range(1, 151 + tied), *range(1000, 1100)}
     assert set(ids(list(hubspot.read(changed(start, portal))))) == expected
 
 
 def test_a_record_that_changes_while_it_is_listed_shifts_nobody_out(
-    portal: PortalDouble, hubspot: HubSpotConnector
+    portal: HubSpotServer, hubspot: HubSpotConnector
 ) -> None:
-    start = portal.now - DAY
+    start = portal.portal.now() - DAY
     for number in range(1, 501):
-        portal.add(number, modified=start + number)
+        seed(portal, str(number), modified=start + number)
     pages = hubspot.read(changed(start, portal))
     seen = ids([next(pages)])
     for number in range(1, 51):  # listed already, now the latest: an offset would skip fifty others
-        portal.add(number, modified=portal.now + 1)
+        seed(portal, str(number), modified=portal.portal.now() + 1)
     assert set(seen + ids(list(pages))) == set(range(1, 501))
 
 
-def test_a_listing_of_changes_ends_at_its_own_start(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.add(1, modified=portal.now - 1000)
-    portal.add(2, modified=portal.now + 1)
-    pages = list(hubspot.read(changed(portal.now - DAY, portal)))
+def test_a_listing_of_changes_ends_at_its_own_start(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    seed(portal, "1", modified=portal.portal.now() - 1000)
+    seed(portal, "2", modified=portal.portal.now() + 1)
+    pages = list(hubspot.read(changed(portal.portal.now() - DAY, portal)))
     assert ids(pages) == [1]
-    portal.now += 60_000
+    portal.sandbox.clock.advance(60)
     request = ReadRequest("contacts", fields=("hs_object_id",), cursor=pages[-1].cursor)
     assert ids(list(hubspot.read(request))) == [1, 2]
 
 
-def test_reading_changes_resumes_after_any_page(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    start = portal.now - DAY
+def test_reading_changes_resumes_after_any_page(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    start = portal.portal.now() - DAY
     for number in range(1, 1001):
-        portal.add(number, modified=start + (number if number < 300 else 300))
+        seed(portal, str(number), modified=start + (number if number < 300 else 300))
     pages = list(hubspot.read(changed(start, portal)))
     for number, page in enumerate(pages[:-1]):
         request = ReadRequest("contacts", fields=("hs_object_id",), cursor=page.cursor)
@@ -100,74 +107,91 @@ def test_reading_changes_resumes_after_any_page(portal: PortalDouble, hubspot: H
         assert set(ids(pages[number + 1 :])) <= rest
 
 
-def test_the_cursor_stays_behind_the_indexs_lag(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.add(1)
+def test_the_cursor_stays_behind_the_indexs_lag(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    seed(portal, "1")
     full = list(hubspot.read(CONTACTS))[-1].cursor
-    assert full["since"] == portal.now - milliseconds(VISIBILITY_LAG)
-    started, portal.now = portal.now, portal.now + 60_000
+    assert full["since"] == portal.portal.now() - milliseconds(VISIBILITY_LAG)
+    started = portal.portal.now()
+    portal.sandbox.clock.advance(60)
     later = list(hubspot.read(ReadRequest("contacts", cursor=full)))[-1].cursor
     assert later["since"] == started - milliseconds(VISIBILITY_LAG) + 60_000
-    asked = portal.searches[0]["filterGroups"][0]["filters"][0]
-    assert asked["value"] == str(full["since"] - milliseconds(CURSOR_OVERLAP))
+    edge = full["since"] - milliseconds(CURSOR_OVERLAP)
+    seed(portal, "2", modified=edge)
+    seed(portal, "3", modified=edge - 1)
+    assert ids(list(hubspot.read(ReadRequest("contacts", fields=("hs_object_id",), cursor=full)))) == [2, 1]
 
 
-def test_archived_records_are_told_and_older_ones_are_not(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    for number in (1, 2, 3):
-        portal.add(number, modified=portal.now - 9 * DAY)
-    portal.archived = {1: portal.now - 5 * DAY, 2: portal.now - 1000}
-    pages = list(hubspot.read(changed(portal.now - DAY, portal, deleted=True)))
+def test_archived_records_are_told_and_older_ones_are_not(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    for number, gone in (("1", 5 * DAY), ("2", 1000), ("3", None)):
+        at = None if gone is None else portal.portal.now() - gone
+        seed(portal, number, modified=portal.portal.now() - 9 * DAY, archived=at)
+    pages = list(hubspot.read(changed(portal.portal.now() - DAY, portal, deleted=True)))
     assert [page.deleted for page in pages if page.deleted] == [["2"]]
 
 
-def test_a_merged_record_is_no_deleted_one(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.add(1)
-    portal.add(2, hs_merged_object_ids="1")
-    portal.archived = {1: portal.now - 1000}
-    pages = list(hubspot.read(changed(portal.now - DAY, portal, deleted=True)))
+def test_a_merged_record_is_no_deleted_one(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    seed(portal, "1")
+    seed(portal, "2")
+    portal.sandbox.edit({"object": "contacts", "id": "2", "merge": "1"})
+    portal.sandbox.clock.advance(1)
+    pages = list(hubspot.read(changed(portal.portal.now() - DAY, portal, deleted=True)))
     assert not any(page.deleted for page in pages)
     assert {pair for page in pages for pair in page.merged} == {("1", "2")}
 
 
-def test_an_archive_that_forgot_means_a_full_listing(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
+def test_an_archive_that_forgot_means_a_full_listing(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     with pytest.raises(CursorExpiredError):
-        list(hubspot.read(changed(portal.now - 100 * DAY, portal, deleted=True)))
+        list(hubspot.read(changed(portal.portal.now() - 100 * DAY, portal, deleted=True)))
 
 
 def test_properties_too_many_for_an_address_travel_in_a_body(
-    portal: PortalDouble, connect: Any, monkeypatch: pytest.MonkeyPatch
+    portal: HubSpotServer, connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records_module, "PROPERTIES_CHARS_MAX", 40)
-    portal.add(1, email="a@example.com")
+    seed(portal, "1", email="a@example.com")
     [page] = connect().read(ReadRequest("contacts"))
     assert page.rows[0][page.fields.index("email")] == "a@example.com"
-    assert all(len(request.path) < 200 for request in portal.vendor.arrived)
+    assert [entry["kind"] for entry in portal.sandbox.journal.entries][-2:] == ["batch_read", "associations_read"]
 
 
-def test_associated_ids_come_with_the_primary_one_first(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.add(1)
-    portal.pairs = {(1, 30): [279], (1, 20): [279], (1, 40): [279, 1]}
+def employed(portal: HubSpotServer) -> list[str]:
+    """Contact 1 at three companies, the last one its primary one. Returns their ids."""
+    seed(portal, "1")
+    known = portal.portal.associations
+    companies = [portal.sandbox.edit({"object": "companies", "properties": {"name": "C"}})["id"] for _ in range(3)]
+    for company in companies:
+        known.link("contacts", "1", "companies", company, [])
+    primary = known.primary("contacts", "companies")
+    assert primary is not None
+    known.link("contacts", "1", "companies", companies[2], [primary])
+    return companies
+
+
+def test_associated_ids_come_with_the_primary_one_first(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    low, middle, high = employed(portal)
     [page] = hubspot.read(ReadRequest("contacts", fields=("associations.companies",)))
-    assert page.rows[0][page.fields.index("associations.companies")] == "40;20;30"
+    assert page.rows[0][page.fields.index("associations.companies")] == f"{high};{low};{middle}"
 
 
-def test_an_association_is_a_row_for_each_label(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.add(1)
-    portal.pairs = {(1, 40): [279, 1]}
+def test_an_association_is_a_row_for_each_label(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    *_, high = employed(portal)
     [page] = hubspot.read(ReadRequest("association:contacts:companies", fields=("from_id", "to_id", "is_primary")))
-    assert page.rows == [("1:40:279", "1", "40", False), ("1:40:1", "1", "40", True)]
+    rows = {row for row in page.rows if row[2] == high}
+    assert rows == {(f"1:{high}:279", "1", high, False), (f"1:{high}:1", "1", high, True)}
+    assert len(page.rows) == 4
     assert page.last
 
 
-def test_a_listing_costs_a_call_each_hundred(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
+def test_a_listing_costs_a_call_each_hundred(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     for number in range(1, 1001):
-        portal.add(number)
+        seed(portal, str(number))
     hubspot.describe(["contacts"])
-    before = len(portal.vendor.arrived)
+    before = portal.sandbox.journal.counted
     assert len(ids(list(hubspot.read(CONTACTS)))) == 1000
-    assert len(portal.vendor.arrived) - before == 10
+    assert portal.sandbox.journal.counted - before == 10
 
 
-def test_searches_have_a_limit_of_their_own(portal: PortalDouble, connect: Any) -> None:
+def test_searches_have_a_limit_of_their_own(portal: HubSpotServer, connect: Any) -> None:
     scopes: list[str] = []
 
     class Noting:
@@ -177,28 +201,29 @@ def test_searches_have_a_limit_of_their_own(portal: PortalDouble, connect: Any) 
 
         def hold(self, *_args: Any) -> None: ...
 
-    portal.add(1)
+    seed(portal, "1")
     reader = connect(limiter=Noting())
     list(reader.read(CONTACTS))
     assert "search" not in scopes
-    list(reader.read(changed(portal.now - DAY, portal)))
+    list(reader.read(changed(portal.portal.now() - DAY, portal)))
     assert scopes.count("search") == 1
 
 
-def test_versions_are_complete_and_go_on_after_an_id(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
+def test_versions_are_complete_and_go_on_after_an_id(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     assert isinstance(hubspot, SupportsVersions)
     for number in range(1, 251):
-        portal.add(number, modified=portal.now + number)
+        seed(portal, str(number), modified=portal.portal.now() + number)
     pages = list(hubspot.versions("contacts"))
     assert [i for page in pages for i in page.ids] == [str(n) for n in range(1, 251)]
-    assert parse_stamp(pages[0].versions[0]) == portal.now + 1
+    assert parse_stamp(pages[0].versions[0]) == portal.portal.now() + 1
     assert [page.last for page in pages] == [False, False, True]
     assert [i for page in hubspot.versions("contacts", "240") for i in page.ids] == [str(n) for n in range(241, 251)]
 
 
-def test_find_tells_who_holds_a_key(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
+def test_find_tells_who_holds_a_key(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     assert isinstance(hubspot, SupportsFind)
-    portal.add(1, syncline_id="k1")
+    hubspot.ensure_key_property("contacts")
+    seed(portal, "1", syncline_id="k1")
     assert hubspot.find("contacts", "syncline_id", ["k1", "k2"]) == {"k1": "1"}
     with pytest.raises(ConfigurationError):
         hubspot.find("owners", "email", ["x"])

@@ -16,55 +16,57 @@ from connectors.hubspot.portal import read_quota
 from connectors.kit.faults import Again
 from connectors.kit.registry import load
 from domain.errors import ForeignHostError, RateLimitedError, ReauthRequiredError
+from sandbox.hubspot.server import HubSpotServer
 from tests.connectors.hubspot.conftest import Connect
-from tests.connectors.hubspot.portal_double import TOKEN, PortalDouble, refusal
-from tests.connectors.kit.stub_vendor import Answer, Arrived, as_json
+from tests.connectors.hubspot.stand_in import answering
 
 FIXTURES = Path(__file__).parent / "fixtures"
-APP = {"client_id": "i", "client_secret": "s", "refresh_token": "r"}
 
 
-def tokens(portal: PortalDouble) -> list[Arrived]:
-    return [a for a in portal.vendor.arrived if a.path == "/oauth/v1/token"]
+def app(portal: HubSpotServer, **stored: Any) -> dict[str, Any]:
+    """What is stored of an app whose user has agreed."""
+    auth = portal.sandbox.auth
+    known = {"client_id": auth.known.client_id, "client_secret": auth.known.client_secret}
+    tokens = auth.connect()
+    later = time.time() + 999
+    return {**known, "access_token": tokens["access_token"], "refresh_token": tokens["refresh_token"],
+            "refresh_at": later, "expires_at": later, **stored}  # fmt: skip
 
 
-def issuing(request: Arrived) -> Answer | None:
-    if request.path == "/oauth/v1/token":
-        return as_json({"access_token": TOKEN, "refresh_token": "r", "expires_in": 1800})
-    return None
+def renewals(portal: HubSpotServer) -> int:
+    return portal.sandbox.journal.kinds["token"]
 
 
-def test_an_account_is_told(portal: PortalDouble, connect: Connect) -> None:
+def test_an_account_is_told(connect: Connect) -> None:
     account = connect().check()
-    assert (account.remote_account, account.time_zone, account.currency) == ("4711", "Europe/Berlin", "EUR")
+    assert (account.remote_account, account.time_zone, account.currency) == ("62515", "US/Eastern", "USD")
     assert account.details["ui_domain"] == "app.hubspot.com"
 
 
-def test_a_token_is_renewed_by_its_age(portal: PortalDouble, connect: Connect) -> None:
-    portal.intercept = issuing
-    old = {**APP, "access_token": "old", "refresh_at": time.time() - 1, "expires_at": time.time() - 1}
-    connect(old).check()
-    assert len(tokens(portal)) == 1
+def test_a_token_is_renewed_by_its_age(portal: HubSpotServer, connect: Connect) -> None:
+    connect(app(portal, refresh_at=time.time() - 1, expires_at=time.time() - 1)).check()
+    assert renewals(portal) == 1
 
 
-def test_a_401_is_no_reason_to_refresh(portal: PortalDouble, connect: Connect) -> None:
-    portal.intercept = issuing
-    good = {**APP, "access_token": "revoked", "refresh_at": time.time() + 999, "expires_at": time.time() + 999}
+def test_a_401_is_no_reason_to_refresh(portal: HubSpotServer, connect: Connect) -> None:
     with pytest.raises(ReauthRequiredError):
-        connect(good).check()
-    assert tokens(portal) == []
+        connect(app(portal, access_token="revoked")).check()
+    assert renewals(portal) == 0
 
 
-def test_an_expired_token_is_renewed_once(portal: PortalDouble, connect: Connect) -> None:
-    def expired(request: Arrived) -> Answer | None:
-        if request.headers.get("Authorization") == "Bearer old":
-            return refusal(401, "EXPIRED_AUTHENTICATION")
-        return issuing(request)
+def test_an_expired_token_is_renewed_once(portal: HubSpotServer, connect: Connect) -> None:
+    stored = app(portal)
+    portal.sandbox.auth.expire_all()
+    assert connect(stored).check().remote_account == "62515"
+    assert renewals(portal) == 1
 
-    portal.intercept = expired
-    stored = {**APP, "access_token": "old", "refresh_at": time.time() + 999, "expires_at": time.time() + 999}
-    assert connect(stored).check().remote_account == "4711"
-    assert len(tokens(portal)) == 1
+
+def test_a_revoked_installation_needs_a_person(portal: HubSpotServer, connect: Connect) -> None:
+    stored = app(portal)
+    portal.sandbox.auth.refreshes.clear()
+    portal.sandbox.auth.expire_all()
+    with pytest.raises(ReauthRequiredError):
+        connect(stored).check()
 
 
 @pytest.mark.parametrize(("name", "again"), [("rate_limit_daily.json", Again.NEVER),
@@ -94,25 +96,25 @@ def test_the_days_quota_is_read(headers: dict[str, str], quota: Any) -> None:
     assert read_quota(headers) == quota
 
 
-def test_only_the_connections_share_of_the_day_is_used(portal: PortalDouble, connect: Connect) -> None:
+def test_only_the_connections_share_of_the_day_is_used(portal: HubSpotServer, connect: Connect) -> None:
     spent = {"X-HubSpot-RateLimit-Daily": "1000", "X-HubSpot-RateLimit-Daily-Remaining": "500"}
-    portal.intercept = lambda _r: as_json({"portalId": 1}, 200, **spent)
+    answering(portal, "/account-info/", {"portalId": 1}, 200, headers=spent)
     hubspot = connect(budget=0.5)
     hubspot.check()
     with pytest.raises(RateLimitedError):
         hubspot.check()
 
 
-def test_a_signed_address_elsewhere_is_refused_before_anything_is_sent(portal: PortalDouble, connect: Connect) -> None:
-    portal.intercept = lambda r: as_json({"url": "https://evil.example/x"}) if "signed-url" in r.path else None
+def test_a_signed_address_elsewhere_is_refused_before_anything_is_sent(portal: HubSpotServer, connect: Connect) -> None:
+    answering(portal, "signed-url", {"url": "https://evil.example/x"}, 200)
     with pytest.raises(ForeignHostError):
         list(connect().download("files", "77"))
 
 
-def test_what_a_person_fills_in_signs_in(portal: PortalDouble) -> None:
-    given = {"access_token": TOKEN}
+def test_what_a_person_fills_in_signs_in(portal: HubSpotServer) -> None:
+    given = {"access_token": portal.token}
     answers = fill_in(load("hubspot").manifest, given, auth=None, ask=None)
-    account, stored = sign_in("hubspot", answers.settings, answers.credentials, portal.vendor.origin)
-    assert account.remote_account == "4711"
-    assert stored["access_token"] == TOKEN
+    account, stored = sign_in("hubspot", answers.settings, answers.credentials, portal.url)
+    assert account.remote_account == "62515"
+    assert stored["access_token"] == portal.token
     assert answers.settings == {}

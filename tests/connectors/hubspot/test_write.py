@@ -14,8 +14,8 @@ from connectors.hubspot.connector import HubSpotConnector
 from connectors.hubspot.values import plain
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError, TransientError
 from domain.records import Outgoing
-from tests.connectors.hubspot.portal_double import PortalDouble, refusal
-from tests.connectors.kit.stub_vendor import Answer, Arrived, as_json
+from sandbox.hubspot.server import HubSpotServer
+from tests.connectors.hubspot.stand_in import answering, seed
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -24,8 +24,14 @@ def fixture(name: str) -> Any:
     return orjson.loads((FIXTURES / name).read_bytes())
 
 
-def writes(portal: PortalDouble) -> list[Arrived]:
-    return [a for a in portal.vendor.arrived if "/batch/" in a.path and "/read" not in a.path]
+def writes(portal: HubSpotServer) -> list[str]:
+    """The kinds of the writing calls so far."""
+    kinds = [str(entry["kind"]) for entry in portal.sandbox.journal.entries]
+    return [kind for kind in kinds if kind in {"batch_create", "batch_update", "batch_upsert", "batch_archive"}]
+
+
+def values(portal: HubSpotServer, record_id: str | None) -> dict[str, str]:
+    return portal.portal.tables["contacts"][str(record_id)].values
 
 
 def error_of(result: Any) -> SynclineError:
@@ -33,69 +39,64 @@ def error_of(result: Any) -> SynclineError:
     return result.error
 
 
-def test_results_in_another_order_find_their_record_by_trace_id(
-    portal: PortalDouble, hubspot: HubSpotConnector
-) -> None:
+def test_every_result_finds_its_record(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     results = hubspot.upsert("contacts", [Outgoing(f"k{n}", {"lastname": f"N{n}"}) for n in range(5)])
-    assert [portal.contacts[int(r.vendor_id or 0)]["lastname"] for r in results] == [f"N{n}" for n in range(5)]
+    assert [values(portal, r.vendor_id)["lastname"] for r in results] == [f"N{n}" for n in range(5)]
     assert all(r.created and r.version for r in results)
 
 
-def test_the_documented_multi_status_names_the_record(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.intercept = lambda r: as_json(fixture("multi_status.json"), 207) if "batch/create" in r.path else None
+def test_the_documented_multi_status_names_the_record(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    answering(portal, "batch/create", fixture("multi_status.json"), 207)
     bad, good = hubspot.upsert("contacts", [Outgoing("a", {"email": "x"}), Outgoing("b", {"lastname": "One"})])
     assert (good.vendor_id, good.version) == ("145", "2024-08-15T17:09:13.648Z")
     assert isinstance(bad.error, RecordRejectedError)
     assert error_of(bad).context["fields"] == ["email"]
 
 
-def test_a_batch_refused_whole_without_traces_is_halved(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    def refuse(request: Arrived) -> Answer | None:
-        if "batch/create" in request.path and b"guilty" in request.body:
-            return refusal(400, "VALIDATION_ERROR")
-        return None
-
-    portal.intercept = refuse
-    values = ["guilty" if n == 5 else f"N{n}" for n in range(8)]
-    results = hubspot.upsert("contacts", [Outgoing(str(n), {"lastname": v}) for n, v in enumerate(values)])
-    assert [r.ok for r in results] == [n != 5 for n in range(8)]
-    assert len(portal.contacts) == 7
+def test_a_batch_refused_whole_without_traces_is_halved(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    refused = {"status": "error", "category": "VALIDATION_ERROR", "message": "refused"}
+    answering(portal, "batch/create", refused, 400, times=4)
+    results = hubspot.upsert("contacts", [Outgoing(str(n), {"lastname": f"N{n}"}) for n in range(8)])
+    assert [r.ok for r in results] == [False] + [True] * 7, "eight, four, two, and the first one alone"
+    assert sorted(r.values["lastname"] for r in portal.portal.live("contacts")) == [f"N{n}" for n in range(1, 8)]
 
 
-def test_a_record_that_exists_is_told_with_its_id(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.intercept = lambda r: as_json(fixture("conflict.json"), 409) if "batch/create" in r.path else None
+def test_a_record_that_exists_is_told_with_its_id(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    answering(portal, "batch/create", fixture("conflict.json"), 409)
     [result] = hubspot.upsert("contacts", [Outgoing("a", {"email": "known@example.com"})])
     error = error_of(result)
     assert (error.code, error.context["existing_id"]) == ("already_exists", "1234")
     assert "known@example.com" not in str(error)
 
 
-def test_a_lost_answer_to_a_create_is_never_sent_again(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.intercept = lambda r: Answer(drop=True) if "batch/create" in r.path else None
+def test_a_lost_answer_to_a_create_is_never_sent_again(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    portal.sandbox.faults.add([{"kind": "lost_answer", "calls": "batch_create"}])
     [result] = hubspot.upsert("contacts", [Outgoing("a", {"lastname": "A"})])
     assert isinstance(result.error, TransientError)
     assert result.error.context["ambiguous"] is True
-    assert len(writes(portal)) == 1
+    assert len(portal.portal.live("contacts")) == len(writes(portal)) == 1
 
 
-def test_a_lost_answer_to_an_upsert_by_key_is_sent_again(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    drops = iter([Answer(drop=True)])
-    portal.intercept = lambda r: next(drops, None) if "batch/upsert" in r.path else None
+def test_a_lost_answer_to_an_upsert_by_key_is_sent_again(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    hubspot.ensure_key_property("contacts")
+    portal.sandbox.faults.add([{"kind": "lost_answer", "calls": "batch_upsert"}])
     [result] = hubspot.upsert("contacts", [Outgoing("a", {"lastname": "A"})], "syncline_id")
     assert result.ok
-    assert portal.contacts[1]["syncline_id"] == "a"
+    assert [r.values["syncline_id"] for r in portal.portal.live("contacts")] == ["a"]
+    assert len(writes(portal)) == 2
 
 
-def test_batches_hold_a_hundred(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
+def test_batches_hold_a_hundred(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    hubspot.ensure_key_property("contacts")
     results = hubspot.upsert("contacts", [Outgoing(str(n), {"lastname": "N"}) for n in range(250)], "syncline_id")
     assert all(r.ok for r in results)
-    assert [len(orjson.loads(a.body)["inputs"]) for a in writes(portal)] == [100, 100, 50]
+    assert writes(portal) == ["batch_upsert"] * 3
 
 
-def test_somebody_elses_change_is_not_overwritten(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.add(1)
-    portal.add(2)
-    seen = portal.contacts[2]["lastmodifieddate"]
+def test_somebody_elses_change_is_not_overwritten(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    seed(portal, "1")
+    seed(portal, "2")
+    seen = values(portal, "2")["lastmodifieddate"]
     records = [
         Outgoing("a", {"lastname": "new"}, "1", "2001-01-01T00:00:00.000Z"),
         Outgoing("b", {"lastname": "new"}, "2", seen),
@@ -103,18 +104,14 @@ def test_somebody_elses_change_is_not_overwritten(portal: PortalDouble, hubspot:
     first, second = hubspot.upsert("contacts", records)
     assert error_of(first).code == "conflict"
     assert second.ok
-    assert (portal.contacts[1]["lastname"], portal.contacts[2]["lastname"]) == ("Name 1", "new")
+    assert (values(portal, "1")["lastname"], values(portal, "2")["lastname"]) == ("Name 1", "new")
 
 
-def test_references_become_associations_the_first_one_primary(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    values = {"lastname": "A", "associations.companies": "40;20"}
-    [result] = hubspot.upsert("contacts", [Outgoing("a", values)], "syncline_id")
-    assert result.ok
-    assert portal.pairs == {(1, 40): [1], (1, 20): [279]}
-
-
-def test_deleting_what_is_gone_is_a_success(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    portal.intercept = lambda r: refusal(404, "OBJECT_NOT_FOUND") if "batch/archive" in r.path else None
+def test_deleting_what_is_gone_is_a_success(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
+    """Also when it goes between the look at it and the call."""
+    seed(portal, "8")
+    gone = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "resource not found"}
+    answering(portal, "batch/archive", gone, 404)
     assert all(r.ok for r in hubspot.delete("contacts", ["8", "9"]))
 
 
@@ -133,19 +130,10 @@ def test_values_are_text(value: Any, text: str) -> None:
     assert plain(value) == text
 
 
-def test_the_key_property_is_made_once(portal: PortalDouble, hubspot: HubSpotConnector) -> None:
-    made: list[Any] = []
-
-    def properties(request: Arrived) -> Answer | None:
-        if request.path.endswith("/deals/syncline_id"):
-            return as_json({"hasUniqueValue": True}) if made else refusal(404, "OBJECT_NOT_FOUND")
-        if request.path.endswith("/deals/groups"):
-            return as_json({"results": [{"name": "dealinformation"}]})
-        if request.path.endswith("/properties/deals") and request.method == "POST":
-            made.append(orjson.loads(request.body))
-            return as_json(made[0], 201)
-        return None
-
-    portal.intercept = properties
+def test_the_key_property_is_made_once(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     assert [hubspot.ensure_key_property("deals"), hubspot.ensure_key_property("deals")] == [True, False]
-    assert (made[0]["hasUniqueValue"], made[0]["groupName"]) == (True, "dealinformation")
+    made = portal.portal.objects["deals"].properties["syncline_id"]
+    assert made.unique
+    assert made.group in portal.portal.objects["deals"].groups
+    with pytest.raises(ConfigurationError):
+        hubspot.ensure_key_property("deals", "dealname")

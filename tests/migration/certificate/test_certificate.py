@@ -396,3 +396,24 @@ class TestForms:
     def test_a_sampled_run_is_not_measured_by_the_whole(self, run: Certified) -> None:
         certificate = certify(run.world.db, run.key, replace(run.context, limit=5), run.ledgers)
         assert all(o.vendor_count is None for o in certificate.objects)
+
+
+def test_records_left_out_on_purpose_are_explained(world: World) -> None:
+    types = [{"Id": f"012{n}", "Name": kind, "SobjectType": kind} for n, kind in enumerate(["Case", "Lead", "Account"])]
+    certificate = Certified(world, {"User": USERS, "RecordType": types}).certificate()
+    assert certificate.ok
+    kinds = next(o for o in certificate.objects if o.object == "RecordType")
+    assert (kinds.source, kinds.left_out, kinds.vendor_count) == (1, 2, 3)
+    note = "2 of 3 records stay out, because its mapping takes only those whose SobjectType is Opportunity or Case."
+    assert certificate.notes == (f"RecordType: {note}",)
+    assert note in certificate.to_html()
+    assert certificate.to_json()["notes"] == [f"RecordType: {note}"]
+    assert Certificate.from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
+
+
+def test_certificates_from_before_there_were_notes_are_read(run: Certified) -> None:
+    data = run.certificate().to_json()
+    del data["notes"]
+    for row in data["objects"]:
+        del row["left_out"], row["left_out_why"]
+    assert Certificate.from_json(data).notes == ()

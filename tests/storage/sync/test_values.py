@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -116,3 +116,29 @@ def test_a_value_of_the_wrong_kind_is_refused(name: str) -> None:
         from_text("account", name, "abc-secret")
     assert "secret" not in str(refused.value)
     assert refused.value.code == "bad_value"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("a\0b", "a\u2400b"),
+        ({"a\0": ["\ud800"]}, {"a\u2400": ["\ufffd"]}),
+        (r"\u0000", r"\u0000"),
+        (2**64, 2**64),
+        (-(2**70), -(2**70)),
+        ({1: (2, {3})}, {"1": [2, [3]]}),
+        (datetime(2024, 1, 2), "2024-01-02T00:00:00+00:00"),  # noqa: DTZ001
+        (datetime(1890, 1, 2, tzinfo=timezone(timedelta(seconds=3700))), "1890-01-02T00:00:00+01:01:40"),
+        (date(2024, 1, 2), "2024-01-02"),
+        (Decimal("NaN"), "NaN"),
+        (UUID(int=7), str(UUID(int=7))),
+        (b"x", [120]),
+    ],
+)
+def test_odd_values_are_written_as_json_can_say_them(value: Any, said: Any) -> None:
+    assert json.loads(dumps(value)) == said
+    assert json.loads(dumps({"in": [value]})) == {"in": [said]}
+
+
+def test_decimals_keep_their_digits() -> None:
+    assert dumps([Decimal("1.10"), 1.5]) == "[1.10,1.5]"

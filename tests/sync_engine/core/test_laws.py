@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sync_engine.core.merge import is_blank, same
-from sync_engine.core.model import Policy, Side
+from sync_engine.core.model import Conflict, Policy, Side
 from tests.simulation.choices import Choices, shrink
 from tests.sync_engine.core.cases import (
     HUB_ID,
@@ -71,8 +71,8 @@ def _an_echo_changes_nothing(desk: Desk) -> None:
     assert not read_back.push, "our own write, read back, is pushed again"
 
 
-def _no_edit_is_lost(case: Case, desk: Desk, conflicts: Sequence[object]) -> None:
-    noted = {c.field: c for c in conflicts}  # type: ignore[attr-defined]
+def _no_edit_is_lost(case: Case, desk: Desk, conflicts: Sequence[Conflict]) -> None:
+    noted = {c.field: c for c in conflicts}
     for name in SCALARS:
         ours, theirs, stands = case.hub.get(name), case.vendor.get(name), desk.hub.values.get(name)
         if contested(case, name):

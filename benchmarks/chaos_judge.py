@@ -1,0 +1,117 @@
+"""What became of every edit, and whether three sides agree: by the vendors' own state and journals, not by the hub's counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.chaos_people import CONTACTS, NAMES, Edit
+from benchmarks.chaos_world import World
+
+Sides = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """See `benchmarks.chaos`. ``differing``: contacts on which the sides do not agree, or that a side lacks."""
+
+    received: int
+    applied: int
+    superseded: int
+    dead: int
+    in_flight: int
+    duplicate_creates: int
+    equal: bool
+    differing: tuple[str, ...] = ()
+
+
+def judge(world: World, edits: Sequence[Edit]) -> Verdict:
+    """Compare once everything is settled."""
+    contacts = [_on_all_sides(world, row) for row in world.query(CONTACTS)]
+    by_email = {str(sides["hub"]["email"]): sides for sides in contacts if sides.get("hub")}
+    dead = {row["email"] for row in world.query(_DEAD)}
+    ends = Counter(_end(edit, edits, by_email.get(edit.record), dead) for edit in edits)
+    differing = [_name(sides) for sides in contacts if not _agree(sides)]
+    counts = {
+        len(contacts),
+        len(world.salesforce.sandbox.org.live("Contact")),
+        len(world.hubspot.portal.live("contacts")),
+    }
+    return Verdict(
+        received=len(edits), applied=ends["applied"], superseded=ends["superseded"], dead=ends["dead"],
+        in_flight=ends["in_flight"], duplicate_creates=_doubles(world), equal=not differing and len(counts) == 1,
+        differing=tuple(differing[:10]),
+    )  # fmt: skip
+
+
+_DEAD = """
+SELECT DISTINCT h.email FROM dead_letter d
+LEFT JOIN link l ON l.tenant_id = d.tenant_id AND l.connection_id = d.connection_id AND l.vendor_id = d.vendor_id
+JOIN crm_contact h ON h.tenant_id = d.tenant_id AND h.id = coalesce(d.entity_id, l.entity_id)
+WHERE d.status = 'open'
+"""
+
+
+def _on_all_sides(world: World, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The contact as each side has it, in the hub's words; a side that has it not exactly once is absent."""
+    found: dict[str, Any] = {"hub": {name: row[name] for name in NAMES["hub"]}}
+    for side in ("salesforce", "hubspot"):
+        ids = row[side] or []
+        values = _vendor_values(world, side, ids[0]) if len(ids) == 1 else None
+        if values is not None:
+            found[side] = {name: values.get(theirs) for name, theirs in NAMES[side].items()}
+    return found
+
+
+def _vendor_values(world: World, side: str, record_id: str) -> Mapping[str, Any] | None:
+    if side == "salesforce":
+        row = world.salesforce.sandbox.org.get("Contact", record_id)
+        return None if row is None or row.get("IsDeleted") else row
+    record = world.hubspot.portal.find_live("contacts", record_id)
+    return None if record is None else record.values
+
+
+def _agree(sides: Sides) -> bool:
+    if len(sides) != len(NAMES):
+        return False
+    return all(len({_plain(sides[side][name]) for side in NAMES}) == 1 for name in NAMES["hub"])
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else str(value).strip().casefold()
+
+
+def _name(sides: Sides) -> str:
+    return f"{sides['hub']['email']}: {', '.join(f'{s} {dict(v)}' for s, v in sides.items())}"
+
+
+def _end(edit: Edit, edits: Sequence[Edit], sides: Sides | None, dead: set[str]) -> str:
+    if sides is not None and len(sides) == len(NAMES):
+        values = {_plain(sides[side][edit.field]) for side in NAMES}
+        if values == {_plain(edit.token)}:
+            return "applied"
+        rivals = {_plain(e.token) for e in edits if (e.record, e.field) == (edit.record, edit.field) and e != edit}
+        if len(values) == 1 and values <= rivals:
+            return "superseded"
+    return "dead" if edit.record in dead else "in_flight"
+
+
+def _doubles(world: World) -> int:
+    """Records that calls created at a vendor and that are not the one record of something: unlinked, or a second of its kind."""
+    doubles = 0
+    for connection, server in (("org", world.salesforce), ("portal", world.hubspot)):
+        linked = {
+            row["vendor_id"]: row["entity_id"]
+            for row in world.query(
+                "SELECT l.vendor_id, l.entity_id FROM link l JOIN connection c ON c.tenant_id = l.tenant_id "
+                "AND c.id = l.connection_id WHERE c.name = :name",
+                name=connection,
+            )
+        }
+        for kind in ("Account", "Contact", "companies", "contacts"):
+            made = world.created(server.url).get(kind, [])
+            owners = [linked[i] for i in made if i in linked]
+            doubles += len(made) - len(set(owners))
+    return doubles
