@@ -75,7 +75,12 @@ class ConnectorObject:
         self.batch_size = max(info.batch_size, 1)
         self.repeatable_creates = self.key_field is not None and self.upserts_by_key
         self.can_find = self.key_field is not None and isinstance(self.connector, SupportsFind)
-        self.can_compare = isinstance(self.connector, SupportsVersions) and isinstance(self.connector, SupportsCursorAt)
+        # Set-up objects (stages, owners, …) are no records of their own: they are listed whole each time.
+        self.can_compare = (
+            info.writable
+            and isinstance(self.connector, SupportsVersions)
+            and isinstance(self.connector, SupportsCursorAt)
+        )
         self.id_order = str(getattr(self.connector, "id_order", "ascii"))
         self.settle_s = self.connector.manifest.visibility_lag.total_seconds() + MARGIN_S
         self._options = _closed_lists(self.lens)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sync_engine.comparing import parts
-from sync_engine.ports import Lane, SyncStore, VendorPort
+from sync_engine.ports import Lane, PullQuery, SyncStore, VendorPort
 
 SHOWN_MAX = 100
 FETCHED_AT_ONCE = 100
@@ -45,8 +45,21 @@ def verify_lane(store: SyncStore, port: VendorPort, lane: Lane) -> Verified:
         result.listed += len(part.listed)
         result.linked += len(ours)
         if list(ours) != list(part.listed):
-            _compare(result, port, dict(ours), dict(part.listed))
+            known = _exact(store, port, lane, dict(ours), dict(part.listed))
+            _compare(result, port, known, dict(part.listed))
     return result
+
+
+def _exact(
+    store: SyncStore, port: VendorPort, lane: Lane, ours: dict[str, str], theirs: dict[str, str]
+) -> dict[str, str]:
+    """The hub's versions, also of records that are to be looked at again (a reference of theirs waits): those have none."""
+    again = [vendor_id for vendor_id, version in ours.items() if not version and theirs.get(vendor_id)]
+    for start in range(0, len(again), FETCHED_AT_ONCE):
+        query = PullQuery(again[start : start + FETCHED_AT_ONCE], port.rules.entity)
+        links = store.gather_pull(lane, query).known.links
+        ours |= {vendor_id: link.version for vendor_id, link in links.items()}
+    return ours
 
 
 def _compare(result: Verified, port: VendorPort, ours: dict[str, str], theirs: dict[str, str]) -> None:

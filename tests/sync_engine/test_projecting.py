@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.vendors import MemoryHubSpot, MemorySalesforce, MemoryVendor, port_of
 from domain.ids import new_id
-from domain.records import FieldSchema
+from domain.records import FieldSchema, Option
 from mappings.compile import compile_spec
 from sync_engine.core.model import Hub
 from sync_engine.vendor import ConnectorObject
@@ -69,3 +69,16 @@ def test_only_what_the_stream_may_write_is_seen(port: ConnectorObject) -> None:
 
 def test_no_records_are_no_projections(port: ConnectorObject) -> None:
     assert list(port.project([], REFS)) == []
+
+
+def test_a_value_that_a_closed_list_lacks_is_not_seen_and_leaves_the_others_alone() -> None:
+    vendor = MemoryHubSpot()
+    closed = FieldSchema("salutation", closed=True, options=(Option("Ms.", "Ms."), Option("dr", "Dr.")))
+    fields = tuple(closed if f.name == "salutation" else f for f in vendor.schema.fields)
+    port = port_of(vendor, UUID(int=1))
+    port = replace(port, lens=compile_spec(vendor.spec, replace(vendor.schema, fields=fields)))
+    values = ({"salutation": "Ms."}, {"salutation": "Count", "last_name": "Dracula"}, {"last_name": "Hopper"})
+    found = port.project([Hub(new_id(), 1, v) for v in values], {})
+    assert ["salutation" in p.seen for p in found] == [True, False, True]
+    assert [p.seen.get("salutation") for p in found] == ["Ms.", None, None]
+    assert [p.seen.get("last_name") for p in found] == [None, "Dracula", "Hopper"]
