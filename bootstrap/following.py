@@ -36,7 +36,9 @@ class Cutover:
 
     @property
     def ok(self) -> bool:
-        return all(o.ok for o in self.objects if o.compared)
+        """Whether something could be compared, and nothing of it differs."""
+        compared = [o for o in self.objects if o.compared]
+        return bool(compared) and all(o.ok for o in compared)
 
 
 def follow(hub: Hub, syncs: Syncs, run_id: UUID | None, policy: Policy) -> tuple[Run, list[str]]:
@@ -67,7 +69,9 @@ def catch_up(syncs: Syncs, connection_id: UUID, on_pass: Callable[[Stream, Repor
 
     def count(stream: Stream, report: Report) -> None:
         nonlocal changed
-        changed += sum(n for name, n in report.counts.items() if name not in ("unchanged", "superseded", "skipped"))
+        changed += sum(
+            n for name, n in report.counts.items() if name not in ("unchanged", "superseded", "skipped", "rejected")
+        )
         on_pass(stream, report)
 
     syncs.settle([connection_id], on_pass=count)

@@ -19,6 +19,7 @@ from domain.records import AccountInfo, ObjectSchema
 from mappings.compile import Lens, MappingContext, compile_spec
 from mappings.spec import MappingSpec, load_shipped, parse_spec, spec_to_toml
 from migration.plan_mapping import context_of
+from migration.plan_model import Plan
 from storage import connections, streams
 from storage.streams import Stream
 from sync_engine.engine import Engine, Report, Settings
@@ -30,7 +31,6 @@ from sync_engine.verify import Verified, verify_lane
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
-    from migration.plan_model import Plan
     from storage.runs import Run
 
 log = logging.getLogger("syncline.sync")
@@ -178,6 +178,8 @@ class Syncs:
         """Pause (``paused``) or resume (``idle``) streams; returns how many."""
         names = objects or [s.object for s in self.list(connection_id)]
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
+            if status == "idle":
+                streams.let_deletes_through(conn, connection_id, names, self._clock())
             return streams.set_status(conn, connection_id, names, status)
 
     def migrated(self, connection_id: UUID) -> tuple[Run, Plan]:
@@ -233,7 +235,11 @@ class Syncs:
                 on_pass(stream, report)
                 if report.error is not None and not report.retry_after_s:
                     raise report.error
-                changed = {n: c for n, c in report.counts.items() if n not in ("unchanged", "superseded", "skipped")}
+                changed = {
+                    n: c
+                    for n, c in report.counts.items()
+                    if n not in ("unchanged", "superseded", "skipped", "rejected")
+                }
                 quiet = quiet and not changed and not report.stopped
             if quiet:
                 return round_
@@ -251,15 +257,27 @@ class Syncs:
         return known
 
     def _port(self, lane: Lane) -> ConnectorObject:
-        with self._hub.db.tenant(lane.tenant_id) as conn:
-            stream = streams.get(conn, lane.connection_id, lane.object)
         opened = self._open(lane.connection_id)
-        settings = StreamSettings.from_json(stream.settings)
-        spec = parse_spec(str(stream.settings["spec"]), f"{stream.object}.toml")
-        lens = self._lens(opened, stream.object, spec)
+        settings, spec = self._settings_of(lane)
+        lens = self._lens(opened, lane.object, spec)
         rules = rules_of(lens, **settings.rules(lens.entity))
         space = record_namespace(lane.tenant_id, opened.vendor, opened.account.remote_account, lane.object)
         return ConnectorObject(opened.connector, lens, rules, space, settings.key_field)
+
+    def _settings_of(self, lane: Lane) -> tuple[StreamSettings, MappingSpec]:
+        """What the lane goes by: its stream; or, for letters of a migration, the plan of the migration, read only."""
+        with self._hub.db.tenant(lane.tenant_id) as conn:
+            found = [s for s in streams.list_all(conn, lane.connection_id) if s.object == lane.object]
+        if found:
+            spec = parse_spec(str(found[0].settings["spec"]), f"{lane.object}.toml")
+            return StreamSettings.from_json(found[0].settings), spec
+        settings = StreamSettings(direction="in")
+        for status in self._hub.migrations.status():
+            if status.run.connection_id == lane.connection_id and status.run.kind == "run":
+                planned = [p for p in Plan.from_json(status.run.plan).objects if p.object == lane.object]
+                if planned:
+                    return settings, planned[0].spec
+        return settings, self._shipped(lane.connection_id, lane.object)
 
     def _lens(self, opened: Opened, name: str, spec: MappingSpec) -> Lens:
         if name not in opened.schemas:

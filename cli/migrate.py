@@ -286,6 +286,8 @@ def cutover(
         numbers=("at the source", "here", "only there", "only here", "changed there"),
     )
     verdict = "Both sides agree." if done.ok else "The sides differ; the table says where."
+    if not any(o.compared for o in done.objects):
+        verdict = "Nothing could be compared: this vendor lists no versions of its records. Compare numbers by hand."
     told = {"run_id": done.run_id, "at": done.at, "ok": done.ok, "objects": done.objects, "not_followed": done.left_out}
     session.out.result(told, shown, verdict)
     if not done.ok:

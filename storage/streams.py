@@ -138,6 +138,19 @@ def linked_everywhere(conn: Connection, entity: str, vendors: Sequence[str], *, 
     return list(conn.execute(query).scalars())
 
 
+def let_deletes_through(conn: Connection, connection_id: UUID, objects: Sequence[str], now: datetime) -> int:
+    """Have braked streams compare everything once more, with a person's word that the deletes are meant; returns how many."""
+    confirmed = func.jsonb_build_object(
+        "started_at", now.isoformat(), "confirmed", True, "reason", "a person let the deletes through"
+    )
+    change = (
+        stream.update()
+        .where(stream.c.connection_id == connection_id, stream.c.object.in_(list(objects)), stream.c.status == "braked")
+        .values(resync=confirmed)
+    )
+    return int(conn.execute(change).rowcount)
+
+
 def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], status: str) -> int:
     """Pause or resume streams; returns how many. What is resumed waits for no retry any more."""
     change = (

@@ -31,9 +31,6 @@ from sync_engine.ports import (
 GONE = frozenset({"not_found", "ENTITY_IS_DELETED"})
 """Codes by which a connector says that the record to write is not there any more."""
 
-MOVED = frozenset({"conflict"})
-"""Codes by which a connector says that somebody changed the record meanwhile: it is read again before anything is sent."""
-
 OUTDATED = frozenset({"conflict"})
 """Codes by which a connector says that the record has a newer version than the one the write named."""
 
@@ -245,9 +242,6 @@ class _Batch:
         if isinstance(error, RecordRejectedError) and error.code in OUTDATED and decision.vendor_id:
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
             return
-        if error.code in MOVED and decision.vendor_id:
-            self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
-            return
         what = recover(error, attempts, self.jitter())
         if what.next is Next.DEAD_LETTER:
             failure = Failure(error.code, error.message, error.context.get("field"))
@@ -287,7 +281,7 @@ class _Batch:
     def _raise_for_lane(self, results: Sequence[WriteResult]) -> None:
         """An error that concerns the whole connection ends the pass, after every record's end is recorded."""
         for result in results:
-            if isinstance(result.error, SynclineError) and result.error.code not in MOVED:
+            if isinstance(result.error, SynclineError) and result.error.code not in OUTDATED:
                 what = recover(result.error, 1, self.jitter())
                 if what.next is not Next.DEAD_LETTER and not isinstance(result.error, RecordRejectedError):
                     raise result.error

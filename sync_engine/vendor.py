@@ -78,6 +78,7 @@ class ConnectorObject:
         # Set-up objects (stages, owners, …) are no records of their own: they are listed whole each time.
         self.can_compare = (
             info.writable
+            and self.object not in getattr(self.connector, "uncompared", ())
             and isinstance(self.connector, SupportsVersions)
             and isinstance(self.connector, SupportsCursorAt)
         )

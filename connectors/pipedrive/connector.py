@@ -18,6 +18,7 @@ from connectors.kit.contract import (
     Setting,
     VersionPage,
 )
+from connectors.pipedrive import cursors
 from connectors.pipedrive.company import AUTHORIZE_URL, TOKEN_URL, Company
 from connectors.pipedrive.files import Files
 from connectors.pipedrive.objects import FILE_OBJECTS, KINDS, OBJECT_INFOS, V2_PAGE, Kind
@@ -26,7 +27,7 @@ from connectors.pipedrive.schema import object_schema
 from connectors.pipedrive.versions import Versions
 from connectors.pipedrive.write import SEARCH, Writer
 from domain.errors import ConfigurationError, PermissionMissingError
-from domain.records import AccountInfo, Catalog, ObjectSchema, Outgoing, Page, WriteResult
+from domain.records import AccountInfo, Catalog, Cursor, ObjectSchema, Outgoing, Page, WriteResult
 
 SCOPES = (
     "base", "deals:full", "activities:full", "contacts:full", "products:full", "leads:full", "users:read", "search:read",
@@ -70,6 +71,7 @@ class PipedriveConnector:
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
     id_order: ClassVar[str] = "numeric"
+    uncompared: ClassVar[tuple[str, ...]] = ("leads", "deal_products")
 
     def __init__(self, connection: Connection, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._company = Company(self.manifest, connection)
@@ -155,6 +157,11 @@ class PipedriveConnector:
     def versions(self, object_name: str, after: str | None = None) -> Iterator[VersionPage]:
         """See the contract and `versions.Versions`."""
         return self._versions.versions(object_name, after)
+
+    def cursor_at(self, object_name: str, moment: datetime) -> Cursor:
+        """See the contract."""
+        del object_name  # every object is listed by the same clock
+        return cursors.at(moment).encode()
 
     def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
         """See the contract and `write.Writer.find`."""

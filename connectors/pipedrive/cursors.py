@@ -54,6 +54,11 @@ def decode(cursor: Cursor | None) -> Position | None:
     return position
 
 
+def at(moment: datetime) -> Position:
+    """The position of a listing that must cover everything from ``moment`` on."""
+    return Position("done", written(moment), since=written(moment))
+
+
 def begin(before: Position | None, now: datetime) -> Position:
     """The position of a listing that begins now, after what ``before`` covered."""
     return Position("on", written(now), since=before.since if before else None)
