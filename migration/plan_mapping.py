@@ -35,7 +35,7 @@ def base_mapping(vendor: str, schema: ObjectSchema) -> BaseMapping:
     """The shipped mapping of the object (of the dialect that a file is written in), else a proposed one."""
     dialect = str(schema.attributes.get("dialect") or vendor)
     known_as = str(schema.attributes.get("dialect_object") or schema.name)
-    for source in (dialect, f"{dialect}_export"):
+    for source in (f"{dialect}_export", dialect) if "dialect" in schema.attributes else (vendor,):
         spec = load_shipped(source, known_as)
         if spec is not None:
             return BaseMapping(f"{spec.vendor}/{spec.object}", spec)
