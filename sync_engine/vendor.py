@@ -77,8 +77,7 @@ class ConnectorObject:
         self.can_find = self.key_field is not None and isinstance(self.connector, SupportsFind)
         # Set-up objects (stages, owners, …) are no records of their own: they are listed whole each time.
         self.can_compare = (
-            info.writable
-            and self.object not in getattr(self.connector, "uncompared", ())
+            self.object not in getattr(self.connector, "uncompared", ())
             and isinstance(self.connector, SupportsVersions)
             and isinstance(self.connector, SupportsCursorAt)
         )

@@ -87,6 +87,9 @@ class HubSpotConnector:
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
     id_order: ClassVar[str] = "numeric"
+    uncompared: ClassVar[tuple[str, ...]] = tuple(
+        info.name for info in OBJECT_INFOS if not info.writable or info.name.startswith("association:")
+    )
 
     def __init__(self, connection: Connection, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._portal = Portal(self.manifest, connection)

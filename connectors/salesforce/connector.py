@@ -115,6 +115,9 @@ class SalesforceConnector:
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
     conditional_writes: ClassVar[bool] = True  # of a single record
+    uncompared: ClassVar[tuple[str, ...]] = (
+        "OpportunityStage",
+    )  # known by its name, listed by an id that nothing uses
     id_order: ClassVar[str] = "ascii"
 
     def __init__(

@@ -69,7 +69,7 @@ def test_ctrl_c_stops_everything_and_the_next_demo_goes_on(cold_shell: Shell) ->
     process = cold_shell.start("demo", "--contacts", CONTACTS)
     assert process.stderr is not None
     for line in process.stderr:
-        if "4/5" in line:
+        if "4/7" in line:
             break
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)

@@ -23,7 +23,7 @@ pytestmark = [
     ),
 ]
 MIB = 1024 * 1024
-PEOPLE = 10_000
+PEOPLE = 20_000
 
 
 class Disk:
@@ -84,7 +84,7 @@ def shell(disk: Disk, tmp_path: Path) -> Iterator[Shell]:
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "people"
     folder.mkdir()
-    rows = [f"C{n},Ada {n},Byron {n},p{n}@x.example,{'n' * 1_000}\n" for n in range(PEOPLE)]
+    rows = [f"C{n},Ada {n},Byron {n},p{n}@x.example,{'n' * 700}\n" for n in range(PEOPLE)]
     (folder / "contacts.csv").write_text("id,first_name,last_name,email,notes\n" + "".join(rows))
     return folder
 

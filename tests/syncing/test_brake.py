@@ -15,7 +15,9 @@ def standing(both: Both) -> tuple[str, int]:
 def test_a_mass_delete_waits_for_a_persons_word(both: Both) -> None:
     assert both.syncline("sync", "add", "portal", "--object", "contacts", "--direction", "in").code == 0
     people = [
-        both.edit("hubspot", object="contacts", properties={"email": f"p{n}@example.org", "lastname": f"Person {n}"})["id"]
+        both.edit("hubspot", object="contacts", properties={"email": f"p{n}@example.org", "lastname": f"Person {n}"})[
+            "id"
+        ]
         for n in range(25)
     ]
     both.sync()
