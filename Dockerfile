@@ -1,4 +1,4 @@
-# The `syncline` command in an image. It works on the database that DATABASE_URL names; there is no service of its own yet.
+# The `syncline` command in an image: every process of docker-compose.yml. It works on the database that DATABASE_URL names.
 FROM python:3.12-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 SYNCLINE_HOME=/var/lib/syncline

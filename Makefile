@@ -15,10 +15,13 @@ WORKERS ?= 2
 ROWS ?= 1000000
 SECONDS ?= 60
 CYCLES ?= 5
+EVENTS ?= 20000
 PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+# Tests and benchmarks start hundreds of processes: compiled modules are kept from one to the next.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Prints a Python that can make the environment, or says what is missing. PYTHON=/path/to/python overrules the search.
 define FIND_PYTHON
@@ -45,7 +48,7 @@ ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(STAMP) $(BENCH_STAMP))
 endif
 
-.PHONY: help install demo test check lint types contracts docs lock bench-load bench-resync bench-engine mutants soak chaos clean
+.PHONY: help install demo test check lint types contracts docs lock bench-load bench-resync bench-engine bench-intake bench-api faults-intake mutants soak chaos attacks clean
 
 help: ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -105,6 +108,15 @@ bench-resync: $(STAMP) ## measure a full comparison against its changes alone (R
 bench-engine: $(STAMP) ## measure the two-way engine against plain upserts, its calls, and single edits (ROWS=50000)
 	@$(BIN)/python -m benchmarks.engine --rows $(if $(filter file,$(origin ROWS)),50000,$(ROWS))
 
+bench-intake: $(STAMP) ## measure the intake of webhooks against pgbench and a plain endpoint
+	@$(BIN)/python -m benchmarks.intake
+
+bench-api: $(STAMP) ## measure what reading costs at the API beside plain SELECTs (ROWS=1000000)
+	@$(BIN)/python -m benchmarks.api --rows $(ROWS)
+
+faults-intake: $(STAMP) ## post events tenfold and shuffled while a worker is killed and PostgreSQL restarted (EVENTS=20000)
+	@$(BIN)/python -m benchmarks.intake_faults --events $(EVENTS)
+
 mutants: $(STAMP) ## plant bugs in the sync engine, one at a time, and tell which nobody notices
 	@$(BIN)/python -m tests.simulation.mutants $(MUTANTS)
 
@@ -113,6 +125,9 @@ soak: $(STAMP) ## simulate the sync engine with random seeds (SECONDS=60)
 
 chaos: $(STAMP) ## kill workers and restart the database while people edit on three sides, then compare (CYCLES=5)
 	@$(BIN)/python -m benchmarks.chaos --cycles $(CYCLES) $(CHAOS_ARGS)
+
+attacks: $(STAMP) ## attack a running API: forged tokens, foreign ids, bombs, smuggling; every attack has an expected answer
+	@$(BIN)/python -m benchmarks.attacks
 
 clean: ## remove the environment and caches (never data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.chaos_people import CONTACTS, NAMES, Edit
+from benchmarks.chaos_people import CONTACTS, GONE, NAMES, Edit
 from benchmarks.chaos_world import World
 
 Sides = Mapping[str, Mapping[str, Any]]
@@ -32,8 +32,12 @@ def judge(world: World, edits: Sequence[Edit]) -> Verdict:
     contacts = [_on_all_sides(world, row) for row in world.query(CONTACTS)]
     by_email = {str(sides["hub"]["email"]): sides for sides in contacts if sides.get("hub")}
     dead = {row["email"] for row in world.query(_DEAD)}
-    ends = Counter(_end(edit, edits, by_email.get(edit.record), dead) for edit in edits)
-    differing = [_name(sides) for sides in contacts if not _agree(sides)]
+    left = by_email.keys() | _emails_at_vendors(world)
+    ends = Counter(
+        _end(edit, edits, by_email.get(edit.record), dead) if edit.record in left else _end_of_gone(edit, edits)
+        for edit in edits
+    )
+    differing = [_name(world, sides, edits) for sides in contacts if not _agree(sides)]
     counts = {
         len(contacts),
         len(world.salesforce.sandbox.org.live("Contact")),
@@ -83,23 +87,64 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value).strip().casefold()
 
 
-def _name(sides: Sides) -> str:
-    return f"{sides['hub']['email']}: {', '.join(f'{s} {dict(v)}' for s, v in sides.items())}"
+_STANDING = """
+SELECT c.name, l.vendor_id, l.vendor_version, l.tombstoned_at IS NOT NULL AS gone, CAST(l.sent AS text) AS sent, w.state
+FROM crm_contact h JOIN link l ON l.tenant_id = h.tenant_id AND l.entity = 'contact' AND l.entity_id = h.id
+JOIN connection c ON c.tenant_id = l.tenant_id AND c.id = l.connection_id
+LEFT JOIN push_work w ON w.tenant_id = l.tenant_id AND w.connection_id = l.connection_id AND w.entity_id = h.id
+WHERE h.email = :email ORDER BY c.name, l.vendor_id
+"""
+
+
+def _name(world: World, sides: Sides, edits: Sequence[Edit]) -> str:
+    """The contact as each side has it, its links with what is due, and what people did to it: enough to find out why."""
+    email = str(sides["hub"]["email"])
+    said = ", ".join(f"{side} {dict(sides[side]) if side in sides else 'has it not once'}" for side in NAMES)
+    links = "; ".join(str(dict(row)) for row in world.query(_STANDING, email=email))
+    done = "; ".join(f"{e.side} {e.field}={e.token}" for e in edits if e.record == email)
+    lanes = "; ".join(str(dict(row)) for row in world.query("SELECT object, status, failures, verified_at FROM stream"))
+    return f"{email}: {said}. Links: {links}. Edits: {done}. Streams: {lanes}"
+
+
+def _emails_at_vendors(world: World) -> set[str]:
+    rows = [*world.salesforce.sandbox.org.live("Contact"), *(r.values for r in world.hubspot.portal.live("contacts"))]
+    return {str(row.get("Email") or row.get("email") or "").casefold() for row in rows}
+
+
+def _end_of_gone(edit: Edit, edits: Sequence[Edit]) -> str:
+    """The end of an edit whose record is on no side any more: somebody must have deleted or merged it."""
+    if edit.field == GONE:
+        return "applied"
+    return "superseded" if any((e.record, e.field) == (edit.record, GONE) for e in edits) else "in_flight"
 
 
 def _end(edit: Edit, edits: Sequence[Edit], sides: Sides | None, dead: set[str]) -> str:
+    if (
+        edit.field == GONE
+    ):  # it stands all the same: an edit of another side must have been faster, or beaten the delete
+        beaten = any(e.record == edit.record and e.field != GONE and e.side != edit.side for e in edits)
+        return "superseded" if sides is not None and _agree(sides) and beaten else "in_flight"
     if sides is not None and len(sides) == len(NAMES):
         values = {_plain(sides[side][edit.field]) for side in NAMES}
         if values == {_plain(edit.token)}:
             return "applied"
         rivals = {_plain(e.token) for e in edits if (e.record, e.field) == (edit.record, edit.field) and e != edit}
-        if len(values) == 1 and values <= rivals:
+        if len(values) == 1 and (values <= rivals or _went(edit, edits)):
             return "superseded"
     return "dead" if edit.record in dead else "in_flight"
 
 
+def _went(edit: Edit, edits: Sequence[Edit]) -> bool:
+    """Whether the edit's own side deleted the record afterwards: by another side's edit it may stand again, without this one."""
+    later = edits[edits.index(edit) + 1 :]
+    return any((e.side, e.record, e.field) == (edit.side, edit.record, GONE) for e in later)
+
+
 def _doubles(world: World) -> int:
-    """Records that calls created at a vendor and that are not the one record of something: unlinked, or a second of its kind."""
+    """Records that calls created at a vendor and that are not the one record of something: unlinked, or a second of its kind.
+
+    One that stands there no more is no second: an edit that beats a delete has its record created again.
+    """
     doubles = 0
     for connection, server in (("org", world.salesforce), ("portal", world.hubspot)):
         linked = {
@@ -112,6 +157,13 @@ def _doubles(world: World) -> int:
         }
         for kind in ("Account", "Contact", "companies", "contacts"):
             made = world.created(server.url).get(kind, [])
-            owners = [linked[i] for i in made if i in linked]
-            doubles += len(made) - len(set(owners))
+            owners = [linked[i] for i in made if i in linked and _stands(world, kind, i)]
+            doubles += sum(1 for i in made if i not in linked) + len(owners) - len(set(owners))
     return doubles
+
+
+def _stands(world: World, kind: str, vendor_id: str) -> bool:
+    if kind in ("Account", "Contact"):
+        row = world.salesforce.sandbox.org.get(kind, vendor_id)
+        return row is not None and not row.get("IsDeleted")
+    return world.hubspot.portal.find_live(kind, vendor_id) is not None

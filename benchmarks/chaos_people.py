@@ -1,4 +1,4 @@
-"""People who edit and create contacts on three sides, each time with a text that nobody used before."""
+"""People who edit, create, delete and merge contacts on three sides; what they write, nobody wrote before."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 """What each side calls the fields that people edit."""
 
 FIELDS = ("title", "mailing_city")
+
+GONE = "*"
+"""The field of an edit that deletes its record, or merges it into another."""
+
+FEWEST = 6
+"""With so few contacts nobody deletes any."""
 
 CONTACTS = """
 SELECT h.id, h.email, h.last_name, h.title, h.mailing_city,
@@ -52,6 +58,7 @@ class People:
         self._world, self._rng = world, rng
         self.edits: list[Edit] = []
         self._number = 0
+        self._into: dict[str, str] = {}
 
     def work(self, count: int) -> None:
         """So many edits, at a person's pace."""
@@ -63,8 +70,13 @@ class People:
         self._number += 1
         side = self._rng.choice(list(NAMES))
         everyone = [c for c in self._world.query(CONTACTS) if c["email"] and c["salesforce"] and c["hubspot"]]
-        if not everyone or self._rng.random() < 0.25:
+        what = self._rng.random()
+        if not everyone or what < 0.25:
             self._create(side)
+        elif what < 0.35 and len(everyone) > FEWEST:
+            self._delete(side, self._rng.choice(everyone))
+        elif what < 0.4 and len(everyone) > FEWEST:
+            self._merge(*self._rng.sample(everyone, 2))
         else:
             self._change(side, self._rng.choice(everyone))
 
@@ -77,20 +89,46 @@ class People:
 
     def _change(self, side: str, contact: Mapping[str, Any]) -> None:
         field, token = self._rng.choice(FIELDS), f"token {self._number}"
-        where = contact["id"] if side == "hub" else contact[side][0]
-        self._write(side, where, {field: token})
-        self.edits.append(Edit(side, contact["email"], field, token))
+        if self._write(side, _id_of(contact, side), {field: token}):
+            self.edits.append(Edit(side, self._named(side, contact), field, token))
 
-    def _write(self, side: str, record: Any, values: Mapping[str, str]) -> None:
+    def _named(self, side: str, contact: Mapping[str, Any]) -> str:
+        """Whom an edit hits: in HubSpot, the id of a contact that was merged away is one of its survivor."""
+        email = str(contact["email"])
+        while side == "hubspot" and email in self._into:
+            email = self._into[email]
+        return email
+
+    def _delete(self, side: str, contact: Mapping[str, Any]) -> None:
+        if self._remove(side, _id_of(contact, side)):
+            self.edits.append(Edit(side, self._named(side, contact), GONE, "deleted"))
+
+    def _merge(self, kept: Mapping[str, Any], lost: Mapping[str, Any]) -> None:
+        """In HubSpot, whose sandbox can."""
+        body = {"object": "contacts", "id": _id_of(kept, "hubspot"), "merge": _id_of(lost, "hubspot")}
+        if _post(self._world.hubspot.url, body):
+            gone, survivor = self._named("hubspot", lost), self._named("hubspot", kept)
+            self.edits.append(Edit("hubspot", gone, GONE, f"merged into {survivor}"))
+            self._into[gone] = survivor
+
+    def _write(self, side: str, record: Any, values: Mapping[str, str]) -> bool:
+        """Whether it was accepted: what somebody else deleted meanwhile cannot be edited."""
         named = {NAMES[side][name]: value for name, value in values.items()}
         if side == "hub":
-            _again(lambda: self._write_hub(record, named))
-            return
-        server, kind = (
-            (self._world.salesforce, "Contact") if side == "salesforce" else (self._world.hubspot, "contacts")
-        )
-        body = {"object": kind, "properties": named} | ({} if record is None else {"id": record})
-        httpx.post(f"{server.url}/__sandbox__/edit", json=body, timeout=30).raise_for_status()
+            return _again(lambda: self._write_hub(record, named))
+        url, kind = self._place(side)
+        return _post(url, {"object": kind, "properties": named} | ({} if record is None else {"id": record}))
+
+    def _remove(self, side: str, record: Any) -> bool:
+        if side == "hub":
+            return _again(lambda: self._delete_hub(record))
+        url, kind = self._place(side)
+        return _post(url, {"object": kind, "id": record, "delete": True})
+
+    def _place(self, side: str) -> tuple[str, str]:
+        if side == "salesforce":
+            return self._world.salesforce.url, "Contact"
+        return self._world.hubspot.url, "contacts"
 
     def _write_hub(self, record: Any, values: Mapping[str, str]) -> None:
         hub = self._world.hub
@@ -100,14 +138,34 @@ class People:
             else:
                 records.edit(conn, hub.tenant_id, "contact", record, values, by="a person")
 
+    def _delete_hub(self, record: Any) -> None:
+        hub = self._world.hub
+        with hub.db.tenant(hub.tenant_id) as conn:
+            records.delete(conn, hub.tenant_id, "contact", record, by="a person")
 
-def _again(action: Callable[[], None]) -> None:
-    """A person whose save failed because the database was away saves again."""
-    for attempt in range(20):
+
+def _id_of(contact: Mapping[str, Any], side: str) -> Any:
+    return contact["id"] if side == "hub" else contact[side][0]
+
+
+def _post(url: str, body: Mapping[str, Any]) -> bool:
+    answer = httpx.post(f"{url}/__sandbox__/edit", json=body, timeout=30)
+    if answer.status_code in (400, 404) and "id" in body:
+        return False  # it is gone
+    answer.raise_for_status()
+    return True
+
+
+def _again(action: Callable[[], None]) -> bool:
+    """A person whose save failed because the database was away saves again; False where the record is gone."""
+    for _ in range(20):
         try:
-            return action()
-        except SynclineError:
-            if attempt == 19:
-                raise
+            action()
+        except SynclineError as error:
+            if error.code == "no_such_record":
+                return False
+            last = error
             time.sleep(0.5)
-    return None
+        else:
+            return True
+    raise last

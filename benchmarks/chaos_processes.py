@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import subprocess
 import time
 from types import TracebackType
 
+from benchmarks.chaos_broker import OwnBroker
 from benchmarks.chaos_world import World
 from workers.broker import make_broker
 
@@ -17,8 +19,8 @@ _STOP_S = 30.0
 class Processes:
     """With a broker: two workers and a scheduler. Without: two processes that each do both. Stops all of them at the end."""
 
-    def __init__(self, world: World, broker: str | None) -> None:
-        self._world, self._broker = world, broker
+    def __init__(self, world: World, broker: str | None, own: OwnBroker | None = None) -> None:
+        self._world, self._own, self._broker = world, own, broker if own is None else own.url
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._next = 0
         self.kills = self.restarts = 0
@@ -44,7 +46,10 @@ class Processes:
         return workers if self._broker is None else [*workers, "scheduler"]
 
     def start(self) -> None:
-        """Start whatever does not run."""
+        """Start whatever does not run, the broker first."""
+        if self._own is not None and not self._own.runs:
+            self._own.start()
+            self.restarts += 1
         for name in self.names:
             process = self._running.get(name)
             if process is None or process.poll() is not None:
@@ -78,16 +83,26 @@ class Processes:
         self.restarts += 1
         return "PostgreSQL restarted"
 
-    def disturb_the_broker(self) -> str:
-        """Throw away every message that waits."""
+    def disturb_the_broker(self, rng: random.Random) -> str:
+        """Throw away every message that waits; one of the run's own may be killed or stopped instead, until `revive`."""
         if self._broker is None:
             return ""
-        broker = make_broker(self._broker)
-        for queue in ("notices", "polls", "backfills", "jobs"):
+        if self._own is None:
+            self._empty(self._broker)
+            return "broker emptied"
+        what = rng.choice(("killed", "stopped", "emptied"))
+        if what == "emptied":
+            self._empty(self._broker)
+        else:
+            (self._own.kill if what == "killed" else self._own.stop)()
+        return f"{self._own.name} {what}"
+
+    def _empty(self, url: str) -> None:
+        broker = make_broker(url)
+        for queue in ("notices", "polls", "backfills", "inbox", "events", "jobs"):
             broker.declare_queue(f"syncline.{queue}")
             broker.flush(f"syncline.{queue}")
         broker.close()
-        return "broker emptied"
 
     def pause(self, seconds: float) -> None:
         """Let things run for a while."""

@@ -79,7 +79,10 @@ def plan_of(folder: Path, rows: int) -> Plan:
 
 
 class PeakMemory:
-    """Peak resident memory of this process and its children, in MiB, sampled ten times a second."""
+    """Peak resident memory of this process and its children, in MiB, sampled twice a second.
+
+    More often would cost what is measured: each sample looks through all processes of the machine, and takes turns with the reader.
+    """
 
     def __init__(self) -> None:
         self.mib = 0.0
@@ -96,7 +99,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._stop.wait(0.1):
+        while not self._stop.wait(0.5):
             total = 0
             for process in (me, *me.children(recursive=True)):
                 try:

@@ -31,12 +31,18 @@ class MemoryVendor:
     manifest: ClassVar[Manifest]
     id_order: ClassVar[str]
     id_field: ClassVar[str]
+    id_form: ClassVar[str]
     version_field: ClassVar[str]
     required: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, _connection: Connection | None = None) -> None:
         info = self.manifest.objects[0]
-        self.object, self.page_size, self.batch_size = info.name, info.page_size, info.batch_size
+        self.object, self.page_size, self.batch_size, self.ids_size = (
+            info.name,
+            info.page_size,
+            info.batch_size,
+            info.ids_size,
+        )
         spec = load_shipped(self.manifest.name, self.object)
         assert spec is not None
         names = dict.fromkeys([spec.id, str(spec.version), *spec.mapped_sources])
@@ -68,7 +74,7 @@ class MemoryVendor:
 
     def vendor_id(self, number: int) -> str:
         """The id of the record with this number."""
-        raise NotImplementedError
+        return self.id_form.format(number)
 
     # ------------------------------------------------------------ the contract
 
@@ -87,7 +93,7 @@ class MemoryVendor:
         seen = int((request.cursor or {"seen": 0})["seen"])
         ids = request.ids if request.ids is not None else tuple(dict.fromkeys(self.log[seen:]))
         end: Cursor = {"seen": len(self.log)}
-        size = self.page_size if request.ids is None else self.batch_size
+        size = self.page_size if request.ids is None else self.ids_size
         pages = pieces(ids, size)
         for place, wanted in enumerate(pages, 1):
             self.calls["read"] += 1
@@ -122,15 +128,13 @@ class MemorySalesforce(MemoryVendor):
     """Contacts as Salesforce's API writes them."""
 
     manifest = Manifest(
-        "salesforce", "Salesforce (in memory)", (), (ObjectInfo("Contact", "contact", True, 2000, 200),)
+        "salesforce", "Salesforce (in memory)", (), (ObjectInfo("Contact", "contact", True, 2000, 200, 400),)
     )
     id_order = "ascii"
     id_field = "Id"
+    id_form = "003{:012d}AAA"
     version_field = "SystemModstamp"
     required = ("LastName",)
-
-    def vendor_id(self, number: int) -> str:
-        return f"003{number:012d}AAA"
 
     def contact(self, number: int) -> dict[str, Any]:
         """The contact of this number, with the fields that most contacts have."""
@@ -163,13 +167,11 @@ class MemorySalesforce(MemoryVendor):
 class MemoryHubSpot(MemoryVendor):
     """Contacts as HubSpot's API writes them."""
 
-    manifest = Manifest("hubspot", "HubSpot (in memory)", (), (ObjectInfo("contacts", "contact", True, 100, 100),))
+    manifest = Manifest("hubspot", "HubSpot (in memory)", (), (ObjectInfo("contacts", "contact", True, 100, 100, 100),))
     id_order = "numeric"
     id_field = "hs_object_id"
+    id_form = "1{:011d}"
     version_field = "lastmodifieddate"
-
-    def vendor_id(self, number: int) -> str:
-        return str(100_000_000_000 + number)
 
 
 def pieces(items: Sequence[T], size: int) -> list[Sequence[T]]:

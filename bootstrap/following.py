@@ -41,7 +41,7 @@ class Cutover:
         return bool(compared) and all(o.ok for o in compared)
 
 
-def follow(hub: Hub, syncs: Syncs, run_id: UUID | None, policy: Policy) -> tuple[Run, list[str]]:
+def follow(hub: Hub, syncs: Syncs, run_id: UUID, policy: Policy) -> tuple[Run, list[str]]:
     """Make streams of a finished run's objects, from the moment it began on; returns the run and what it cannot follow."""
     run, plan = hub.migrations.finished(run_id)
     followed, left_out = _split(syncs, plan, run.connection_id)
@@ -78,7 +78,7 @@ def catch_up(syncs: Syncs, connection_id: UUID, on_pass: Callable[[Stream, Repor
     return changed
 
 
-def cut_over(hub: Hub, syncs: Syncs, run_id: UUID | None) -> Cutover:
+def cut_over(hub: Hub, syncs: Syncs, run_id: UUID) -> Cutover:
     """Stop the direction after a last pass, and compare everything. Raises ConfigurationError when nothing is followed."""
     run, plan = hub.migrations.finished(run_id)
     streams = syncs.list(run.connection_id)
@@ -93,7 +93,7 @@ def cut_over(hub: Hub, syncs: Syncs, run_id: UUID | None) -> Cutover:
     return Cutover(run.id, datetime.now(UTC), verified, left_out)
 
 
-def take_back(hub: Hub, syncs: Syncs, run_id: UUID | None) -> int:
+def take_back(hub: Hub, syncs: Syncs, run_id: UUID) -> int:
     """Go on following after a cut-over; returns how many streams."""
     run, _ = hub.migrations.finished(run_id)
     return syncs.set_status(run.connection_id, "idle")

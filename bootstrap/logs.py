@@ -9,6 +9,9 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +34,35 @@ _CHATTY = (
     "dramatiq",
     "pika",
 )
+
+
+_context: ContextVar[dict[str, str] | None] = ContextVar("syncline_log_context", default=None)
+
+
+@contextmanager
+def log_context(**values: str) -> Iterator[None]:
+    """Have every line that is logged inside say so: which request, tenant, actor or record it belongs to. Ids only."""
+    token = _context.set({**(_context.get() or {}), **values})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def log_as(**values: str) -> None:
+    """Add to the `log_context` around the caller, also out of a thread that works for it."""
+    known = _context.get()
+    if known is not None:
+        known.update(values)
+
+
+class _Context(logging.Filter):
+    """Writes what `log_context` knows into each record, unless the record says it itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name, value in (_context.get() or {}).items():
+            record.__dict__.setdefault(name, value)
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -60,6 +92,7 @@ def configure(home: Path, level: str = "INFO") -> Path:
         path, maxBytes=10_000_000, backupCount=4, encoding="utf-8", delay=True
     )
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(_Context())
     root = logging.getLogger()
     for old in [h for h in root.handlers if isinstance(h, logging.handlers.RotatingFileHandler)]:
         root.removeHandler(old)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 HIDDEN = "[redacted]"
+KNOWN_MOST = 4096
+"""So many values are hidden by heart. Credentials are given anew each time that somebody works with them."""
 _SHORTEST_SECRET = 6
 
 _NAMES = (
@@ -21,8 +24,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL), HIDDEN),
     # The password of an address: scheme://user:password@host
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@]+@"), rf"\1{HIDDEN}@"),
-    # name=value, "name": "value", <name>value</name>
-    (re.compile(rf"(?i)\b({_NAMES})(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&}}\)\]]+)"), rf"\1\2{HIDDEN}"),
+    # name=value, "name": "value", <name>value</name>; of `name=…` in a remedy there is nothing to hide.
+    (
+        re.compile(rf"(?i)\b({_NAMES})(\"?'?\s*[=:]\s*)(?!…(?![^\s,;.]))(\"[^\"]*\"|'[^']*'|[^\s,;&}}\)\]]+)"),
+        rf"\1\2{HIDDEN}",
+    ),
     (re.compile(rf"(?i)<({_NAMES})>[^<]*<"), rf"<\1>{HIDDEN}<"),
     # Salesforce session ids and JSON web tokens have a shape of their own.
     (re.compile(r"\b00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}"), HIDDEN),
@@ -37,21 +43,37 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 _SECRET_NAME = re.compile(r"(?i)pass|secret|token(?!_type|_url)|key|assertion|\bpin\b|verifier|session")
 
-_known: set[str] = set()
+_known: OrderedDict[str, None] = OrderedDict()
+"""The last used last; at most `KNOWN_MOST`."""
+_for_good: set[str] = set()
 _lock = threading.Lock()
 
 
-def remember(secrets: Iterable[str]) -> None:
-    """Hide these exact values from now on, whatever they look like. Values shorter than six characters are ignored."""
+def remember(secrets: Iterable[str], *, for_good: bool = False) -> None:
+    """Hide these exact values from now on, whatever they look like. Values shorter than six characters are ignored.
+
+    Beyond `KNOWN_MOST`, those go first that were neither given nor met for the longest time; never one given ``for_good``.
+    """
+    given = [s for s in secrets if len(s) >= _SHORTEST_SECRET]
     with _lock:
-        _known.update(s for s in secrets if len(s) >= _SHORTEST_SECRET)
+        if for_good:
+            _for_good.update(given)
+            return
+        for secret in given:
+            _known[secret] = None
+            _known.move_to_end(secret)
+        while len(_known) > KNOWN_MOST:
+            _known.popitem(last=False)
 
 
 def redact(text: str) -> str:
     """The text without credentials, personal values and everything given to `remember`."""
     with _lock:
-        known = sorted(_known, key=len, reverse=True)
-    for secret in known:
+        met = [secret for secret in (*_for_good, *_known) if secret in text]
+        for secret in met:
+            if secret in _known:
+                _known.move_to_end(secret)
+    for secret in sorted(met, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)

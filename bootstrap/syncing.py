@@ -5,29 +5,36 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from bootstrap.syncing_rules import StreamSettings
-from connectors.kit.contract import Connector, SupportsCursorAt, SupportsUpsert, SupportsVersions
-from domain.errors import ConfigurationError
+from connectors.kit.contract import Connector, ReadRequest, SupportsCursorAt, SupportsUpsert
+from domain.entities import SET_UP
+from domain.errors import ConfigurationError, TransientError
 from domain.ids import record_namespace
 from domain.records import AccountInfo, ObjectSchema
 from mappings.compile import Lens, MappingContext, compile_spec
 from mappings.spec import MappingSpec, load_shipped, parse_spec, spec_to_toml
 from migration.plan_mapping import context_of
 from migration.plan_model import Plan
-from storage import connections, streams
+from storage import connections, stream_runs, streams, suppression
+from storage.database import Connection
+from storage.stream_runs import StreamRun
 from storage.streams import Stream
+from storage.suppression import Guard
+from sync_engine.core.stand_ins import PIPELINE, STAGE
 from sync_engine.engine import Engine, Report, Settings
 from sync_engine.ports import Lane
 from sync_engine.postgres import PostgresSyncStore
 from sync_engine.replay import Replays
-from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.vendor import ConnectorObject, rules_of, several_of
 from sync_engine.verify import Verified, verify_lane
+from webhooks.inbound.processing import STAGE as WEBHOOK
+from webhooks.inbound.replaying import PostedReplays
 
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
@@ -39,6 +46,8 @@ ORDER = ("user", "pipeline", "stage", "account", "contact", "lead", "product", "
 """Entities in the order in which lanes run: parents before what refers to them; everything else afterwards."""
 
 ROUNDS_MAX = 50
+
+_STAGED = {"stage": STAGE, "pipeline": PIPELINE}
 
 
 def order_of(entity: str) -> int:
@@ -83,11 +92,22 @@ class Syncs:
         opened = self._open(connection_id)
         return [name for name, _ in _mapped(opened)]
 
+    def offered(self, connection_id: UUID) -> list[tuple[str, str]]:
+        """`available` with the entity of each."""
+        return _mapped(self._open(connection_id))
+
     def usual(self, connection_id: UUID) -> list[str]:
-        """Of those, the ones that nobody has to choose between: the only one of its entity that the vendor has."""
-        mapped = _mapped(self._open(connection_id))
-        times = Counter(entity for _, entity in mapped)
-        return [name for name, entity in mapped if times[entity] == 1 and entity != "attachment"]
+        """Of those, the ones that nobody has to choose between.
+
+        That is the only one of its entity, one of several that different records go to (calls and meetings), or one that is only
+        read anyway.
+        """
+        opened = self._open(connection_id)
+        mapped = _mapped(opened)
+        kinds = {name: _kinds(load_shipped(opened.vendor, name)) for name, _ in mapped}
+        times = Counter((entity, kind) for name, entity in mapped for kind in kinds[name])
+        alone = {n for n, entity in mapped if kinds[n] and all(times[entity, kind] == 1 for kind in kinds[n])}
+        return [n for n, entity in mapped if (n in alone or entity in SET_UP) and entity != "attachment"]
 
     def add(
         self,
@@ -97,24 +117,55 @@ class Syncs:
         specs: Mapping[str, MappingSpec] | None = None,
         *,
         make_key_field: bool = False,
+        noting: Callable[[Connection, Sequence[Stream]], None] = lambda *_: None,
     ) -> list[Stream]:
         """Keep these objects in step from now on. Raises ConfigurationError for an object that cannot be.
 
         ``specs``: mappings to use instead of the shipped ones (those of a migration that goes on). ``make_key_field``: let the
-        connector make the field for hub ids at the vendor.
+        connector make the field for hub ids at the vendor. Stages and pipelines that an object refers to come along, to be read.
+        ``noting`` is called in the transaction that stores them.
         """
         made = []
-        for name in objects:
+        for name in (*self._stages_of(connection_id, objects), *objects):
             spec = (specs or {}).get(name) or self._shipped(connection_id, name)
-            chosen = replace(settings, key_field=self._key_field(connection_id, name)) if make_key_field else settings
+            keyed = make_key_field and spec.entity not in SET_UP
+            chosen = replace(settings, key_field=self._key_field(connection_id, name)) if keyed else settings
             made.append(self._stream(connection_id, name, spec, chosen))
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             for one in made:
                 streams.put(conn, one)
                 if one.pushes and settings.creates_out:
                     streams.queue_missing(conn, one)
+            noting(conn, made)
         self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
         return made
+
+    def _stages_of(self, connection_id: UUID, objects: Sequence[str]) -> list[str]:
+        """Objects of stages and pipelines that records of these objects are at, and that are not kept in step yet."""
+        opened = self._open(connection_id)
+        known = {*objects, *(s.object for s in self.list(connection_id))}
+        specs = [spec for name in objects if (spec := load_shipped(opened.vendor, name)) is not None]
+        lines = [line for spec in specs for field in (PIPELINE, STAGE) if (line := spec.fields.get(field)) is not None]
+        wanted = dict.fromkeys(name for line in lines for name in line.objects if name not in known)
+        return [name for name in wanted if load_shipped(opened.vendor, name) is not None]
+
+    def _check_names(self, opened: Opened, lens: Lens, settings: StreamSettings) -> StreamSettings:
+        """Names are given to stages and pipelines that there are; other objects have none. Raises ConfigurationError."""
+        lines = {e: line for e, f in _STAGED.items() if (line := lens.spec.fields.get(f)) is not None}
+        settings = replace(settings, names=tuple(n for n in settings.names if n[0] in lines))
+        for entity, line in lines.items():
+            given = {vendor_id for of, _, vendor_id in settings.names if of == entity}
+            for name in line.objects if given else ():
+                spec = self._shipped_spec(opened, name)
+                pages = opened.connector.read(ReadRequest(name, (spec.id,)))
+                given -= {str(row[page.fields.index(spec.id)]) for page in pages for row in page.rows}
+            if given:
+                raise ConfigurationError(
+                    f"{lens.spec.object} of this connection has no {entity} {', '.join(sorted(given))}.",
+                    remedy=f"Give the vendor's own id of the {entity}, as `syncline explain {entity} NAME` shows it.",
+                    code="no_such_set_up",
+                )
+        return settings
 
     def _key_field(self, connection_id: UUID, name: str) -> str | None:
         """The field for hub ids, made where it is missing; None where the object is not written."""
@@ -132,11 +183,14 @@ class Syncs:
         return made if isinstance(made, str) else "syncline_id"
 
     def _shipped(self, connection_id: UUID, name: str) -> MappingSpec:
-        spec = load_shipped(self._open(connection_id).vendor, name)
+        return self._shipped_spec(self._open(connection_id), name)
+
+    def _shipped_spec(self, opened: Opened, name: str) -> MappingSpec:
+        spec = load_shipped(opened.vendor, name)
         if spec is None or spec.entity == "association":
             raise ConfigurationError(
                 f"{name} cannot be kept in step: no mapping for it comes with the product.",
-                remedy=f"These can: {', '.join(self.available(connection_id))}.",
+                remedy=f"These can: {', '.join(n for n, _ in _mapped(opened))}.",
                 code="no_such_stream",
             )
         return spec
@@ -144,8 +198,11 @@ class Syncs:
     def _stream(self, connection_id: UUID, name: str, spec: MappingSpec, settings: StreamSettings) -> Stream:
         opened = self._open(connection_id)
         lens = self._lens(opened, name, spec)
+        if lens.entity in SET_UP:
+            settings = replace(settings, direction="in")
+        settings = self._check_names(opened, lens, settings)
         pushes = settings.pushes and isinstance(opened.connector, SupportsUpsert) and _writable(opened, name)
-        rules = rules_of(lens)
+        rules = rules_of(lens, several_of(opened.connector, lens))
         return Stream(
             connection_id,
             name,
@@ -184,10 +241,11 @@ class Syncs:
 
     def migrated(self, connection_id: UUID) -> tuple[Run, Plan]:
         """The newest finished migration of a connection, and the plan it followed. Raises ConfigurationError."""
-        for status in self._hub.migrations.status():
-            if status.run.connection_id == connection_id and status.run.status == "done":
-                return self._hub.migrations.finished(status.run.id)
-        return self._hub.migrations.finished()
+        return self._hub.migrations.finished(connection_id=connection_id)
+
+    def lens(self, connection_id: UUID, name: str, spec: MappingSpec) -> Lens:
+        """A mapping compiled against the vendor's own fields."""
+        return self._lens(self._open(connection_id), name, spec)
 
     def connector(self, connection_id: UUID) -> Connector:
         """The open connector of a connection."""
@@ -205,10 +263,24 @@ class Syncs:
     def run_lane(
         self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
     ) -> Report:
-        """One pass over one lane, as `Engine.run` explains."""
+        """One pass over one lane, as `Engine.run` explains; how it went is kept."""
+        started, calls = self._clock(), self._hub.calls[lane.connection_id]
         report = self.engine.run(lane, poll=poll, compare=compare, over=over)
         log.info("pass", extra={"object": lane.object, "counts": dict(report.counts), "stopped": report.stopped})
+        if report.stopped != "busy":
+            self._keep(lane, report, started, self._hub.calls[lane.connection_id] - calls, poll=poll)
         return report
+
+    def _keep(self, lane: Lane, report: Report, started: datetime, calls: int, *, poll: bool) -> None:
+        """Note how a pass went. What it did is committed: where the database is away, only the note is lost."""
+        run = StreamRun(
+            lane.connection_id, lane.object, kind_of(report, poll=poll), started, self._clock(),
+            {name: count for name, count in report.counts.items() if count}, calls,
+            complete=not report.more and not report.stopped, stopped=report.stopped or None,
+            code=None if report.error is None else report.error.code,
+        )  # fmt: skip
+        with suppress(TransientError), self._hub.db.tenant(lane.tenant_id) as conn:
+            stream_runs.add(conn, run)
 
     def verify(self, stream: Stream) -> Verified:
         """Compare every record of a stream with the vendor's own listing. Changes nothing."""
@@ -260,9 +332,12 @@ class Syncs:
         opened = self._open(lane.connection_id)
         settings, spec = self._settings_of(lane)
         lens = self._lens(opened, lane.object, spec)
-        rules = rules_of(lens, **settings.rules(lens.entity))
+        several = several_of(opened.connector, lens)
+        rules = rules_of(lens, several, **settings.rules(lens.entity))
         space = record_namespace(lane.tenant_id, opened.vendor, opened.account.remote_account, lane.object)
-        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field)
+        hub = self._hub
+        guard = Guard(hub.db, lambda: hub.vault, lane.tenant_id, lane.connection_id, lane.object)
+        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field, guard, several)
 
     def _settings_of(self, lane: Lane) -> tuple[StreamSettings, MappingSpec]:
         """What the lane goes by: its stream; or, for letters of a migration, the plan of the migration, read only."""
@@ -291,7 +366,12 @@ class Syncs:
             connector = self._hub.open_connector(connection_id)
             with self._hub.db.tenant(self._hub.tenant_id) as conn:
                 vendor = connections.get(conn, connection_id).vendor
-            known = self._opened[connection_id] = Opened(connector, connector.check(), vendor)
+            try:
+                account = connector.check()
+            except BaseException:
+                connector.close()
+                raise
+            known = self._opened[connection_id] = Opened(connector, account, vendor)
         return known
 
     # ------------------------------------------------------------ dead letters
@@ -299,17 +379,17 @@ class Syncs:
     @property
     def replays(self) -> Replays:
         """Showing and replaying dead letters, also of migrations: a stream need not exist for that."""
+        posts = PostedReplays(self._hub.db, self._hub.tenant_id, refuse=self._refuse)
         return Replays(
-            self._hub.db, self._hub.tenant_id, self.store, self.port, self._clock, self._requeue, self._settings
-        )
+            self._hub.db, self._hub.tenant_id, self.store, self.port, self._clock, self._requeue, self._settings,
+            {WEBHOOK: posts},
+        )  # fmt: skip
+
+    def _refuse(self, conn: Connection, entity: str, values: Mapping[str, Any]) -> None:
+        suppression.refuse(conn, self._hub.vault, entity, values)
 
     def _requeue(self, lane: Lane, entity: str, ids: Sequence[UUID]) -> None:
         self.store.queue(lane, entity, ids)
-
-    @property
-    def poll_every(self) -> timedelta:
-        """How often a stream without notices is polled."""
-        return timedelta(minutes=5)
 
 
 def _mapped(opened: Opened) -> list[tuple[str, str]]:
@@ -318,13 +398,25 @@ def _mapped(opened: Opened) -> list[tuple[str, str]]:
     return [(name, spec.entity) for name, spec in specs if spec is not None and spec.entity != "association"]
 
 
+def _kinds(spec: MappingSpec | None) -> tuple[object, ...]:
+    """The kinds of hub records that an object is made of; one that any record goes to has the kind None."""
+    if spec is None:
+        return ()
+    return tuple(spec.creates.get("kind", (spec.constants.get("kind"),)))
+
+
+def kind_of(report: Report, *, poll: bool) -> str:
+    """What a pass was, by the most that it did: a full comparison, a poll, answering notices, or only sending."""
+    if report.compared:
+        return "comparison"
+    if poll:
+        return "poll"
+    sent = [name for name in report.counts if name.startswith("push")]
+    return "push" if sent and len(sent) == len(report.counts) else "notice"
+
+
 def _writable(opened: Opened, name: str) -> bool:
     return any(info.name == name and info.writable for info in opened.connector.manifest.objects)
-
-
-def can_heal(connector: Connector) -> bool:
-    """Whether a lost cursor leads to a comparison that also finds deletes."""
-    return isinstance(connector, SupportsVersions) and isinstance(connector, SupportsCursorAt)
 
 
 @contextmanager

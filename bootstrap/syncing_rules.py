@@ -7,17 +7,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from domain.entities import SET_UP
 from sync_engine.core.model import DeletePolicy, Policy
 
 Direction = Literal["both", "in", "out"]
 
 SYNC_MATCH_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "pipeline": (("name",),),
-    "stage": (("name", "pipeline_id"), ("name",)),
+    "pipeline": (),  # each vendor's are its own; `sync_engine.core.stand_ins` finds one vendor's for another's
+    "stage": (),
     "account": (("domain",), ("name",)),
     "contact": (("email",),),
     "lead": (("email",),),
-    "product": (("code",), ("name",)),
+    "product": (("code",), ("sku",), ("name",)),
 }
 """How records of two vendors are recognised as the same thing, where an entity's own match keys ask for too much."""
 
@@ -25,7 +26,8 @@ SYNC_MATCH_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """``direction``: in is only read, out only written. ``policies``: by field. ``key_field``: the vendor's unique field that may
-    hold hub ids, so that a create can be repeated. ``skew_s``: how far the vendor's clock may differ."""
+    hold hub ids, so that a create can be repeated. ``skew_s``: how far the vendor's clock may differ. ``names``: what else the
+    vendor's stages and pipelines are called, as (stage or pipeline, name, vendor id)."""
 
     direction: Direction = "both"
     policy: Policy = Policy.HUB_WINS
@@ -37,6 +39,7 @@ class StreamSettings:
     creates_out: bool = True
     key_field: str | None = None
     skew_s: int = 300
+    names: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def pushes(self) -> bool:
@@ -53,6 +56,7 @@ class StreamSettings:
             if name in known:
                 known[name] = kind(known[name])
         known["policies"] = {n: Policy(p) for n, p in dict(known.get("policies") or {}).items()}
+        known["names"] = tuple((entity, name, vendor_id) for entity, name, vendor_id in known.get("names") or ())
         return cls(**known)
 
     def rules(self, entity: str) -> dict[str, Any]:
@@ -64,7 +68,7 @@ class StreamSettings:
             "deletes_out": self.deletes_out,
             "edit_beats_delete": self.edit_beats_delete,
             "pulls": self.direction != "out",
-            "pushes": self.pushes,
+            "pushes": self.pushes and entity not in SET_UP,
             "creates_in": self.creates_in,
             "creates_out": self.creates_out,
             "skew": timedelta(seconds=self.skew_s),

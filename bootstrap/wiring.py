@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from threading import Timer
@@ -14,21 +16,27 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from bootstrap.redact import remember_credentials
+from bootstrap.metrics import count_call
+from bootstrap.redact import redact, remember_credentials
 from bootstrap.settings import Settings
+from bootstrap.tracing import note_call
 from connectors.kit import registry
 from connectors.kit.contract import CallRecord, Connection, Connector
+from domain.access import SYSTEM_TENANT
 from domain.errors import ConfigurationError, StorageFullError, SynclineError, TransientError
-from storage import connections, credentials, schema, tenants
+from storage import connections, credentials, disconnecting, routes, schema, suppression, tenants
 from storage.credentials import StoredTokens
 from storage.database import Database
 from storage.embedded import EmbeddedPostgres, ServerUrls
 from storage.vault import MasterKeys, Vault
 
 if TYPE_CHECKING:
+    from connectors.kit.outward import AllowList
     from migration.service import Migrations
+    from webhooks.outbound.delivering import Deliverer
 
 _AT_ONCE_S = 0.25
+_BROKER_PORTS = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 _calls = logging.getLogger("syncline.calls")
 
 
@@ -45,6 +53,8 @@ class Hub:
         self._pool_size = pool_size
         self._opened: list[Database] = []
         self._since = datetime.now(UTC)
+        self.calls: Counter[UUID] = Counter()
+        """Calls to vendors so far, by connection."""
         self.quotas: dict[UUID, tuple[int, int]] = {}
         """What vendors said last of their daily quotas, as (used, limit) by connection."""
 
@@ -86,6 +96,13 @@ class Hub:
         """The revision that this version of Syncline works with."""
         return schema.head_revision()
 
+    def assert_ready(self) -> None:
+        """Raise TransientError or ConfigurationError unless database, schema and broker can be worked with now."""
+        with self.db.tenant(self.tenant_id) as conn:
+            schema.assert_head(schema.revision_of(conn))
+        if self.settings.broker_url is not None:
+            _assert_listening(self.settings.broker_url.get_secret_value())
+
     def address(self) -> str:
         """Host, port and name of the database, without user and password."""
         parts = urlsplit(self.urls.app)
@@ -110,6 +127,8 @@ class Hub:
         self._opened.append(database)
         with database.tenant(self.tenant_id) as conn:
             tenants.ensure(conn, self.tenant_id)
+        with database.tenant(SYSTEM_TENANT) as conn:
+            tenants.ensure(conn, SYSTEM_TENANT, "System")
         return database
 
     @cached_property
@@ -123,23 +142,32 @@ class Hub:
         """
         if self.settings.master_keys is None:
             self.__dict__["vault"] = Vault(MasterKeys.renew(self.settings.home))
-        return credentials.rotate(self.db, self.vault, self.tenant_id)
+        with self.db.tenant(self.tenant_id) as conn:
+            resealed = suppression.reseal(conn, self.vault)
+        return resealed + credentials.rotate(self.db, self.vault, self.tenant_id)
 
     def open_connector(self, connection_id: UUID) -> Connector:
         """The connector of a stored connection. The caller closes it. Raises ConfigurationError."""
         with self.db.tenant(self.tenant_id) as conn:
             stored = connections.get(conn, connection_id)
+        if stored.status == "disconnected":
+            raise ConfigurationError(
+                f"The connection {stored.name} is disconnected.", remedy="Connect it again.", code="disconnected"
+            )
         tokens = StoredTokens(self.db, self.vault, self.tenant_id, connection_id)
         remember_credentials(tokens.load())
         connection = Connection(
             id=str(connection_id), vendor=stored.vendor, settings=stored.settings, tokens=tokens,
-            base_url=stored.base_url, on_call=self._heard(connection_id), cache=self._cache_of(connection_id),
+            base_url=stored.base_url, on_call=self._heard(connection_id, stored.vendor), cache=self._cache_of(connection_id),
         )  # fmt: skip
         return registry.load(stored.vendor)(connection)
 
-    def _heard(self, connection_id: UUID) -> Callable[[CallRecord], None]:
+    def _heard(self, connection_id: UUID, vendor: str) -> Callable[[CallRecord], None]:
         def heard(call: CallRecord) -> None:
             _log_call(call)
+            count_call(vendor, call.status, call.duration_s)
+            note_call(vendor, call)
+            self.calls[connection_id] += 1
             if call.quota_used is not None and call.quota_limit:
                 self.quotas[connection_id] = (call.quota_used, call.quota_limit)
 
@@ -149,15 +177,44 @@ class Hub:
     def migrations(self) -> Migrations:
         from migration.service import Migrations
 
-        return Migrations(self.db, self.urls.app, self.tenant_id, self.open_connector, on_done=self._empty_cache)
+        return Migrations(
+            self.db, self.urls.app, self.tenant_id, self.open_connector, on_done=self.empty_cache,
+            suppression_key=self._suppression_key,
+        )  # fmt: skip
+
+    def _suppression_key(self) -> bytes | None:
+        """Made before anyone was erased, so that who is erased during a run is kept out of the rest of it."""
+        with self.db.tenant(self.tenant_id) as conn:
+            return suppression.key_of(conn, self.vault, create=True)
+
+    @cached_property
+    def webhook_allow(self) -> AllowList:
+        """Which addresses webhooks may be sent to although they are not public. Raises ConfigurationError."""
+        from connectors.kit.outward import AllowList
+
+        return AllowList.parse(e for e in self.settings.webhook_allow.split(",") if e.strip())
+
+    def deliverer(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Deliverer:
+        """Who sends webhooks, for every tenant."""
+        from connectors.kit.outward import Poster
+        from webhooks.outbound.delivering import Deliverer
+
+        days = timedelta(days=self.settings.webhook_disable_after_days)
+        poster = Poster(self.webhook_allow)
+        return Deliverer(self.db, self.vault, poster, clock, redact=redact, disable_after=days)
 
     def forget_connection(self, connection_id: UUID) -> None:
-        """Delete a connection, its credentials and what its connector kept of the source. What was migrated stays."""
-        with self.db.tenant(self.tenant_id) as conn:
-            connections.delete(conn, connection_id)
-        self._empty_cache(connection_id)
+        """Delete a connection, its credentials and what its connector kept of the source. What was migrated stays, and its links.
 
-    def _empty_cache(self, connection_id: UUID) -> None:
+        Raises ConfigurationError (`connection_in_use`) while objects of it are kept in step.
+        """
+        with self.db.tenant(self.tenant_id) as conn:
+            disconnecting.require_unused(conn, connection_id)
+            connections.delete(conn, connection_id)
+        routes.keep(self.db, self.tenant_id)
+        self.empty_cache(connection_id)
+
+    def empty_cache(self, connection_id: UUID) -> None:
         """Remove what the connector kept of the source: it may hold values of records, so it goes when it has served."""
         shutil.rmtree(self.settings.home / "cache" / str(connection_id), ignore_errors=True)
 
@@ -194,6 +251,16 @@ class Hub:
         """Close database connections. The embedded server stays up, so that the next command finds it warm."""
         while self._opened:
             self._opened.pop().close()
+
+
+def _assert_listening(broker_url: str) -> None:
+    """Raise TransientError unless something takes connections at the broker's address."""
+    parts = urlsplit(broker_url)
+    try:
+        port = parts.port or _BROKER_PORTS.get(parts.scheme, 5672)
+        socket.create_connection((parts.hostname or "localhost", port), timeout=2).close()
+    except (OSError, ValueError):
+        raise TransientError("The broker does not answer.", code="broker_unreachable") from None
 
 
 def _log_call(call: CallRecord) -> None:

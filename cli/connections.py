@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,22 +10,27 @@ from cli.asking import confirm
 from cli.exits import DIFFERENCES
 from cli.output import table
 from cli.session import Session, command
+from domain.access import Actor
 from domain.errors import SynclineError
+
+if TYPE_CHECKING:
+    from storage.connections import StoredConnection
 
 app = typer.Typer(help="What is connected.", no_args_is_help=True)
 
+_ACTOR = Actor("command", "command line")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A connection's name or id.")]
 
 
 @command(app, "list")
 def list_connections(session: Session) -> None:
-    """List connections, and whether each signed in the last time it was tried."""
+    """List connections: whether each signed in the last time it was tried, and whether it is healthy."""
     from storage import connections
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         known = connections.list_all(conn)
-    rows = [(c.name, c.vendor, c.remote_account, c.status, c.verified_at) for c in known]
-    shown = table(("name", "vendor", "account", "status", "last signed in"), rows)
+    rows = [(c.name, c.vendor, c.remote_account, c.status, _health(c), c.verified_at) for c in known]
+    shown = table(("name", "vendor", "account", "status", "health", "last signed in"), rows)
     session.out.result(known, shown if known else "Nothing is connected yet. Begin with: syncline connect salesforce")
 
 
@@ -72,20 +77,60 @@ def show(session: Session, name: Name) -> None:
         ("status", found.status),
         ("problem", found.status_message),
         ("last signed in", found.verified_at),
+        ("health", _health(found)),
+        ("since", found.health_since),
+        *(("reason", reason["message"]) for reason in found.unhealthy_reasons),
         *((f"setting {key}", value) for key, value in sorted(found.settings.items())),
     ]
     session.out.result(found, table((found.name, ""), facts))
 
 
+def _health(connection: StoredConnection) -> str:
+    return "healthy" if connection.healthy else "unhealthy"
+
+
 @command(app)
 def remove(
-    session: Session, name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    session: Session,
+    name: Name,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also remove its streams, links and everything that waits. Records stay.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Forget a connection and its credentials. What was migrated stays."""
     from cli.sources import find_connection
+    from storage import audit, disconnecting
 
     found = find_connection(session, name)
+    if not purge:
+        with session.hub.db.tenant(session.tenant_id) as conn:
+            disconnecting.require_unused(conn, found.id)
     if not yes:
-        confirm(f"Forget the connection {found.name} and its credentials?")
+        more = ", its streams, links and everything that waits" if purge else ""
+        confirm(f"Forget the connection {found.name} and its credentials{more}?")
+    if purge:
+        links = _purge(session, found)
+        session.out.result(
+            {"removed": found.name, "links": links}, f"Removed {found.name} with {links:,} links. Its records stay."
+        )
+        return
     session.hub.forget_connection(found.id)
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        audit.record(conn, _ACTOR, "connection.remove", "connection", found.id, {"name": found.name})
     session.out.result({"removed": found.name}, f"Forgot {found.name}. What was migrated from it stays.")
+
+
+def _purge(session: Session, found: StoredConnection) -> int:
+    """Disconnect at once, then remove in batches what is left. Returns how many links that were."""
+    from bootstrap import jobs as running
+    from storage import audit, disconnecting, jobs
+
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        disconnecting.forget(conn, found.id)
+        job = jobs.add(conn, "connection.purge", {"connection_id": str(found.id), "purge": "links"}, _ACTOR)
+        audit.record(conn, _ACTOR, "connection.disconnect", "connection", found.id, {"purge": "links"})
+    running.run(session.hub, job.id, "command line")
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        result = running.result_of(jobs.get(conn, job.id))
+    return int(result["links"])

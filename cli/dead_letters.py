@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -24,33 +27,73 @@ app = typer.Typer(
     help="Records that were set aside: why, what mends them, and putting them back.", no_args_is_help=True
 )
 
-SourceOption = Annotated[str | None, typer.Option("--source", metavar="SOURCE", help="Only those of this connection.")]
-ObjectOption = Annotated[str | None, typer.Option("--object", metavar="NAME", help="Only those of this object.")]
-CodeOption = Annotated[str | None, typer.Option("--code", metavar="CODE", help="Only those of this cause.")]
-GroupOption = Annotated[str | None, typer.Option("--group", metavar="GROUP", help="Only those of this group.")]
-RecordOption = Annotated[str | None, typer.Option("--record", metavar="ID", help="Only those of this vendor record.")]
-SinceOption = Annotated[
-    datetime | None, typer.Option("--since", metavar="TIME", help="Only those that failed at or after this time (UTC).")
-]
-UntilOption = Annotated[
-    datetime | None, typer.Option("--until", metavar="TIME", help="Only those that failed before this time (UTC).")
-]
-StatusOption = Annotated[str, typer.Option("--status", metavar="STATUS", help="open, resolved or all.")]
 LetterArgument = Annotated[UUID, typer.Argument(metavar="LETTER", help="The letter's id.")]
-LettersArgument = Annotated[list[UUID] | None, typer.Argument(metavar="LETTER…", help="Letters by id.")]
+
+
+def _only(name: str, metavar: str, help_: str) -> Any:
+    return typer.Option(f"--{name}", metavar=metavar, help=f"Only those {help_}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are meant. The fields are options that several commands share; see `choosing`."""
+
+    letters: Annotated[list[UUID] | None, typer.Argument(metavar="LETTER…", help="Letters by id.")] = None
+    source: Annotated[str | None, _only("source", "SOURCE", "of this connection.")] = None
+    object_name: Annotated[str | None, _only("object", "NAME", "of this object.")] = None
+    code: Annotated[str | None, _only("code", "CODE", "of this cause.")] = None
+    group: Annotated[str | None, _only("group", "GROUP", "of this group.")] = None
+    record: Annotated[str | None, _only("record", "ID", "of this vendor record.")] = None
+    since: Annotated[datetime | None, _only("since", "TIME", "that failed at or after this time (UTC).")] = None
+    until: Annotated[datetime | None, _only("until", "TIME", "that failed before this time (UTC).")] = None
+    status: Annotated[str, typer.Option("--status", metavar="STATUS", help="open, resolved or all.")] = "open"
+
+    def is_any(self) -> bool:
+        """Whether anything but the status limits the choice."""
+        return any(getattr(self, name) for name in self.__slots__ if name != "status")
+
+    def filter(self, session: Session) -> Filter:
+        """The same for the database. Raises ConfigurationError."""
+        from cli.sources import find_connection
+        from storage.dead_letters import Filter
+
+        if self.status not in ("open", "resolved", "all"):
+            raise ConfigurationError(f"There is no status {self.status}.", remedy="Choose open, resolved or all.")
+        return Filter(
+            status=None if self.status == "all" else self.status,
+            ids=tuple(self.letters) if self.letters else None,
+            connection_id=find_connection(session, self.source).id if self.source else None,
+            object=self.object_name,
+            code=self.code,
+            fingerprint=self.group,
+            vendor_id=self.record,
+            since=_utc(self.since),
+            until=_utc(self.until),
+        )
+
+
+def choosing(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `Wanted` but for some, and hand them to its second parameter."""
+    shared = [p for p in inspect.signature(Wanted, eval_str=True).parameters.values() if p.name not in left_out]
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(session: Session, **given: Any) -> None:
+            function(session, Wanted(**{p.name: given.pop(p.name) for p in shared}), **given)
+
+        first, _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        options = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*shared, *own)]
+        run.__signature__ = inspect.Signature([first, *options])  # type: ignore[attr-defined]
+        return run
+
+    return register
 
 
 @command(app, "list")
+@choosing("letters")
 def list_letters(
     session: Session,
-    source: SourceOption = None,
-    object_name: ObjectOption = None,
-    code: CodeOption = None,
-    group: GroupOption = None,
-    record: RecordOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    status: StatusOption = "open",
+    wanted: Wanted,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")] = 50,
     payload: Annotated[
         bool, typer.Option("--payload", help="With --json: show the raw records, too. They hold customer data.")
@@ -59,10 +102,10 @@ def list_letters(
     """List dead letters, grouped by cause and one by one."""
     from storage import dead_letters
 
-    wanted = _filter(session, None, source, object_name, code, group, record, since, until, status)
+    chosen = wanted.filter(session)
     with session.hub.db.tenant(session.tenant_id) as conn:
-        causes = dead_letters.groups(conn, wanted)
-        letters = dead_letters.list_letters(conn, wanted, limit=limit)
+        causes = dead_letters.groups(conn, chosen)
+        letters = dead_letters.list_letters(conn, chosen, limit=limit)
     shown: list[Any] = ["Nothing is set aside."]
     if causes:
         shown = [
@@ -71,33 +114,20 @@ def list_letters(
                 [(c.count, c.object, c.code, c.field, c.message) for c in causes],
                 numbers=("records",),
             ),
-            table(
-                ("letter", "object", "record", "where", "what is wrong", "tries"),
-                [
-                    (a.id, a.object, a.vendor_id, a.place, a.message.removeprefix(f"{a.place}: "), a.attempts)
-                    for a in letters
-                ],
-                numbers=("tries",),
-            ),
+            _letters(letters, with_state=wanted.status != "open"),
         ]
     session.out.result({"causes": causes, "letters": [_plain(a, payload) for a in letters]}, *shown)
 
 
 @command(app, "groups")
-def groups(
-    session: Session,
-    source: SourceOption = None,
-    object_name: ObjectOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    status: StatusOption = "open",
-) -> None:
+@choosing("letters", "code", "group", "record")
+def groups(session: Session, wanted: Wanted) -> None:
     """List causes: how many records each holds, whose fault it is, and what mends it."""
     from storage import dead_letters
 
-    wanted = _filter(session, None, source, object_name, None, None, None, since, until, status)
+    chosen = wanted.filter(session)
     with session.hub.db.tenant(session.tenant_id) as conn:
-        found = dead_letters.groups(conn, wanted)
+        found = dead_letters.groups(conn, chosen)
     rows = [(g.fingerprint, g.count, g.object, g.code, g.field, _fault(g.fault), _fix(g.code)) for g in found]
     shown = table(
         ("group", "records", "object", "cause", "field", "whose", "what mends it"), rows, numbers=("records",)
@@ -162,22 +192,15 @@ def edit(
 
 
 @command(app, "preview")
+@choosing("status")
 def preview(
     session: Session,
-    letters: LettersArgument = None,
-    source: SourceOption = None,
-    object_name: ObjectOption = None,
-    code: CodeOption = None,
-    group: GroupOption = None,
-    record: RecordOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
+    wanted: Wanted,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")] = 20,
 ) -> None:
     """Show what replaying would change, field by field. Changes nothing."""
-    wanted = _filter(session, letters, source, object_name, code, group, record, since, until, "open")
     with _syncs(session) as syncs:
-        found = syncs.replays.preview(wanted, limit)
+        found = syncs.replays.preview(wanted.filter(session), limit)
     rows = [
         (p.letter, p.vendor_id, p.outcome, name or "", before, after, p.problem)
         for p in found
@@ -188,21 +211,15 @@ def preview(
 
 
 @command(app, "replay")
+@choosing("status")
 def replay(
     session: Session,
-    letters: LettersArgument = None,
-    source: SourceOption = None,
-    object_name: ObjectOption = None,
-    code: CodeOption = None,
-    group: GroupOption = None,
-    record: RecordOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
+    wanted: Wanted,
     everything: Annotated[bool, typer.Option("--all", help="Every open letter.")] = False,
 ) -> None:
     """Put records back through the ordinary path, mapped anew. Older than what the hub knows: superseded. Twice: no change."""
-    wanted = _filter(session, letters, source, object_name, code, group, record, since, until, "open")
-    _require_choice(everything, letters, source, object_name, code, group, record, since, until)
+    if not everything:
+        _require_choice(wanted)
     done = [0]
 
     def progress(count: int) -> None:
@@ -210,7 +227,7 @@ def replay(
         session.out.say(f"{done[0]} letters looked at …")
 
     with _syncs(session) as syncs:
-        result = syncs.replays.replay(wanted, progress)
+        result = syncs.replays.replay(wanted.filter(session), progress)
     rows = [(name, count) for name, count in sorted(result.counts.items())]
     shown: list[Any] = [table(("ended as", "letters"), rows, numbers=("letters",)) if rows else "Nothing to replay."]
     shown += [f"  {count} × {problem}" for problem, count in result.problems.most_common(10)]
@@ -220,29 +237,19 @@ def replay(
 
 
 @command(app, "discard")
+@choosing("status")
 def discard(
     session: Session,
-    letters: LettersArgument = None,
+    wanted: Wanted,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays on record.")] = "",
-    source: SourceOption = None,
-    object_name: ObjectOption = None,
-    code: CodeOption = None,
-    group: GroupOption = None,
-    record: RecordOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
 ) -> None:
     """Close letters without applying them. They stay listed with --status resolved until their retention ends."""
     from storage import dead_letters
 
-    if not reason.strip():
-        raise ConfigurationError("A letter is not discarded without a reason.", remedy="Say why with --reason.")
-    wanted = _filter(session, letters, source, object_name, code, group, record, since, until, "open")
-    _require_choice(False, letters, source, object_name, code, group, record, since, until)
-    closed = 0
+    _require_choice(wanted)
+    chosen = wanted.filter(session)
     with session.hub.db.tenant(session.tenant_id) as conn:
-        while page := dead_letters.list_letters(conn, wanted, limit=1000):
-            closed += dead_letters.resolve(conn, [a.id for a in page], f"discarded: {reason.strip()}")
+        closed = dead_letters.discard(conn, chosen, reason)
     session.out.result({"discarded": closed}, f"{closed} letters closed: {reason.strip()}")
 
 
@@ -264,38 +271,19 @@ def purge(
 # ---------------------------------------------------------------- parts
 
 
-def _filter(
-    session: Session,
-    letters: list[UUID] | None,
-    source: str | None,
-    object_name: str | None,
-    code: str | None,
-    group: str | None,
-    record: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    status: str,
-) -> Filter:
-    from cli.sources import find_connection
-    from storage.dead_letters import Filter
-
-    if status not in ("open", "resolved", "all"):
-        raise ConfigurationError(f"There is no status {status}.", remedy="Choose open, resolved or all.")
-    return Filter(
-        status=None if status == "all" else status,
-        ids=tuple(letters) if letters else None,
-        connection_id=find_connection(session, source).id if source else None,
-        object=object_name,
-        code=code,
-        fingerprint=group,
-        vendor_id=record,
-        since=_utc(since),
-        until=_utc(until),
-    )
+def _letters(letters: Sequence[Letter], *, with_state: bool) -> Any:
+    names = ["letter", "object", "record", "where", "what is wrong", "tries"]
+    rows: list[tuple[Any, ...]] = [
+        (a.id, a.object, a.vendor_id, a.place, a.message.removeprefix(f"{a.place}: "), a.attempts) for a in letters
+    ]
+    if with_state:
+        names.append("state")
+        rows = [(*row, a.resolution or a.status) for row, a in zip(rows, letters, strict=True)]
+    return table(names, rows, numbers=("tries",))
 
 
-def _require_choice(everything: bool, *chosen: object) -> None:
-    if not everything and not any(chosen):
+def _require_choice(wanted: Wanted) -> None:
+    if not wanted.is_any():
         raise ConfigurationError(
             "Nothing says which letters are meant.", remedy="Name letters, a group, an object or a time; or give --all."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,7 +66,7 @@ def _shown(told: Explanation) -> list[Any]:
     parts += [f"Waits: {text}" for text in told.pending]
     if told.conflicts:
         rows = [
-            (c["connection"], c["field"], c["status"], c["rule"], c["winner"], c["hub_value"], c["vendor_value"])
+            (c["connection"], c["field"], _verdict(c), c["rule"], c["winner"], c["hub_value"], c["vendor_value"])
             for c in told.conflicts
         ]
         parts.append(table(("connection", "conflict on", "state", "rule", "winner", "hub said", "vendor said"), rows))
@@ -73,6 +74,11 @@ def _shown(told: Explanation) -> list[Any]:
         letters = [(a.object, a.vendor_id, a.status, a.message, a.attempts) for a in told.letters]
         parts.append(table(("object", "record", "dead letter", "what is wrong", "tries"), letters, numbers=("tries",)))
     return parts
+
+
+def _verdict(conflict: Mapping[str, Any]) -> str:
+    by = conflict["resolved_by"]
+    return f"{conflict['status']} by {by}" if by else str(conflict["status"])
 
 
 def _state(link: Any) -> str:

@@ -15,6 +15,7 @@ from bootstrap.logs import write_bug_report
 from bootstrap.redact import redact
 from bootstrap.settings import default_home, load_settings
 from cli import (
+    audit_log,
     conflicts,
     connect,
     connections,
@@ -26,8 +27,10 @@ from cli import (
     keys,
     migrate,
     new,
+    privacy,
     service,
     sync,
+    webhooks,
 )
 from cli.exits import BUG
 from cli.session import HomeOption, JsonOption, Session, TenantOption, command
@@ -55,8 +58,11 @@ for name, group in {
     "sync": sync.app,
     "conflicts": conflicts.app,
     "dead-letters": dead_letters.app,
+    "webhooks": webhooks.app,
     "db": db.app,
     "keys": keys.app,
+    "privacy": privacy.app,
+    "audit": audit_log.app,
     "new": new.app,
     "sandbox": typer.Typer(help="Stand-in vendors: whole systems to connect to, without an account anywhere."),
 }.items():
@@ -76,6 +82,7 @@ command(app)(explain.explain)
 command(app)(doctor.doctor)
 command(app)(demo.demo)
 command(app)(service.up)
+command(app)(service.api)
 command(app)(service.worker)
 command(app)(service.scheduler)
 

@@ -42,6 +42,13 @@ PlanFile = Annotated[
 RunId = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run's id, or its first characters. Default: the latest run.")
 ]
+FinishedRun = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A finished run's id, or its first characters. Default: the latest, if only one source has one.",
+    ),
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, metavar="N", help="Only the first N records of each object.")
 ]
@@ -106,11 +113,8 @@ def approve_plan(
     """Approve a plan file as it stands now. A later edit takes the approval back."""
     from cli import plans
 
-    approved = plans.read_plan(file).approve()
-    plans.write_plan(approved, file, overwrite=True)
-    session.out.result(
-        {"plan": file, "approved": approved.checksum}, f"Approved {file} (checksum {approved.checksum[:12]})."
-    )
+    checksum = plans.approve(file)
+    session.out.result({"plan": file, "approved": checksum}, f"Approved {file} (checksum {checksum[:12]}).")
 
 
 @command(app, "dry-run")
@@ -177,9 +181,7 @@ def report(
     """The reconciliation certificate: is everything of the source accounted for, record by record, field by field?"""
     found = session.hub.migrations.report(_run_id(session, run_id) if run_id else None)
     if html is not None:
-        from migration.certificate_html import render
-
-        show.write_text(render(found), html)
+        show.write_text(found.to_html(), html)
         session.out.say(f"Written to [bold]{html}[/bold].")
     session.out.result(found, *show.certificate(found))
     if not found.ok:
@@ -213,7 +215,7 @@ def undo(
 @command(app)
 def follow(
     session: Session,
-    run_id: RunId = None,
+    run_id: FinishedRun = None,
     once: Annotated[bool, typer.Option("--once", help="Take over what changed until now, and end.")] = False,
     every: Annotated[
         int, typer.Option("--every", min=1, metavar="SECONDS", help="How long to wait between passes.")
@@ -233,8 +235,9 @@ def follow(
 
     if policy not in tuple(Policy):
         raise ConfigurationError(f"There is no policy {policy}.", remedy=f"Choose one of: {', '.join(Policy)}.")
+    chosen = _finished(session, run_id)
     with syncing(session.hub) as syncs:
-        run, left_out = begin(session.hub, syncs, _run_id(session, run_id) if run_id else None, Policy(policy))
+        run, left_out = begin(session.hub, syncs, chosen, Policy(policy))
         if left_out:
             session.out.say(f"Not followed, another run brings their changes: {', '.join(left_out)}.")
         total = catch_up(syncs, run.connection_id)
@@ -253,7 +256,7 @@ def follow(
 @command(app)
 def cutover(
     session: Session,
-    run_id: RunId = None,
+    run_id: FinishedRun = None,
     back: Annotated[bool, typer.Option("--take-back", help="Go on following: the cut-over is called off.")] = False,
 ) -> None:
     """Stop following after a last pass, and compare everything with the source."""
@@ -261,11 +264,11 @@ def cutover(
     from bootstrap.syncing import syncing
     from cli.output import table
 
-    chosen = _run_id(session, run_id) if run_id else None
+    chosen = _finished(session, run_id)
     with syncing(session.hub) as syncs:
         if back:
             count = take_back(session.hub, syncs, chosen)
-            session.out.result({"followed": count}, f"{count} objects are followed again.")
+            session.out.result({"run_id": chosen, "followed": count}, f"{count} objects are followed again.")
             return
         done = cut_over(session.hub, syncs, chosen)
     rows = [
@@ -336,6 +339,14 @@ def _run_id(session: Session, text: str) -> UUID:
             f"{text} begins the ids of {len(matching)} runs.", remedy="Give more characters.", code="no_such_run"
         )
     return matching[0]
+
+
+def _finished(session: Session, text: str | None) -> UUID:
+    """The finished run to go on from, which is said: the named one, or the newest of the only source that has one."""
+    run, _ = session.hub.migrations.finished(_run_id(session, text) if text else None)
+    (status,) = session.hub.migrations.status(run.id)
+    session.out.say(f"Run {run.id} of {status.connection_name}, begun {run.started_at:%Y-%m-%d %H:%M} UTC.")
+    return run.id
 
 
 @contextmanager

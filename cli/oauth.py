@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bootstrap.redact import remember, remember_credentials
 from cli.loopback import Loopback, query_of
 from cli.output import Output, duration
-from domain.errors import ConfigurationError, ReauthRequiredError
+from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bootstrap.connecting import BrowserSignIn
@@ -59,19 +59,9 @@ def _begin(sign_in: BrowserSignIn, callback: str) -> SignInPage:
 
 def _finish(sign_in: BrowserSignIn, page: SignInPage, answer: Mapping[str, str]) -> Mapping[str, Any]:
     remember([answer.get("code", "")])
-    _refuse_denial(sign_in.label, page, answer)
     credentials = sign_in.finish(page, answer, time.time())
     remember_credentials(credentials)
     return credentials
-
-
-def _refuse_denial(label: str, page: SignInPage, answer: Mapping[str, str]) -> None:
-    if answer.get("error") == "access_denied" and answer.get("state") == page.state:
-        raise ReauthRequiredError(
-            f"The sign-in to {label} was declined, so nothing was connected.",
-            remedy="Start again and allow access, or ask an administrator who may.",
-            code="sign_in_declined",
-        )
 
 
 def _open(url: str) -> bool:

@@ -17,8 +17,21 @@ def default_path(connection_name: str) -> Path:
 
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises ConfigurationError naming file, line and field."""
+    return Plan.from_toml(_text(path), str(path))
+
+
+def approve(path: Path) -> str:
+    """Approve the plan in a file, whose layout and comments stay; returns its checksum."""
+    from migration.plan_reading import approved_text
+
+    approved = approved_text(_text(path), str(path))
+    _write(approved, path)
+    return Plan.from_toml(approved, str(path)).checksum
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError(
             f"There is no plan {path}.",
@@ -27,16 +40,19 @@ def read_plan(path: Path) -> Plan:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The plan {path} cannot be read: {error}.", code="no_plan") from None
-    return Plan.from_toml(text, str(path))
 
 
 def write_plan(plan: Plan, path: Path, *, overwrite: bool) -> None:
     """Write a plan file in one step. A plan that a person may have edited is not overwritten unless told so."""
     if not overwrite:
         refuse_overwriting(path)
+    _write(plan.to_toml(), path)
+
+
+def _write(text: str, path: Path) -> None:
     draft = path.with_name(path.name + ".new")
     try:
-        draft.write_text(plan.to_toml(), encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
         os.replace(draft, path)  # noqa: PTH105  # one step
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,17 @@ from typing import Any
 import typer
 
 from bootstrap.error_codes import registry
+from bootstrap.metrics import FAMILIES, PROCESS_FAMILIES
 from bootstrap.settings import Settings, variable_name
 from cli.exits import MEANINGS
 from domain import errors
+from domain.access import PERMISSIONS, ROLES
 from domain.errors import SynclineError
+
+_API_INTRO = """\
+A running installation describes each route with its fields under `/docs`, and for tools under `/openapi.json`.
+[How to use it safely](../how-to/use-the-api.md). Errors are problem documents (RFC 9457) with a `code` out of
+[error codes](error-codes.md). Every list is a page with `next`, given back as `cursor`."""
 
 _COMMON = {"--json", "--home", "--tenant", "--help"}
 _DO_NOT_EDIT = "<!-- Made by `python -m cli.reference`; a test fails when it is out of date. -->"
@@ -62,13 +69,16 @@ def option_names(described: Described) -> set[str]:
     return {name for option in described.options for name in (*option.opts, *option.secondary_opts)} | {"--help", "-h"}
 
 
-def pages() -> dict[str, str]:
-    """The generated pages of docs/reference/ by file name."""
+def pages() -> dict[str, Callable[[], str]]:
+    """The generated pages of docs/reference/ by file name, each made when it is called for."""
     return {
-        "cli.md": _cli_page(),
-        "settings.md": _settings_page(),
-        "exit-codes.md": _exit_page(),
-        "error-codes.md": _error_page(),
+        "cli.md": _cli_page,
+        "settings.md": _settings_page,
+        "exit-codes.md": _exit_page,
+        "error-codes.md": _error_page,
+        "api.md": _api_page,
+        "metrics.md": _metrics_page,
+        "events.md": _events_page,
     }
 
 
@@ -158,6 +168,85 @@ def _error_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _api_page() -> str:
+    from api.app import describe
+
+    operations = [
+        (method.upper(), path, told)
+        for path, methods in describe()["paths"].items()
+        for method, told in methods.items()
+    ]
+    routes = [
+        f"| `{method}` | `{path}` | {_permission(told)} | {told['summary']} | {_one_paragraph(told['description'])} |"
+        for method, path, told in operations
+    ]
+    roles = [f"| `{role}` | {', '.join(f'`{p}`' for p in sorted(allowed))} |" for role, allowed in ROLES.items()]
+    permissions = [f"| `{name}` | {text} |" for name, text in PERMISSIONS.items()]
+    parts = ["# The API", _DO_NOT_EDIT, _API_INTRO]
+    parts += ["## Routes", "\n".join(["| | address | permission | | |\n|---|---|---|---|---|", *routes])]
+    parts += ["## Permissions", "\n".join(["| permission | what it allows |\n|---|---|", *permissions])]
+    parts += ["## Roles", "\n".join(["| role | permissions |\n|---|---|", *roles])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metrics_page() -> str:
+    intro = (
+        "`/metrics` of the API shows them all, and so do workers and schedulers with SYNCLINE_METRICS_PORT. What stands in the "
+        "database is read when it is scraped, at most every ten seconds; what a process counts begins anew with it. Names of "
+        "counters end in `_total`; histograms have `_bucket`, `_sum` and `_count`. No label ever holds a value of a record."
+    )
+    rows = [
+        f"| `{name}{'_total' if family.counter else ''}` | {', '.join(f'`{label}`' for label in family.labels)} | {family.help} |"
+        for name, family in (FAMILIES | PROCESS_FAMILIES).items()
+    ]
+    return (
+        "\n\n".join(["# Metrics", _DO_NOT_EDIT, intro, "\n".join(["| metric | labels | |\n|---|---|---|", *rows])])
+        + "\n"
+    )
+
+
+def _permission(told: dict[str, Any]) -> str:
+    return f"`{told['x-permission']}`" if "x-permission" in told else "none"
+
+
+def _events_page() -> str:
+    from domain.entities import ENTITIES
+    from webhooks.outbound.catalogue import EVENTS
+
+    example = "contact"
+    records = {f"{entity}." for entity in (*ENTITIES, "association")}
+    others = [
+        e for e in EVENTS.values() if f"{e.name.partition('.')[0]}." not in records or e.name.endswith("stage_changed")
+    ]
+    of_records = [e for e in EVENTS.values() if e.name.startswith(f"{example}.")]
+    kinds = ", ".join(f"`{entity}`" for entity in (*ENTITIES, "association"))
+    return "\n\n".join([
+        "# Events",
+        _DO_NOT_EDIT,
+        "What [webhook subscriptions](../how-to/listen-to-events.md) hear. Every body is an object with `id` (stable: a repeated "
+        "delivery has the same one), `type`, `version` (grows when a field changes its meaning or goes; new fields may come at any "
+        "time with a new version of the hub), `tenant`, `occurred_at` and `data`. JSON Schemas (2020-12) of all of them: "
+        "`GET /v1/webhooks/events`.",
+        "## Events of records",
+        f"For each of {kinds}:",
+        _event_table(of_records, example, "*entity*"),
+        "`record` is the record in the form of the API as it stood when the event was made, perhaps a moment after the change: "
+        "`record.version` tells, and `version` is the change's own. `changed` holds the old and new value of each field. A record "
+        "that was created by a bulk load has no `created` event unless the subscription asks for each one.",
+        "## Other events",
+        _event_table(others, "", ""),
+    ]) + "\n"  # fmt: skip
+
+
+def _event_table(events: Iterable[Any], name: str, shown: str) -> str:
+    rows = []
+    for e in events:
+        fields = ", ".join(f"`{field}`" for field in e.data["properties"])
+        title = e.name.replace(f"{name}.", f"{shown}.") if name else f"`{e.name}`"
+        rows.append(f"| {title} | {e.version} | {e.means} | {fields} |")
+    return "| type | version | when | `data` |\n|---|---|---|---|\n" + "\n".join(rows)
+
+
 def error_classes() -> list[type[SynclineError]]:
     """Every class of `domain.errors`, bases first."""
     found = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, SynclineError)]
@@ -167,8 +256,8 @@ def error_classes() -> list[type[SynclineError]]:
 def main() -> None:
     """Write the pages into docs/reference/ of this checkout."""
     folder = Path(__file__).resolve().parents[1] / "docs" / "reference"
-    for name, text in pages().items():
-        (folder / name).write_text(text, encoding="utf-8")
+    for name, make in pages().items():
+        (folder / name).write_text(make(), encoding="utf-8")
     sys.stdout.write(f"written: {', '.join(pages())}\n")
 
 

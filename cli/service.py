@@ -1,9 +1,11 @@
-"""`syncline worker`, `scheduler` and `up`: the processes that keep connections in step."""
+"""`syncline worker`, `scheduler`, `api` and `up`: the processes that keep connections in step and take webhooks in."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +15,11 @@ from cli.output import to_plain
 from cli.session import Session
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from api.intake import IntakeApp
     from bootstrap.wiring import Hub
-    from workers.service import Health
+    from workers.service import Health, Service
 
 HealthOption = Annotated[
     float,
@@ -45,16 +50,75 @@ def scheduler(session: Session, health_every: HealthOption = 60.0) -> None:
 
 
 def up(session: Session, threads: ThreadsOption = None, health_every: HealthOption = 60.0) -> None:
-    """Keep every connection in step, in one process that needs nothing else, until SIGTERM or Ctrl-C.
+    """Keep every connection in step, serve the API and take webhooks in: one process, until SIGTERM or Ctrl-C.
 
-    Database and queues are its own, unless DATABASE_URL and BROKER_URL name others.
+    Database and queues are its own, unless DATABASE_URL and BROKER_URL name others. Told to stop, it answers the requests under
+    way first, then finishes the batches.
     """
-    _serve(session, threads, health_every, works=True, schedules=True)
+    _serve(session, threads, health_every, works=True, schedules=True, serves=True)
 
 
-def _serve(session: Session, threads: int | None, health_every: float, *, works: bool, schedules: bool) -> None:
+def api(session: Session) -> None:
+    """Serve the API and take webhooks in, until SIGTERM or Ctrl-C. Start a worker and a scheduler beside it.
+
+    Listens on SYNCLINE_API_HOST and SYNCLINE_API_PORT, in SYNCLINE_API_WORKERS processes. Told to stop, it answers the requests
+    under way first.
+    """
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from api.serving import application, config, listen
+    from bootstrap.tracing import start
+
+    settings = session.settings
+    session.on_close(start("api"))
+    _ = session.hub.db, session.hub.vault  # what is wrong with them is told before anybody is served
+    listening = listen(settings)
+    session.out.say(f"Listening on http://{settings.api_host}:{listening.getsockname()[1]}")
+    if settings.api_workers == 1:
+        tell = _teller(session)
+        uvicorn.Server(config(application(session.hub, on_stored=tell), settings)).run(sockets=[listening])
+        return
+    os.environ["SYNCLINE_HOME"], os.environ["SYNCLINE_TENANT"] = str(settings.home), str(settings.tenant)
+    several = config("cli.service:application_of_environment", settings, factory=True, workers=settings.api_workers)
+    Multiprocess(several, sockets=[listening]).run()
+
+
+def application_of_environment() -> IntakeApp:
+    """The application of one of several processes, which has its settings from the environment."""
+    from api.serving import application
+    from bootstrap.tracing import start
+
+    session = Session()
+    start("api")  # ends with the process: what it has not sent yet is sent then
+    return application(session.hub, on_stored=_teller(session))
+
+
+def _teller(session: Session) -> Callable[[Collection[tuple[UUID, UUID]]], None]:
+    """Hints to the workers; without a broker there are none, and the scheduler's next sweep finds what was stored."""
+    if session.settings.broker_url is None:
+        return lambda _: None
+    from workers.inboxes import Teller
     from workers.service import Service
 
+    tell = Teller(Service(session.hub, works=False, schedules=False).actors.send_inbox)
+    session.on_close(tell.close)
+    return tell
+
+
+def _serve(
+    session: Session,
+    threads: int | None,
+    health_every: float,
+    *,
+    works: bool,
+    schedules: bool,
+    serves: bool = False,
+) -> None:
+    from bootstrap.tracing import start
+    from workers.service import Service
+
+    session.on_close(start("up" if serves else "worker" if works else "scheduler"))
     last: list[Health] = []
 
     def tell(health: Health) -> None:
@@ -65,12 +129,27 @@ def _serve(session: Session, threads: int | None, health_every: float, *, works:
         else:
             session.out.say(health.line())
 
-    service = Service(_hub(session, threads), works=works, schedules=schedules)
+    hub = _hub(session, threads)
+    service = Service(hub, works=works, schedules=schedules)
+    if serves:
+        _beside(session, hub, service)
     finished = service.run(tell, health_every)
     result = {"finished": finished, "counts": last[-1].counts if last else {}}
     session.out.result(result, "Stopped." if finished else "Stopped; lanes whose batch took too long were given back.")
     if not finished:
         raise typer.Exit(UNFINISHED)
+
+
+def _beside(session: Session, hub: Hub, service: Service) -> None:
+    from api.serving import Serving, application
+    from workers.inboxes import Teller
+
+    tell = Teller(service.actors.send_inbox)
+    session.on_close(tell.close)
+    serving = Serving(application(hub, on_stored=tell), hub.settings)
+    service.beside = serving
+    if not session.as_json:
+        session.out.say(f"Listening on http://{hub.settings.api_host}:{serving.port}")
 
 
 def _hub(session: Session, threads: int | None) -> Hub:

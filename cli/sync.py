@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import table
+from cli.output import duration, table
 from cli.session import Session, command
 from domain.errors import ConfigurationError
 
@@ -21,6 +22,23 @@ app = typer.Typer(help="Keep connections and the hub in step.", no_args_is_help=
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="The connection's name or id.")]
 ObjectsOption = Annotated[
     list[str] | None, typer.Option("--object", metavar="NAME", help="Only this object; repeatable.")
+]
+
+StagesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage",
+        metavar="NAME=ID",
+        help="What a stage of this vendor (by its id) is called elsewhere; repeatable. Stages of the same name need none.",
+    ),
+]
+PipelinesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pipeline",
+        metavar="NAME=ID",
+        help="The same for a pipeline; * for NAME: the one of records whose pipeline has no counterpart here.",
+    ),
 ]
 
 
@@ -64,6 +82,8 @@ def add(
         bool,
         typer.Option("--make-key-field", help="Let the connector make that field at the vendor, where it can."),
     ] = False,
+    stages: StagesOption = None,
+    pipelines: PipelinesOption = None,
     no_creates: Annotated[
         bool, typer.Option("--no-creates", help="Exchange only records that are linked or match; create none.")
     ] = False,
@@ -72,11 +92,27 @@ def add(
     from bootstrap.syncing import syncing
     from cli.sources import find_connection
 
-    settings = _settings(direction, policy, fields or (), deletes, key_field, creates=not no_creates)
+    settings = replace(
+        _settings(direction, policy, fields or (), deletes, key_field, creates=not no_creates),
+        names=tuple(_names("stage", stages or ()) + _names("pipeline", pipelines or ())),
+    )
     connection = find_connection(session, source)
     with syncing(session.hub) as syncs:
         made = syncs.add(connection.id, objects or syncs.usual(connection.id), settings, make_key_field=make_key_field)
     session.out.result([_plain(s) for s in made], _table(session, made))
+
+
+def _names(entity: str, given: Sequence[str]) -> list[tuple[str, str, str]]:
+    """``Name=id`` as (entity, name, vendor id); the name may hold the sign, too."""
+    parts = [text.rpartition("=") for text in given]
+    for name, _, vendor_id in parts:
+        if not name.strip() or not vendor_id.strip():
+            raise ConfigurationError(
+                f"--{entity} takes a name and the vendor's id of the {entity}, with = between them.",
+                remedy=f"For example --{entity} 'Closed Won=closedwon'.",
+                code="bad_setting",
+            )
+    return [(entity, name.strip(), vendor_id.strip()) for name, _, vendor_id in parts]
 
 
 def _settings(
@@ -124,6 +160,36 @@ def status(session: Session) -> None:
         found = sorted(streams.list_all(conn), key=lambda s: (order_of(s.entity), s.object))
     shown = _table(session, found) if found else "Nothing is kept in step yet: add it with `syncline sync add`."
     session.out.result([_plain(s) for s in found], shown)
+
+
+@command(app, "runs")
+def runs(
+    session: Session,
+    source: SourceArgument,
+    object_name: Annotated[str, typer.Option("--object", metavar="NAME", help="The object.")],
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=500, help="At most so many.")] = 20,
+) -> None:
+    """Show single passes over a stream, the newest first: what became of records, calls made, and why one ended early."""
+    from cli.sources import find_connection
+    from storage import stream_runs, streams
+
+    connection = find_connection(session, source)
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        streams.get(conn, connection.id, object_name)
+        found = stream_runs.page(conn, connection.id, object_name, before=None, limit=limit)
+    rows = [
+        (
+            r.started_at,
+            r.kind,
+            duration((r.ended_at - r.started_at).total_seconds()),
+            _counted(r.counts),
+            r.calls,
+            r.code or r.stopped,
+        )
+        for r in found
+    ]
+    columns = ("began", "kind", "took", "records", "calls", "why it ended")
+    session.out.result(found, table(columns, rows) if found else "Nothing is known of any pass yet.")
 
 
 @command(app, "run")
@@ -189,7 +255,11 @@ def _direction(stream: Stream) -> str:
 
 
 def _ledger(stream: Stream) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(stream.counts.items()))
+    return _counted(stream.counts)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
 def _reason(stream: Stream) -> str:

@@ -31,12 +31,30 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One typed column. ``refers_to`` names the entity of a reference; ``required`` rejects a record without it."""
+    """One typed column. ``refers_to`` names the entity of a reference; ``required`` rejects a record without it.
+
+    ``follows`` names the field that decides this one: a vendor derives it (a stage brings its probability), or it says how
+    the other is to be read (a body's format).
+    """
 
     name: str
     kind: Kind = Kind.TEXT
     refers_to: str | None = None
     required: bool = False
+    follows: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Records of one entity that a record is associated with, several at once: a field that is no column.
+
+    Its value is a sorted list of ids: of the associations from the record to ``refers_to``, whatever their labels, and of
+    ``main``, the reference that names one of them.
+    """
+
+    name: str
+    refers_to: str
+    main: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +63,8 @@ class Entity:
 
     ``match_keys``: each tuple is one default match rule; records agreeing on all of its (non-blank, normalised) fields
     are the same thing. ``label_field`` names a record to a person. ``indexes`` are looked up besides match keys and
-    references.
+    references. ``parents``: references without which a record means nothing; it is sent nowhere before them. ``several``: lists of
+    records associated with one.
     """
 
     name: str
@@ -53,6 +72,8 @@ class Entity:
     match_keys: tuple[tuple[str, ...], ...] = ()
     label_field: str = "name"
     indexes: tuple[tuple[str, ...], ...] = ()
+    parents: tuple[str, ...] = ()
+    several: tuple[Several, ...] = ()
 
     def field(self, name: str) -> Field:
         """Return the field called ``name``, own or standard. Raises KeyError."""
@@ -66,7 +87,7 @@ class Entity:
     @property
     def references(self) -> tuple[Field, ...]:
         """Every reference field, own and standard."""
-        return tuple(f for f in self.all_fields.values() if f.kind is Kind.REFERENCE)
+        return _REFERENCES[self.name]
 
 
 def _ref(name: str, entity: str, *, required: bool = False) -> Field:
@@ -81,8 +102,8 @@ def _address(prefix: str) -> tuple[Field, ...]:
     return _texts(*(f"{prefix}_{part}" for part in ("street", "city", "region", "postal_code", "country")))
 
 
-def _of(kind: Kind, *names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, kind) for name in names)
+def _of(kind: Kind, *names: str, follows: str | None = None) -> tuple[Field, ...]:
+    return tuple(Field(name, kind, follows=follows) for name in names)
 
 
 STANDARD_FIELDS: tuple[Field, ...] = (
@@ -205,10 +226,13 @@ _ALL = (
         "opportunity",
         (
             Field("name", required=True),
-            *_texts("kind", "source", "next_step", "description", "currency", "forecast_category", "loss_reason"),
-            *_of(Kind.DECIMAL, "amount", "probability", "expected_revenue"),
+            *_texts("kind", "source", "next_step", "description", "currency"),
+            Field("forecast_category", follows="stage_id"),
+            Field("loss_reason"),
+            Field("amount", Kind.DECIMAL),
+            *_of(Kind.DECIMAL, "probability", "expected_revenue", follows="stage_id"),
             Field("close_date", Kind.DATE),
-            *_of(Kind.BOOLEAN, "is_closed", "is_won"),
+            *_of(Kind.BOOLEAN, "is_closed", "is_won", follows="stage_id"),
             _ref("pipeline_id", "pipeline"),
             _ref("stage_id", "stage"),
             _ref("account_id", "account"),
@@ -217,6 +241,7 @@ _ALL = (
             Field("tags", Kind.TEXT_LIST),
         ),
         indexes=(("close_date",),),
+        several=(Several("contact_ids", "contact", "contact_id"),),
     ),
     Entity(
         "stage_change",
@@ -257,11 +282,16 @@ _ALL = (
             _ref("opportunity_id", "opportunity"),
             _ref("product_id", "product"),
             _ref("price_id", "price"),
-            *_texts("name", "description", "currency"),
-            *_of(Kind.DECIMAL, "quantity", "unit_price", "list_price", "discount", "total"),
+            Field("name", follows="product_id"),
+            *_texts("description", "currency"),
+            *_of(Kind.DECIMAL, "quantity", "unit_price"),
+            Field("list_price", Kind.DECIMAL, follows="price_id"),
+            Field("discount", Kind.DECIMAL),
+            Field("total", Kind.DECIMAL, follows="unit_price"),
             Field("service_date", Kind.DATE),
             Field("position", Kind.INTEGER),
         ),
+        parents=("opportunity_id", "product_id"),
     ),
     Entity(
         "ticket",
@@ -283,11 +313,17 @@ _ALL = (
         "activity",
         (
             Field("kind", required=True),
-            *_texts("subject", "body", "body_format", "status", "priority", "direction", "location", "outcome"),
-            *_of(Kind.TIMESTAMP, "starts_at", "ends_at", "completed_at", "reminder_at"),
+            *_texts("subject", "body"),
+            Field("body_format", follows="body"),
+            *_texts("status", "priority", "direction", "location", "outcome"),
+            *_of(Kind.TIMESTAMP, "starts_at", "ends_at"),
+            Field("completed_at", Kind.TIMESTAMP, follows="status"),
+            Field("reminder_at", Kind.TIMESTAMP),
             Field("due_date", Kind.DATE),
             Field("duration_s", Kind.INTEGER),
-            *_of(Kind.BOOLEAN, "is_all_day", "is_closed", "is_private"),
+            Field("is_all_day", Kind.BOOLEAN),
+            Field("is_closed", Kind.BOOLEAN, follows="status"),
+            Field("is_private", Kind.BOOLEAN),
             _ref("account_id", "account"),
             _ref("contact_id", "contact"),
             _ref("lead_id", "lead"),
@@ -301,7 +337,9 @@ _ALL = (
         "communication",
         (
             Field("kind", required=True),
-            *_texts("subject", "body", "body_format", "direction", "status", "thread_key", "message_key"),
+            *_texts("subject", "body"),
+            Field("body_format", follows="body"),
+            *_texts("direction", "status", "thread_key", "message_key"),
             Field("participants", Kind.JSON),
             *_of(Kind.TIMESTAMP, "sent_at", "received_at", "opened_at"),
             Field("duration_s", Kind.INTEGER),
@@ -380,7 +418,11 @@ _ALL = (
     Entity("custom_record", (Field("object_name", required=True), Field("name")), indexes=(("object_name", "name"),)),
 )
 
+SET_UP = frozenset({"user", "pipeline", "stage"})
+"""What an admin sets a vendor up with: read from each, matched or stood in for, and never created or changed there."""
+
 ENTITIES: Mapping[str, Entity] = MappingProxyType({e.name: e for e in _ALL})
 """Every canonical entity by name, parents before children where there is no cycle."""
 
 _FIELDS: dict[str, dict[str, Field]] = {e.name: {f.name: f for f in (*e.fields, *STANDARD_FIELDS)} for e in _ALL}
+_REFERENCES = {name: tuple(f for f in known.values() if f.kind is Kind.REFERENCE) for name, known in _FIELDS.items()}

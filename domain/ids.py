@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 _MAX_MS = (1 << 48) - 1
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def new_id() -> UUID:
@@ -28,12 +29,14 @@ def record_id(namespace: bytes, vendor_id: str, created_ms: int) -> UUID:
 
 def record_ids(namespace: bytes, vendor_ids: Sequence[str], created_ms: Sequence[int]) -> list[str]:
     """`record_id` of many records at once, as text."""
-    blake2b = hashlib.blake2b
+    keyed = hashlib.blake2b(digest_size=10, key=namespace).copy  # the key takes a block of its own: once
     result = []
     for vendor_id, ms in zip(vendor_ids, created_ms, strict=True):
-        digest = blake2b(vendor_id.encode(), digest_size=10, key=namespace).hexdigest()
-        stamp = f"{min(max(ms, 0), _MAX_MS):012x}"
-        variant = "89ab"[int(digest[3], 16) & 3]
+        state = keyed()
+        state.update(vendor_id.encode())
+        digest = state.hexdigest()
+        stamp = "%012x" % (ms if 0 <= ms <= _MAX_MS else min(max(ms, 0), _MAX_MS))
+        variant = _VARIANT[digest[3]]
         result.append(f"{stamp[:8]}-{stamp[8:]}-7{digest[:3]}-{variant}{digest[4:7]}-{digest[7:19]}")
     return result
 

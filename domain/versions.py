@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+_MILLISECONDS = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d\.\d{3}Z", re.ASCII).fullmatch
+"""The form that most vendors print: making it comparable takes three digits, and no look at the calendar."""
 
 
 def comparable(version: object) -> str:
@@ -20,4 +24,6 @@ def comparable(version: object) -> str:
         return version
     if moment.tzinfo is None:
         return moment.isoformat(timespec="microseconds") + "Z"
+    if _MILLISECONDS(version):
+        return version[:-1] + "000Z"
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

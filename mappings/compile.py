@@ -17,6 +17,7 @@ from mappings.custom import COMPOUND_REASON, EXCLUDED_TYPES, CustomColumn, jsona
 from mappings.model import FieldLine, LinkLine, MappingSpec, fields_of
 from mappings.transforms import DEFAULTS, REGISTRY, VERSION
 from mappings.transforms.base import Bound, Flaw, Settings, is_blank
+from mappings.transforms.text import same
 
 __all__ = ["Lens", "MappedRecord", "MappingContext", "compile_spec"]
 
@@ -56,6 +57,7 @@ def fit_spec(spec: MappingSpec, schema: ObjectSchema) -> MappingSpec:
             "fields": lines,
             "ignore": {fit(n): reason for n, reason in spec.ignore.items()},
             "only": {fit(n): values for n, values in spec.only.items()},
+            "fallback": {fit(n): field for n, field in spec.fallback.items()},
             "custom": spec.custom.model_copy(update={"rename": rename}),
             "links": tuple(k.model_copy(update={"source": fit(k.source)}) for k in spec.links),
         }
@@ -151,6 +153,9 @@ class Lens:
         self.missing = tuple(n for n in spec.mapped_sources if schema is not None and n not in self._known)
         self.version = self._digest()
         self._writables = frozenset(filter(self.writable, self._known))
+        self._alone = self._standing_alone()
+        alone = {name for name, _, _ in self._alone}
+        self._joined = frozenset(x.name for x in self._lines if x.line.writes and x.name not in alone)
         self._groups = lru_cache(1000)(self._group)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -198,7 +203,11 @@ class Lens:
         return [(v.value if v.__class__ is Flaw else v) or "" for v in column]
 
     def _ids(self, work: _Work) -> None:
-        for row, value in enumerate(self._read(work, self._id, (self.spec.id,))):
+        column = self._read(work, self._id, (self.spec.id,))
+        if all(column) and Flaw not in set(map(type, column)):
+            work.batch.vendor_ids.extend(column)
+            return
+        for row, value in enumerate(column):
             found = value.value if value.__class__ is Flaw else value
             work.batch.vendor_ids.append(found or "")
             if not found:
@@ -216,16 +225,23 @@ class Lens:
                     work.batch.problems.append(Problem(row, OUT_OF_SCOPE, message, None, name, rejects=True))
 
     def _read(self, work: _Work, bound: Bound, sources: tuple[str, ...]) -> list[Any]:
+        found = self._read_sent(work, bound, sources)
+        return [bound.default] * work.size if found is None else found
+
+    def _read_sent(self, work: _Work, bound: Bound, sources: tuple[str, ...]) -> list[Any] | None:
+        """What ``bound`` makes of the sources; None where no record has a value in any of them."""
         found = [work.source.get(name) for name in sources]
         if all(column is None or not _any_value(column) for column in found):
-            return [bound.default] * work.size
+            return None
         if not bound.tupled:
             return bound.column(found[0] or ())
         absent = (None,) * work.size
         return bound.column(list(zip(*(absent if c is None else c for c in found), strict=True)))
 
     def _column(self, work: _Work, line: _Line) -> list[Any]:
-        values = self._read(work, line.bound, line.line.sources)
+        values = self._read_sent(work, line.bound, line.line.sources)
+        if values is None:
+            return [line.bound.default] * work.size
         if Flaw in set(map(type, values)):
             for row, value in enumerate(values):
                 if value.__class__ is Flaw:
@@ -297,15 +313,28 @@ class Lens:
         A raw value kept by `forward` goes back as it came while the field still holds what it was read as.
         """
         custom: Mapping[str, Any] = record.get("custom_fields") or {}
-        result = self._backward_custom(custom) if fields is None or "custom_fields" in fields else {}
-        for group in self._groups(frozenset(record), None if fields is None else frozenset(fields)):
-            self._put(result, group, record, custom)
+        result = self._backward_custom(custom) if custom and (fields is None or "custom_fields" in fields) else {}
+        filtered = bool(result)
+        for name, source, bound in self._alone:
+            if name in record and (fields is None or name in fields):
+                value = record[name]
+                if source in custom and _reads_as(bound, custom[source], value):
+                    value = custom[source]
+                elif value is not None and bound.transform.backward is not same:
+                    value = bound.transform.backward(value, bound.settings)
+                result[source] = value
+        if self._joined:
+            wanted = None if fields is None else self._joined.intersection(fields)
+            for group in self._groups(self._joined.intersection(record), wanted):
+                self._put(result, group, record, custom)
+                filtered = True
         links = record.get("links") or {}
-        for link in self._links:
-            wanted = fields is None or "links" in fields or link.source in result
-            if wanted and links.get(link.label) and result.get(link.source) is None:
+        for link in self._links if links else ():
+            wants = fields is None or "links" in fields or link.source in result
+            if wants and links.get(link.label) and result.get(link.source) is None:
                 result[link.source] = (link.separator or ";").join(links[link.label])
-        if self.schema is None:
+                filtered = True
+        if self.schema is None or not filtered:
             return result
         return {name: value for name, value in result.items() if name in self._writables}
 
@@ -316,11 +345,24 @@ class Lens:
         known = self._known.get(source)
         return known is not None and not known.calculated and (known.createable or known.updateable)
 
+    def _standing_alone(self) -> tuple[tuple[str, str, Bound], ...]:
+        """(field, source, transform) of the lines that share their only source, which may be written, with no other."""
+        writers = [x for x in self._lines if x.line.writes]
+        readers = Counter(s for x in writers for s in x.line.sources)
+        return tuple(
+            (x.name, x.line.sources[0], x.bound)
+            for x in writers
+            if len(x.line.sources) == readers[x.line.sources[0]] == 1
+            and self.writable(x.line.sources[0])
+            and not x.bound.tupled
+            and x.bound.transform.combine is None
+        )
+
     def _group(self, known: frozenset[str], fields: frozenset[str] | None) -> list[list[_Line]]:
         """Lines to write of a record with these names, those of one source together: parts need all of their siblings."""
         groups: dict[tuple[str, ...], list[_Line]] = {}
         for line in self._lines:
-            if line.line.writes and line.name in known:
+            if line.name in known:
                 groups.setdefault(line.line.sources, []).append(line)
         return [g for g in groups.values() if fields is None or any(x.name in fields for x in g)]
 
@@ -361,8 +403,8 @@ class Lens:
             written = dict(zip(sources, line.bound.backward(record[line.name]), strict=True))
             raw = {name: custom.get(name, written[name]) for name in sources}
         for line in group:
-            value = line.bound.scalar(tuple(raw.values()) if line.bound.tupled else raw[sources[0]])
-            if (value.value if isinstance(value, Flaw) else value) != record[line.name]:
+            value = tuple(raw.values()) if line.bound.tupled else raw[sources[0]]
+            if not _reads_as(line.bound, value, record[line.name]):
                 return None
         return raw
 
@@ -455,6 +497,12 @@ class Lens:
         types = sorted((f.name, str(f.kind), parse_format(f), f.compound) for f in self._known.values())
         content = [VERSION, self.spec.model_dump(mode="json"), asdict(self.context), types]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _reads_as(bound: Bound, raw: Any, value: Any) -> bool:
+    """Whether a vendor's raw value is read as this canonical one."""
+    found = bound.scalar(raw)
+    return bool((found.value if isinstance(found, Flaw) else found) == value)
 
 
 def _applies(work: _Work, link: _Link, row: int) -> bool:

@@ -17,8 +17,14 @@ def fingerprints(lens: Lens, fields: tuple[str, ...], rows: Sequence[Sequence[An
     read = set(lens.source_fields)
     kept = [i for i, name in enumerate(fields) if name in read]
     pick = itemgetter(*kept) if 1 < len(kept) < len(fields) else None
-    blake2b, salt = hashlib.blake2b, lens.version.encode()[:64]
-    return [blake2b(_raw_bytes(pick(row) if pick else row), digest_size=16, key=salt).digest() for row in rows]
+    salt = lens.version.encode()[:64]
+    keyed = hashlib.blake2b(digest_size=16, key=salt).copy  # the key takes a block of its own: once
+    digests = []
+    for row in rows:
+        digest = keyed()
+        digest.update(_raw_bytes(pick(row) if pick else row))
+        digests.append(digest.digest())
+    return digests
 
 
 def _raw_bytes(row: Sequence[Any]) -> bytes:

@@ -95,7 +95,9 @@ class MappingSpec(_Frozen):
     """One vendor object as one canonical entity.
 
     ``id`` and ``version`` name the vendor's id and change-stamp fields; ``only`` keeps records whose field has one of the
-    values; ``ignore`` gives for each source field left out the reason.
+    values; ``ignore`` gives for each source field left out the reason. ``creates``: canonical fields with the values of which a
+    hub record must have one for the object to be made of it. ``fallback``: source fields that are written from a canonical
+    field where they would be blank.
     """
 
     vendor: str
@@ -108,6 +110,8 @@ class MappingSpec(_Frozen):
     constants: Mapping[str, Any] = Field(default_factory=dict)
     ignore: Mapping[str, str] = Field(default_factory=dict)
     only: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    creates: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    fallback: Mapping[str, str] = Field(default_factory=dict)
     custom: CustomRule = Field(default_factory=CustomRule)
     links: tuple[LinkLine, ...] = ()
 

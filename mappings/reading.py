@@ -17,7 +17,18 @@ from mappings.transforms.base import Bound, Flaw, Settings, Transform
 
 Raw = dict[str, Any]
 
-SECTIONS: Final = ("spec", "fields", "association", "constants", "ignore", "only", "custom", "links")
+SECTIONS: Final = (
+    "spec",
+    "fields",
+    "association",
+    "constants",
+    "ignore",
+    "only",
+    "creates",
+    "fallback",
+    "custom",
+    "links",
+)
 _HEAD: Final = ("vendor", "object", "entity", "id", "id_via", "version")
 _LINE: Final = ("from", "via", "direction", "on_error", "values", "blank", "default", "objects")
 _LINK: Final = ("label", "from", "objects", "via", "separator", "alias", "when")
@@ -77,7 +88,9 @@ def load_toml(text: str, filename: str) -> Raw:
         where = re.search(r"at line (\d+)", str(error))
         line = f", line {where[1]}" if where else ""
         raise MappingSpecError(
-            f"{filename}{line}: this is not valid TOML: {error}.", remedy="Mend the line and try again."
+            f"{filename}{line}: this is not valid TOML: {error}.",
+            remedy="Mend the line and try again.",
+            context={"line": int(where[1]) if where else None},
         ) from None
 
 
@@ -101,6 +114,8 @@ def build(raw: Raw, source: Source) -> MappingSpec:
         constants=_constants(raw, entity, lines, source),
         ignore=_texts(raw, "ignore", source),
         only=_only(raw, source),
+        creates=_creates(raw, entity, source),
+        fallback=_fallback(raw, entity, source),
         custom=_custom(raw, source),
         links=_links(raw, source),
     )
@@ -278,6 +293,33 @@ def _texts(raw: Raw, section: str, source: Source) -> dict[str, str]:
 
 def _only(raw: Raw, source: Source) -> dict[str, tuple[str, ...]]:
     return {k: _names(v, "only", k, k, source) for k, v in _table(raw, "only", source).items()}
+
+
+def _creates(raw: Raw, entity: str, source: Source) -> dict[str, tuple[str, ...]]:
+    table = _table(raw, "creates", source)
+    for name in table:
+        if name not in fields_of(entity):
+            source.fail("creates", name, f"is not a field of {entity}.", meant(name, fields_of(entity)))
+    return {
+        k: tuple(_text(v, "creates", k, source) for v in _list(values, "creates", k, source))
+        for k, values in table.items()
+    }
+
+
+def _list(value: Any, section: str, key: str, source: Source) -> list[Any]:
+    if not isinstance(value, list):
+        source.fail(section, key, "must be a list of values; an empty one means that nothing is made.")
+    return value
+
+
+def _fallback(raw: Raw, entity: str, source: Source) -> dict[str, str]:
+    table = _texts(raw, "fallback", source)
+    for key, name in table.items():
+        if name not in fields_of(entity):
+            source.fail(
+                "fallback", key, f"names {name}, which is not a field of {entity}.", meant(name, fields_of(entity))
+            )
+    return table
 
 
 def _custom(raw: Raw, source: Source) -> CustomRule:

@@ -34,6 +34,12 @@ language = "en"             # the same for every record
 [only]
 IsDeleted = ["false", "0"]  # other records are left out, and counted as such (blank passes)
 
+[creates]                   # hub records with one of these values are made of this object; none: nothing is
+kind = ["task", "call"]
+
+[fallback]                  # written from a canonical field where it would be blank, because the vendor asks for it
+Title = "body"
+
 [ignore]
 PhotoUrl = "an address that needs the vendor's session"
 

@@ -61,7 +61,8 @@ def with_override(spec: MappingSpec, override_text: str, filename: str) -> Mappi
     """``spec`` with a tenant's changes.
 
     The override has the sections of a spec; each line adds or replaces the line of its name. ``[remove]`` lists lines to
-    take out: ``fields = ["fax"]``, ``ignore``, ``constants``, ``only``, ``links`` (by label), ``custom`` (renames).
+    take out: ``fields = ["fax"]``, ``ignore``, ``constants``, ``only``, ``creates``, ``fallback``, ``links`` (by label),
+    ``custom`` (renames).
     Raises MappingSpecError.
     """
     override = load_toml(override_text, filename)
@@ -118,7 +119,7 @@ def _merge_links(raw: dict[str, Any], entries: Any, source: Source) -> None:
 
 
 def _remove(raw: dict[str, Any], remove: Any, source: Source) -> None:
-    sections = ("fields", "ignore", "constants", "only", "links", "custom")
+    sections = ("fields", "ignore", "constants", "only", "creates", "fallback", "links", "custom")
     if not isinstance(remove, dict):
         source.fail("remove", None, "must be a table of lists.", 'Write fields = ["…"] below it.')
     for section, names in remove.items():

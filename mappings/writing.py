@@ -16,6 +16,8 @@ _COMMENTS = {
     "constants": "the same for every record",
     "ignore": "source fields left out, and why",
     "only": "records whose field has another value are left out",
+    "creates": "hub records that have one of these values are made here; others are not",
+    "fallback": "source field = the canonical field that it is written from where it would be blank",
     "custom": "what becomes of source fields that no line names",
     "links": "lookups that become associations",
 }
@@ -32,6 +34,8 @@ def spec_to_raw(spec: MappingSpec) -> dict[str, Any]:
     raw["constants"] = dict(spec.constants)
     raw["ignore"] = dict(spec.ignore)
     raw["only"] = {name: list(values) for name, values in spec.only.items()}
+    raw["creates"] = {name: list(values) for name, values in spec.creates.items()}
+    raw["fallback"] = dict(spec.fallback)
     raw["custom"] = _without_defaults(
         {"unmapped": spec.custom.unmapped, "reason": spec.custom.reason, "rename": dict(spec.custom.rename)},
         {"unmapped": "custom_fields", "reason": "", "rename": {}},

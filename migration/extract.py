@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +18,11 @@ from domain.versions import comparable
 from mappings.compile import OUT_OF_SCOPE, MappingContext, compile_spec
 from mappings.fingerprint import fingerprints
 from mappings.spec import MappingSpec
-from storage import dead_letters, runs, staging
+from storage import dead_letters, loading, runs, staging, suppression
 from storage.database import Database
 from storage.runs import Chunk, RunKey
 
+_LEFT_OUT = (OUT_OF_SCOPE, suppression.STAYS)
 SAMPLES_MAX = 20
 """How many rejected records a chunk remembers by name; all of them are counted, and a real run keeps all as dead letters."""
 
@@ -45,6 +45,8 @@ class ObjectJob:
     """False when nothing of this object was ever linked, which spares the comparison."""
     chosen: frozenset[str] | None = None
     """Only these vendor ids (a sample), or all."""
+    suppression_key: bytes | None = field(default=None, repr=False)
+    """What people who were erased are recognised by."""
 
     @property
     def namespace(self) -> bytes:
@@ -60,6 +62,7 @@ class Counts:
     unchanged: int = 0
     rejected: int = 0
     left_out: int = 0  # not part of the sample
+    filled: tuple[str, ...] = ()  # canonical fields that any staged record has a value of
     done: Counter[str] = field(default_factory=Counter)
     warnings: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
@@ -72,6 +75,7 @@ class Counts:
             "unchanged": self.unchanged,
             "rejected": self.rejected,
             "left_out": self.left_out,
+            "filled": self.filled,
             "done": dict(self.done),
             "warnings": dict(self.warnings),
             "rejects": dict(self.rejects),
@@ -94,6 +98,7 @@ class PageStager:
         prints = fingerprints(self._lens, page.fields, rows)
         with self._database.tenant(self._job.key.tenant_id) as connection:
             runs.fence(connection, self._job.key)
+            loading.commit_at_once(connection)
             targets: dict[int, UUID] = {}
             if self._job.compare and rows:
                 ids = self._lens.ids(page.fields, rows)
@@ -103,10 +108,14 @@ class PageStager:
                 keep = [i for i in range(len(rows)) if i not in known.unchanged and i not in known.done]
                 rows, prints, positions = _pick(keep, rows), _pick(keep, prints), _pick(keep, positions)
                 targets = {new: known.changed[old] for new, old in enumerate(keep) if old in known.changed}
-            batch = self._lens.forward(page.fields, rows)
+            batch = suppression.screen(
+                connection, self._job.suppression_key, self._lens.forward(page.fields, rows), self._job.connection_id,
+                self._job.object,
+            )  # fmt: skip
             rejects = list(page.rejects) + self._refused(page, rows, positions, batch)
             versions = self._versions(page.fields, rows, batch)
             staged = self._staged(batch, prints, positions, targets, first_row, versions)
+            counts.filled = staged.filled
             rejects += [
                 self._with_raw(r, page.fields, rows, batch)
                 for r in staging.add_isolating(connection, self._job.key, staged)
@@ -148,10 +157,10 @@ class PageStager:
         for problem in batch.problems:
             if problem.rejects:
                 first.setdefault(problem.row, problem)
-        first = {row: p for row, p in first.items() if p.code != OUT_OF_SCOPE}
+        first = {row: p for row, p in first.items() if p.code not in _LEFT_OUT}
         result = []
         for row, problem in first.items():
-            raw = _raw_record(page.fields, rows[row])
+            raw = None if problem.code == suppression.ERASED else _raw_record(page.fields, rows[row])
             place = page.places[positions[row]] if page.places is not None else None
             reject = Reject(problem.code, problem.message, raw=raw, vendor_id=batch.vendor_ids[row] or None)
             if place is not None:
@@ -182,8 +191,8 @@ class PageStager:
         created = batch.columns.get("source_created_at")
         # Without a creation date the place in the listing keeps ids in order and repeatable.
         stamps = [
-            _ms(created[i]) if created is not None and created[i] is not None else first_row + positions[i]
-            for i in range(n)
+            first_row + position if moment is None else int(moment.timestamp() * 1000)
+            for moment, position in zip(created or [None] * n, positions, strict=True)
         ]
         columns: dict[str, Sequence[Any]] = {
             "vendor_ids": batch.vendor_ids,
@@ -216,7 +225,7 @@ class PageStager:
         return [None if u is None else u.isoformat() for u in updated] if updated is not None else [None] * len(batch)
 
     def _count(self, counts: Counts, batch: MappedBatch, rejects: list[Reject]) -> None:
-        counts.left_out += len({p.row for p in batch.problems if p.code == OUT_OF_SCOPE})
+        counts.left_out += len({p.row for p in batch.problems if p.code in _LEFT_OUT})
         counts.rejected = len(rejects)
         counts.rejects.update(r.code for r in rejects)
         counts.staged = counts.listed - counts.unchanged - counts.rejected - counts.left_out - sum(counts.done.values())
@@ -250,7 +259,3 @@ def _raw_record(fields: tuple[str, ...], row: Sequence[Any]) -> dict[str, Any]:
 
 def _pick(positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
     return [values[i] for i in positions]
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from domain.ids import new_id
@@ -20,23 +21,31 @@ from storage.loading import Reference, Refused
 from storage.planning import StagedObject
 from storage.runs import Chunk
 from storage.tables import table_name
-from storage.updating import Patch, Sides
+from storage.updating import WHOLE, Patch, Share, Sides
 from sync_engine.core.merge import Merge, Policy, is_blank, merge
 
 RANGE_ROWS = 20_000
 UPDATE_ROWS = 2_000
+UPDATE_PHASES = ("update", "update-2")
+"""Many updates are shared out by hub record to as many sessions, each of which records what it did as a phase of its own."""
 STATISTICS_FROM_ROWS = 1_000
 
 
 @dataclass(frozen=True)
 class LoadJob:
-    """One staged object on its way in. ``rows``: one more than its highest row number; ``staged_rows``: how many are staged."""
+    """One staged object on its way in.
+
+    ``rows``: one more than its highest row number; ``staged_rows``: how many are staged; ``filled``: the canonical fields that any
+    of them has a value of; ``planned``: how many the planner gave each action, without an entry where it gave none.
+    """
 
     database: Database
     staged: StagedObject
     lens: Lens
     rows: int
     staged_rows: int
+    filled: frozenset[str]
+    planned: Mapping[str, int] = field(default_factory=dict)
     threads: int = 2
 
     @property
@@ -96,9 +105,11 @@ def create(job: LoadJob, on_rows: OnRows) -> None:
 
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
         refused: list[Refused] = []
-        loaded = loading.create_isolating(connection, job.staged, references, first, end, refused)
+        loading.vouch_for_references(connection)
+        loaded = loading.create_isolating(connection, job.staged, references, job.filled, first, end, refused)
         bury(connection, job.staged, refused)
         if loaded.created:
+            loading.queue_created(connection, job.staged, first, end)
             loading.log_bulk_change(connection, job.staged, str(new_id()), first, end, loaded.created)
         return {
             "created": loaded.created,
@@ -112,10 +123,12 @@ def create(job: LoadJob, on_rows: OnRows) -> None:
 
 def link_merged(job: LoadJob, on_rows: OnRows) -> None:
     """Link every merged record to its survivor. A record whose survivor was refused is refused with it."""
+    if not job.planned.get("merged"):
+        return
     references = job.references
 
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
-        merged = loading.link_merged(connection, job.staged, references, first, end)
+        merged = loading.link_merged(connection, job.staged, references, job.filled, first, end)
         lost = [
             Refused(seq, vendor_id, "the record it duplicates was rejected")
             for seq, vendor_id in loading.merged_without_survivor(connection, job.staged, first, end)
@@ -123,7 +136,7 @@ def link_merged(job: LoadJob, on_rows: OnRows) -> None:
         bury(connection, job.staged, lost, code="survivor_rejected")
         return {"merged": merged, "rejected": len(lost), "rejects": {"survivor_rejected": len(lost)} if lost else {}}
 
-    in_ranges(job, "merge", work, on_rows, 1)
+    in_ranges(job, "merge", work, on_rows, job.threads)
 
 
 def alias(job: LoadJob, on_rows: OnRows) -> None:
@@ -139,6 +152,8 @@ def alias(job: LoadJob, on_rows: OnRows) -> None:
 
 def mark_repeated(job: LoadJob) -> None:
     """Remember which records the source lists several times."""
+    if not job.planned.get("superseded"):
+        return
     with job.database.tenant(job.staged.key.tenant_id) as connection:
         runs.fence(connection, job.staged.key)
         loading.mark_repeated(connection, job.staged)
@@ -185,19 +200,40 @@ def _without_custom(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def update(job: LoadJob, on_rows: OnRows) -> None:
     """Merge changed and matched records into the hub records that stand already."""
+    if not (job.planned.get("updated") or job.planned.get("matched")):
+        return
+    rows = job.planned.get("updated", 0) + job.planned.get("matched", 0)
+    if rows < UPDATE_ROWS * len(UPDATE_PHASES):
+        _update(job, on_rows, UPDATE_PHASES[0], WHOLE)
+        return
+    one_by_one = Lock()
+
+    def on_rows_of_share(rows: int, counts: Mapping[str, Any]) -> None:
+        with one_by_one:
+            on_rows(rows, counts)
+
+    shares = [(phase, Share(n, len(UPDATE_PHASES))) for n, phase in enumerate(UPDATE_PHASES)]
+    with ThreadPoolExecutor(len(shares)) as pool:
+        for done in [pool.submit(_update, job, on_rows_of_share, *share) for share in shares]:
+            done.result()
+
+
+def _update(job: LoadJob, on_rows: OnRows, phase: str, share: Share) -> None:
+    """Update the records of one share, batch by batch: several changes of one hub record build on each other."""
     key = job.staged.key
     with job.database.tenant(key.tenant_id) as connection:
-        done = runs.chunks(connection, key.tenant_id, key.run_id, object_name=job.staged.object, phase="update")
+        done = runs.chunks(connection, key.tenant_id, key.run_id, object_name=job.staged.object, phase=phase)
     after = max((c.seq for c in done), default=-1)
     while True:
         with job.database.tenant(key.tenant_id) as connection:
             runs.fence(connection, key)
-            batch = updating.gather(connection, job.staged, job.references, job.mapped, after, UPDATE_ROWS)
+            loading.commit_at_once(connection)
+            batch = updating.gather(connection, job.staged, job.references, job.mapped, after, UPDATE_ROWS, share=share)
             if not batch:
                 return
             counts = _update_batch(connection, job, batch)
             after = batch[-1].seq
-            runs.add_chunk(connection, key, Chunk(job.staged.object, "update", after, rows=len(batch), counts=counts))
+            runs.add_chunk(connection, key, Chunk(job.staged.object, phase, after, rows=len(batch), counts=counts))
         on_rows(len(batch), counts)
 
 

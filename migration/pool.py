@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import connection as mp_connection
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
@@ -53,12 +55,37 @@ def collect_rarely() -> None:
     gc.set_threshold(COLLECT_AFTER_OBJECTS, 10, 10)
 
 
-def _work(job: ObjectJob, page: Page, seq: int, first_row: int) -> Counts:
+_END_OF_VALUE, _END_OF_ROW = "\x1f", "\x1e"
+
+
+def pack(page: Page) -> tuple[Page, str | None]:
+    """``page`` for the way to another process: the rows of one that holds texts alone as a single text.
+
+    Pickling a text costs little, and pickling a hundred thousand as much as mapping them.
+    """
+    try:
+        packed = _END_OF_ROW.join([_END_OF_VALUE.join(row) for row in page.rows])
+    except TypeError:  # numbers, blanks that were not sent
+        return page, None
+    values, rows = packed.count(_END_OF_VALUE), packed.count(_END_OF_ROW)
+    if not page.fields or values != len(page.rows) * (len(page.fields) - 1) or rows != len(page.rows) - 1:
+        return page, None  # a text holds such a character itself
+    return replace(page, rows=[]), packed
+
+
+def unpack(page: Page, packed: str | None) -> Page:
+    """The page that was packed."""
+    if packed is None:
+        return page
+    return replace(page, rows=[row.split(_END_OF_VALUE) for row in packed.split(_END_OF_ROW)])
+
+
+def _work(job: ObjectJob, page: Page, packed: str | None, seq: int, first_row: int) -> Counts:
     assert _database is not None  # noqa: S101 - set by the initializer
     if job.object not in _stagers:
         _stagers.clear()  # objects come one after the other
         _stagers[job.object] = PageStager(_database, job)
-    return _stagers[job.object].stage(page, seq, first_row)
+    return _stagers[job.object].stage(unpack(page, packed), seq, first_row)
 
 
 def _context() -> BaseContext:
@@ -66,8 +93,16 @@ def _context() -> BaseContext:
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload(["migration.pool"])
+    context.set_forkserver_preload(["migration.pool", *_program()])
     return context
+
+
+def _program() -> list[str]:
+    """The program's own module, which each new process runs for its names: so what that imports is imported once as well."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return ["__main__"]
+    return [] if spec.name.endswith("__main__") else [spec.name]
 
 
 class MappingPool:
@@ -98,7 +133,7 @@ class MappingPool:
         under_way: deque[Future[Counts]] = deque()
         try:
             for page, seq, first_row in pages:
-                under_way.append(self._pool.submit(_work, job, page, seq, first_row))
+                under_way.append(self._pool.submit(_work, job, *pack(page), seq, first_row))
                 if len(under_way) > self._processes + 1:
                     on_counts(under_way.popleft().result())
             while under_way:

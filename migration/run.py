@@ -46,6 +46,7 @@ class RunContext:
     chosen: dict[str, frozenset[str]] | None = None
     limit: int | None = None
     on_progress: OnProgress = silent
+    suppression_key: bytes | None = field(default=None, repr=False)
 
 
 class RunStopped(Exception):
@@ -209,7 +210,7 @@ class Runner:
             whole = done[: next((i for i, c in enumerate(done) if c.seq != i), len(done))]
             if self._rows_lost(connection, planned, done):
                 whole = []
-                for phase in ("plan", "load", "update", "merge", "alias", "associate"):
+                for phase in ("plan", "load", *load.UPDATE_PHASES, "merge", "alias", "associate"):
                     runs.drop_chunks_from(connection, self._key, planned.object, phase, 0)
             if len(whole) < len(done):
                 rows = sum(c.rows for c in whole)
@@ -342,6 +343,7 @@ class Runner:
             dry_run=self._dry_run,
             compare=resumed,
             chosen=None if context.chosen is None else context.chosen.get(planned.object, frozenset()),
+            suppression_key=context.suppression_key,
         )
 
     def _staged(self, planned: PlannedObject) -> StagedObject:
@@ -349,8 +351,9 @@ class Runner:
 
     def _load_job(self, planned: PlannedObject) -> LoadJob:
         with self._context.database.tenant(self._key.tenant_id) as connection:
-            done = runs.chunks(
-                connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase="extract"
+            done, decided = (
+                runs.chunks(connection, self._key.tenant_id, self._key.run_id, object_name=planned.object, phase=phase)
+                for phase in ("extract", "plan")
             )
         return LoadJob(
             self._context.database,
@@ -358,6 +361,8 @@ class Runner:
             self.lens(planned),
             rows=sum(c.rows for c in done),
             staged_rows=sum((c.counts or {}).get("staged", 0) for c in done),
+            filled=frozenset(name for c in done if c.rows for name in (c.counts or {})["filled"]),
+            planned={action: n for c in decided for action, n in (c.counts or {}).get("actions", {}).items()},
         )
 
     def load_job(self, object_name: str) -> LoadJob:

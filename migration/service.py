@@ -25,8 +25,9 @@ from migration.run import RunContext, Runner
 from migration.sample import sample
 from migration.stages import PIPELINE_OBJECT, covered_objects
 from migration.undo import Undo, UndoResult
-from storage import connections, runs, staging
+from storage import connections, events, runs, staging
 from storage.database import Database
+from storage.events import Event
 from storage.runs import Run, RunKey
 
 OpenConnector = Callable[[UUID], Connector]
@@ -104,6 +105,7 @@ class Migrations:
     """Migrations of one tenant. ``app_url`` is the database's URL for mapping processes; ``processes`` how many of them.
 
     ``on_done`` hears of each connection whose run ended well: what was kept to prepare it is of no more use.
+    ``suppression_key``: what people who were erased are recognised by (see `storage.suppression`).
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Migrations:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         processes: int | None = None,
         on_done: Callable[[UUID], None] = lambda _: None,
+        suppression_key: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         self._database = database
         self._app_url = app_url
@@ -123,6 +126,7 @@ class Migrations:
         self._clock = clock
         self._processes = processes
         self._on_done = on_done
+        self._suppression_key = suppression_key
 
     # ------------------------------------------------------------ doing
 
@@ -135,13 +139,16 @@ class Migrations:
         limit: int | None = None,
         percent: float | None = None,
         certificate: bool = True,
+        run_id: UUID | None = None,
     ) -> RunResult:
-        """Migrate. Raises PlanChangedError (not approved, source changed), RunInProgressError, and what the connector raises."""
+        """Migrate, as a run of a fresh id unless one is given.
+
+        Raises PlanChangedError (not approved, source changed), RunInProgressError, and what the connector raises.
+        """
         plan.require_approved()
-        run_id = new_id()
         with self._exclusive(connection_id), self._connector(connection_id) as connector:
             context = self._context(connection_id, connector, plan, on_progress, limit=limit, percent=percent)
-            key = self._start(run_id, connection_id, plan, "run", {"limit": limit, "percent": percent})
+            key = self._start(run_id or new_id(), connection_id, plan, "run", {"limit": limit, "percent": percent})
             return self._finish(context, key, certificate=certificate)
 
     def resume(
@@ -233,7 +240,8 @@ class Migrations:
             result = undo.execute(chosen)
             self._forget_staged(key, _entities(run).values())
             partly = not result.whole or result.kept_total
-            self._save(key, status="partly undone" if partly else "undone", finished_at=self._clock())
+            told = _event("undone", run.id, run.connection_id, partly=bool(partly))
+            self._save(key, told, status="partly undone" if partly else "undone", finished_at=self._clock())
             return result
 
     # ------------------------------------------------------------ looking
@@ -267,10 +275,27 @@ class Migrations:
             )
         return Certificate.from_json(run.certificate)
 
-    def finished(self, run_id: UUID | None = None) -> tuple[Run, Plan]:
-        """A finished run and the plan it followed, the newest when none is named. Raises ConfigurationError."""
-        run = self._named_or_newest(run_id, ("done",), "There is no finished run to go on from.")
-        return run, self._stored_plan(run)
+    def finished(self, run_id: UUID | None = None, *, connection_id: UUID | None = None) -> tuple[Run, Plan]:
+        """A finished run and the plan it followed: the one that is named, or the newest of the source.
+
+        Raises ConfigurationError where no run of the source is finished; and, without ``connection_id``, where runs of several are.
+        """
+        none = "There is no finished run to go on from."
+        if run_id is not None:
+            run = self._named_or_newest(run_id, ("done",), none)
+            return run, self._stored_plan(run)
+        with self._database.tenant(self._tenant_id) as connection:
+            known = runs.newest_done(connection, self._tenant_id)
+        found = [(r, name) for r, name in known if connection_id in (None, r.connection_id)]
+        if not found:
+            raise ConfigurationError(none, remedy="List runs with `syncline migrate status`.", code="no_such_run")
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"Runs of {len(found)} sources are finished: {', '.join(f'{r.id} of {name}' for r, name in found)}.",
+                remedy="Name the run that is meant; the first characters of its id are enough.",
+                code="several_sources",
+            )
+        return found[0][0], self._stored_plan(found[0][0])
 
     # ------------------------------------------------------------ pieces
 
@@ -316,6 +341,7 @@ class Migrations:
             chosen=chosen,
             limit=limit,
             on_progress=on_progress,
+            suppression_key=self._suppression_key(),
         )
         return context if self._processes is None else replace(context, processes=self._processes)
 
@@ -335,6 +361,8 @@ class Migrations:
                 plan_checksum=plan.checksum,
                 options={**options, "objects": _objects(plan)},
             )
+            if kind == "run":
+                events.emit(connection, _event("started", run_id, connection_id))
             return runs.take(connection, self._tenant_id, run_id)
 
     def _refuse_unfinished(self, connection: Any, connection_id: UUID, kind: str) -> None:
@@ -365,11 +393,13 @@ class Migrations:
             if certificate:
                 result.certificate = certify(self._database, key, context, counted, context.on_progress)
         except SynclineError as error:
-            self._save(key, status="failed", error=_told(error))
+            told = _event("failed", key.run_id, context.connection_id, code=error.code)
+            self._save(key, told, status="failed", error=_told(error))
             raise
         result.seconds = (self._clock() - started).total_seconds()
         self._save(
             key,
+            _completed(key.run_id, context.connection_id, counted),
             status="done",
             phase=None,
             finished_at=self._clock(),
@@ -384,9 +414,10 @@ class Migrations:
         with self._database.tenant(self._tenant_id) as connection:
             staging.drop_run(connection, key, list(entities))
 
-    def _save(self, key: RunKey, **values: Any) -> None:
+    def _save(self, key: RunKey, *told: Event, **values: Any) -> None:
         with self._database.tenant(self._tenant_id) as connection:
             runs.save(connection, key, **values)
+            events.emit(connection, *told)
 
     def _stored_plan(self, run: Run) -> Plan:
         return from_document(run.plan, f"the plan of run {run.id}")
@@ -429,6 +460,15 @@ class Migrations:
         if not found:
             raise ConfigurationError(none, remedy="List runs with `syncline migrate status`.", code="no_such_run")
         return found[0]
+
+
+def _event(what: str, run_id: UUID, connection_id: UUID, **more: Any) -> Event:
+    return Event(f"migration.{what}", {"run_id": run_id, "connection_id": connection_id, **more}, subject=run_id)
+
+
+def _completed(run_id: UUID, connection_id: UUID, counted: Mapping[str, ObjectLedger]) -> Event:
+    totals = {name: sum(getattr(x, name) for x in counted.values()) for name in ("created", "updated", "rejected")}
+    return _event("completed", run_id, connection_id, **totals)
 
 
 def _told(error: SynclineError) -> dict[str, str]:

@@ -186,17 +186,3 @@ def create_found(connection: Connection, staged: StagedObject, first: int, end: 
             end=end,
         ).rowcount
     )
-
-
-def unresolved_found(connection: Connection, staged: StagedObject) -> int:
-    """How many associations found inside records name something that was never migrated. Their raw value stays in custom_fields."""
-    return int(
-        staged.run(
-            connection,
-            """
-        SELECT count(*) FROM stage_link x
-        WHERE x.tenant_id = :t AND x.run_id = :r AND x.object = :o AND x.label <> '=' AND NOT EXISTS (
-            SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = x.vendor_id
-            AND l.entity <> 'association' AND (l.vendor_object = ANY(x.vendor_objects) OR '*' = ANY(x.vendor_objects)))""",
-        ).scalar_one()
-    )

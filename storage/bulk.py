@@ -6,8 +6,10 @@ into a temporary table (private to the session, emptied at commit) and inserted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID as Id
 
 import orjson
 import psycopg
@@ -28,10 +30,13 @@ NEW_ID = """CAST(encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
 
 def _escape_column(values: Sequence[str | None]) -> list[str]:
     """Escape a column for COPY. One search over the whole column spares the search in every value."""
-    joined = "".join([v for v in values if v is not None])
+    try:
+        joined, whole = "".join(values), True  # type: ignore[arg-type]  # raises where there is a None
+    except TypeError:
+        joined, whole = "".join([v for v in values if v is not None]), False
     if any(c in joined for c in "\\\t\n\r"):
         return [_NULL if v is None else v.translate(_ESCAPES) for v in values]
-    return [_NULL if v is None else v for v in values]
+    return list(values) if whole else [_NULL if v is None else v for v in values]  # type: ignore[arg-type]
 
 
 def _texts(values: Sequence[Any]) -> list[str]:
@@ -40,6 +45,22 @@ def _texts(values: Sequence[Any]) -> list[str]:
 
 def _plain(values: Sequence[Any]) -> list[str]:
     return [_NULL if v is None else str(v) for v in values]
+
+
+def _moments(values: Sequence[Any]) -> list[str]:
+    """Dates and instants in UTC: orjson writes them many times quicker than they do themselves. Of other zones it drops seconds."""
+    zones = {v.tzinfo if isinstance(v, datetime) else None for v in values}
+    if not zones <= {None, UTC}:
+        return _plain(values)
+    blank = None in values
+    try:
+        written = orjson.dumps(["" if v is None else v for v in values] if blank else list(values)).decode()
+    except orjson.JSONEncodeError:
+        return _plain(values)
+    texts = written[2:-2].split('","')
+    if len(texts) != len(values) or not written.startswith('["'):
+        return _plain(values)
+    return [text or _NULL for text in texts] if blank else texts
 
 
 def _booleans(values: Sequence[Any]) -> list[str]:
@@ -51,8 +72,13 @@ def _binary(values: Sequence[Any]) -> list[str]:
 
 
 def _json(values: Sequence[Any]) -> list[str]:
-    dumps = orjson.dumps
-    return _escape_column([None if v is None else "{}" if v == {} else dumps(v, default=str).decode() for v in values])
+    return _escape_column([None if v is None else _json_text(v) for v in values])
+
+
+def _json_text(value: Any) -> str:
+    if value.__class__ is dict and not value:  # most records have no custom fields
+        return "{}"
+    return orjson.dumps(value, default=str).decode()
 
 
 def _array_literal(items: Sequence[str]) -> str:
@@ -70,8 +96,8 @@ _ENCODERS: tuple[tuple[Any, _Encoder], ...] = (
     (BigInteger, _plain),
     (Integer, _plain),
     (Numeric, _plain),
-    (Date, _plain),
-    (DateTime, _plain),
+    (Date, _moments),
+    (DateTime, _moments),
     (UUID, _plain),
     (JSONB, _json),
     (LargeBinary, _binary),
@@ -90,6 +116,16 @@ def encode(table: Table, columns: Mapping[str, Sequence[Any]]) -> bytes:
     if not encoded or not encoded[0]:
         return b""
     return ("\n".join(map("\t".join, zip(*encoded, strict=True))) + "\n").encode()
+
+
+def uuids(ids: Iterable[Id]) -> str:
+    """Distinct ids in ascending order as the text of an SQL array: the driver's own way takes several times as long."""
+    return "{" + ",".join(sorted({str(i) for i in ids})) + "}"
+
+
+def holds_any(values: Sequence[Any]) -> bool:
+    """Whether any of ``values`` is not None."""
+    return bool(values) and (values[0] is not None or values.count(None) < len(values))
 
 
 def quoted(name: str) -> str:
@@ -122,7 +158,7 @@ def insert(
 
     Columns that hold only None are left to their default. Runs in the caller's transaction.
     """
-    filled = {c: v for c, v in columns.items() if v.count(None) < len(v)}
+    filled = {c: v for c, v in columns.items() if holds_any(v)}
     data = encode(table, filled)
     if not data:
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, DateTime, MetaData, text
+from sqlalchemy import Column, DateTime, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import UUID
 
 metadata = MetaData(
@@ -27,3 +27,8 @@ def tenant_column() -> Column[Any]:
 
 def now_column(name: str) -> Column[Any]:
     return Column(name, TIMESTAMP, nullable=False, server_default=text("now()"))
+
+
+def cause_column() -> Column[str]:
+    """The span that wrote the row, as its transaction says (see `storage.tracing`); empty or NULL where it was not traced."""
+    return Column("traceparent", Text, server_default=text("coalesce(current_setting('app.traceparent', true), '')"))

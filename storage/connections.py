@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import ConfigurationError
+from storage import connection_alerts, events
+from storage.events import Event
 from storage.tables import connection
 from storage.tenancy import current_tenant
 
@@ -21,7 +23,10 @@ _CHANGEABLE = frozenset({"name", "remote_account", "settings", "base_url", "stat
 
 @dataclass(frozen=True, slots=True)
 class StoredConnection:
-    """One remote account. ``status``: new, ok, paused or reauth; ``verified_at``: the last successful sign-in."""
+    """One remote account. ``status``: new, ok, paused, reauth or disconnected; ``verified_at``: the last successful sign-in.
+
+    ``healthy`` since ``health_since`` (None: ever), or not, for ``unhealthy_reasons``: objects as `domain.health.Reason`.
+    """
 
     id: UUID
     vendor: str
@@ -33,6 +38,9 @@ class StoredConnection:
     status_message: str | None = None
     verified_at: datetime | None = None
     created_at: datetime | None = None
+    healthy: bool = True
+    unhealthy_reasons: Sequence[Mapping[str, Any]] = ()
+    health_since: datetime | None = None
 
 
 def create(
@@ -46,7 +54,10 @@ def create(
     base_url: str | None = None,
     status: str = "new",
 ) -> StoredConnection:
-    """Add a connection to the transaction's tenant. Raises ConfigurationError when the name is taken."""
+    """Add a connection to the transaction's tenant. Raises ConfigurationError when the name is taken.
+
+    One that is `ok` from the beginning is told as connected; another one once it is.
+    """
     values = {
         "id": connection_id,
         "vendor": vendor,
@@ -62,15 +73,24 @@ def create(
     ).one_or_none()
     if row is None:
         raise _taken(name)
-    return _stored(row)
+    made = _stored(row)
+    _tell_status(conn, None, made)
+    return made
 
 
-def get(conn: Connection, connection_id: UUID) -> StoredConnection:
+def get(conn: Connection, connection_id: UUID, *, lock: bool = False) -> StoredConnection:
     """The connection with this id. Raises ConfigurationError."""
-    row = conn.execute(select(*_columns()).where(connection.c.id == connection_id)).one_or_none()
-    if row is None:
+    found = find(conn, connection_id, lock=lock)
+    if found is None:
         raise _missing(f"with the id {connection_id}")
-    return _stored(row)
+    return found
+
+
+def find(conn: Connection, connection_id: UUID, *, lock: bool = False) -> StoredConnection | None:
+    """The connection with this id, or None."""
+    query = select(*_columns()).where(connection.c.id == connection_id)
+    row = conn.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
+    return None if row is None else _stored(row)
 
 
 def by_name(conn: Connection, name: str) -> StoredConnection | None:
@@ -94,6 +114,7 @@ def update(conn: Connection, connection_id: UUID, **changes: Any) -> StoredConne
     unknown = changes.keys() - _CHANGEABLE
     if unknown:
         raise TypeError(f"not changeable: {', '.join(sorted(unknown))}")
+    before = _lock_status(conn, connection_id) if "status" in changes else None
     statement = (
         connection.update()
         .where(connection.c.id == connection_id)
@@ -109,13 +130,51 @@ def update(conn: Connection, connection_id: UUID, **changes: Any) -> StoredConne
         raise _taken(str(changes.get("name"))) from None
     if row is None:
         raise _missing(f"with the id {connection_id}")
-    return _stored(row)
+    changed = _stored(row)
+    if before is not None:
+        _tell_status(conn, before, changed)
+    return changed
 
 
 def delete(conn: Connection, connection_id: UUID) -> bool:
     """Remove a connection and its credentials; migrated records and links stay. Returns whether it was there."""
-    result = conn.execute(connection.delete().where(connection.c.id == connection_id).returning(connection.c.id))
-    return result.one_or_none() is not None
+    row = conn.execute(connection.delete().where(connection.c.id == connection_id).returning(*_columns())).one_or_none()
+    if row is not None and row.status != "disconnected":
+        tell(conn, "connection.disconnected", _stored(row))
+    return row is not None
+
+
+def tell(conn: Connection, type_name: str, about: StoredConnection, *, cause: str | None = None, **more: Any) -> None:
+    """Emit an event of a connection."""
+    data = {"connection_id": about.id, "vendor": about.vendor, "name": about.name, **more}
+    events.emit(conn, Event(type_name, data, subject=about.id, cause=cause))
+
+
+def tell_reauth(conn: Connection, connection_id: UUID, object_name: str | None = None) -> None:
+    """Emit that a connection has to be connected again: once an hour, however many of its streams find out."""
+    found = find(conn, connection_id)
+    if found is not None:
+        cause = f"connection.reauth_required/{connection_id}/reauth_required"
+        tell(conn, "connection.reauth_required", found, cause=cause, object=object_name, reason="reauth_required")
+
+
+def _lock_status(conn: Connection, connection_id: UUID) -> str | None:
+    query = select(connection.c.status).where(connection.c.id == connection_id)
+    return conn.scalar(query.with_for_update(key_share=True))
+
+
+def _tell_status(conn: Connection, before: str | None, after: StoredConnection) -> None:
+    """Emit what a change of status means to those who listen."""
+    if before == after.status:
+        return
+    # One that waited for a sign-in is told as recovered by the next look at its health.
+    if after.status == "ok" and before not in ("paused", "reauth"):
+        tell(conn, "connection.connected", after)
+    elif after.status == "disconnected":
+        tell(conn, "connection.disconnected", after)
+    elif after.status == "reauth":
+        tell_reauth(conn, after.id)
+        connection_alerts.note_trouble(conn, after.id)
 
 
 def _columns() -> list[Any]:

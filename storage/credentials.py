@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from domain.errors import ConfigurationError, StorageFullError, TransientError
+from storage import secrets
 from storage.database import Database
 from storage.tables import credential
 from storage.vault import Sealed, Vault
@@ -89,7 +90,7 @@ class StoredTokens:
         conn.execute(
             credential.update()
             .where(*self._mine(), credential.c.generation == generation)
-            .values(**_columns(sealed), generation=generation + 1, updated_at=text("now()"))
+            .values(**sealed.columns(), generation=generation + 1, updated_at=text("now()"))
         )
 
     def _required_row(self, conn: Connection) -> Row[Any]:
@@ -108,12 +109,12 @@ class StoredTokens:
         return (credential.c.tenant_id == self._tenant_id, credential.c.connection_id == self._connection_id)
 
     def _open(self, row: Row[Any]) -> dict[str, Any]:
-        return self._vault.open(self._tenant_id, self._connection_id, _sealed(row))
+        return self._vault.open(self._tenant_id, self._connection_id, Sealed.of(row))
 
 
 def save(conn: Connection, vault: Vault, tenant_id: UUID, connection_id: UUID, credentials: Mapping[str, Any]) -> None:
     """Store credentials in the caller's transaction, so that connection and credentials appear together."""
-    sealed = _columns(vault.seal(tenant_id, connection_id, credentials))
+    sealed = vault.seal(tenant_id, connection_id, credentials).columns()
     statement = insert(credential).values(tenant_id=tenant_id, connection_id=connection_id, **sealed)
     conn.execute(
         statement.on_conflict_do_update(
@@ -124,14 +125,15 @@ def save(conn: Connection, vault: Vault, tenant_id: UUID, connection_id: UUID, c
 
 
 def rotate(db: Database, vault: Vault, tenant_id: UUID) -> int:
-    """Re-encrypt every credential of a tenant that an older master key sealed; returns how many.
+    """Re-encrypt every credential and every secret of a tenant that an older master key sealed; returns how many.
 
     Works in small transactions on rows that nobody holds: stopped half-way, it goes on where it stood, and running it again
-    changes nothing. Credentials that do not open raise ConfigurationError, after the others of earlier batches are done.
+    changes nothing. What does not open raises ConfigurationError, after the others of earlier batches are done.
     """
     done = 0
-    while batch := _rotate_batch(db, vault, tenant_id):
-        done += batch
+    for rotate_batch in (_rotate_batch, secrets.rotate_batch):
+        while batch := rotate_batch(db, vault, tenant_id):
+            done += batch
     return done
 
 
@@ -146,18 +148,10 @@ def _rotate_batch(db: Database, vault: Vault, tenant_id: UUID) -> int:
     with db.tenant(tenant_id) as conn:
         rows = conn.execute(outdated).all()
         for row in rows:
-            plain = vault.open(tenant_id, row.connection_id, _sealed(row))
+            plain = vault.open(tenant_id, row.connection_id, Sealed.of(row))
             conn.execute(
                 credential.update()
                 .where(credential.c.tenant_id == tenant_id, credential.c.connection_id == row.connection_id)
-                .values(**_columns(vault.seal(tenant_id, row.connection_id, plain)))
+                .values(**vault.seal(tenant_id, row.connection_id, plain).columns())
             )
     return len(rows)
-
-
-def _sealed(row: Row[Any]) -> Sealed:
-    return Sealed(row.key_id, bytes(row.wrapped_key), bytes(row.ciphertext))
-
-
-def _columns(sealed: Sealed) -> dict[str, Any]:
-    return {"key_id": sealed.key_id, "wrapped_key": sealed.wrapped_key, "ciphertext": sealed.ciphertext}

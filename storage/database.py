@@ -20,8 +20,12 @@ from domain.errors import ConfigurationError
 from storage.failures import translated
 from storage.roles import APP_ROLE
 from storage.tenancy import driver_connection, table_states
+from storage.tracing import traceparent
 
 _SET_TENANT = "SELECT set_config('app.tenant_id', %s, true)"
+_SET_TENANT_AND_LOOK_UPS = f"""{_SET_TENANT}, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"""
+_SET_CAUSE = ", set_config('app.traceparent', %s, true)"
 _POOL_TIMEOUT_S = 30.0
 _MINIMUM_VERSION = 150000
 
@@ -47,7 +51,9 @@ def engine_url(url: str) -> URL:
 
 def driver_url(url: str) -> str:
     """``url`` as psycopg and libpq take it."""
-    return engine_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    rendered = engine_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    place, mark, query = rendered.partition("?")
+    return f"{place}{mark}{query.replace('+', '%20')}"  # libpq takes a plus sign for itself, not for a blank
 
 
 def make_engine(url: str, *, pool_size: int = 5, max_overflow: int = 0) -> Engine:
@@ -66,6 +72,8 @@ class Database:
     """A pool of connections that act as the application role. Safe to share between threads, not across fork."""
 
     def __init__(self, app_url: str, *, pool_size: int = 5) -> None:
+        self.url = app_url
+        """For connections of one's own: they act as the application role, too. Holds a password."""
         self._engine = make_engine(app_url, pool_size=pool_size)
 
     @classmethod
@@ -95,13 +103,16 @@ class Database:
         self.close()
 
     @contextmanager
-    def tenant(self, tenant_id: UUID) -> Iterator[Connection]:
+    def tenant(self, tenant_id: UUID, *, look_ups: bool = False) -> Iterator[Connection]:
         """One transaction that sees, writes and refers to rows of ``tenant_id`` only: committed on leaving, else rolled back.
+
+        ``look_ups``: its statements are about few records each, so every table is looked up by index, whatever is known of its
+        size.
 
         Raises StorageFullError, TransientError (connection lost, deadlock: nothing was committed), ConfigurationError.
         """
         with translated():
-            conn = self._begin(str(UUID(str(tenant_id))))
+            conn = self._begin(str(UUID(str(tenant_id))), _SET_TENANT_AND_LOOK_UPS if look_ups else _SET_TENANT)
             try:
                 yield conn
                 conn.commit()
@@ -158,19 +169,23 @@ class Database:
         """Close every pooled connection."""
         self._engine.dispose()
 
-    def _begin(self, tenant_id: str) -> Connection:
+    def _begin(self, tenant_id: str, entering: str) -> Connection:
         try:
-            return self._entered(tenant_id)
+            return self._entered(tenant_id, entering)
         except DBAPIError as error:
             # A pooled connection may have died with a restarted server; nothing was done on it yet.
             if not error.connection_invalidated:
                 raise
-        return self._entered(tenant_id)
+        return self._entered(tenant_id, entering)
 
-    def _entered(self, tenant_id: str) -> Connection:
+    def _entered(self, tenant_id: str, entering: str) -> Connection:
         conn = self._engine.connect()
         try:
-            conn.exec_driver_sql(_SET_TENANT, (tenant_id,))
+            cause = traceparent()
+            if cause is None:
+                conn.exec_driver_sql(entering, (tenant_id,))
+            else:
+                conn.exec_driver_sql(entering + _SET_CAUSE, (tenant_id, cause))
         except BaseException:
             conn.close()
             raise

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, null, select, text
 
 from domain.errors import ConfigurationError
 from domain.ids import new_id
+from storage import events
+from storage.events import Event
 from storage.storable import storable_json, storable_text
 from storage.tables import dead_letter
 from storage.tenancy import driver_connection
 
 _ROWS_AT_ONCE = 2_000
+FORGOTTEN = "The person was erased."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +90,6 @@ class Letter:
     original: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class CauseCount:
-    """How many letters share a cause; ``message`` is one of theirs, as an example."""
-
-    object: str | None
-    stage: str
-    code: str
-    field: str | None
-    count: int
-    message: str
-
-
 _TEXTS = ("object", "vendor_id", "entity", "stage", "code", "message", "field", "place", "fault")
 _UUIDS = ("id", "connection_id", "run_id", "entity_id")
 _JSONS = ("payload", "mapped")
@@ -111,11 +102,14 @@ def _record_statement() -> str:
     selected = ", ".join(f"{name}::jsonb" if name in _JSONS else name for name in _COLUMNS)
     renewed = ", ".join(f"{name} = EXCLUDED.{name}" for name in ("run_id", "message", "place", "payload", "mapped"))
     return (
+        "WITH open AS (SELECT key FROM dead_letter WHERE tenant_id = %(tenant_id)s::uuid AND key = ANY(%(key)s::text[]) "
+        "AND status = 'open') "
         f"INSERT INTO dead_letter (tenant_id, {', '.join(_COLUMNS)}) "  # names of our own columns
         f"SELECT %(tenant_id)s::uuid, {selected} FROM unnest({values}) AS new({', '.join(_COLUMNS)}) "
         "ON CONFLICT (tenant_id, key) DO UPDATE SET "
         "attempts = dead_letter.attempts + EXCLUDED.attempts, last_at = now(), status = 'open', resolved_at = NULL, "
-        f"resolution = NULL, {renewed}"
+        f"resolution = NULL, {renewed} "
+        "RETURNING key, EXISTS (SELECT FROM open WHERE open.key = dead_letter.key)"
     )
 
 
@@ -140,8 +134,21 @@ def record(conn: Connection, tenant_id: UUID, letters: Sequence[NewLetter]) -> i
         columns = _as_columns([distinct[k] for k in part])
         columns |= {"id": [ids[k] for k in part], "key": part, "attempts": [times[k] for k in part]}
         columns["tenant_id"] = tenant_id
-        driver_connection(conn).execute(_RECORD.encode(), columns)
+        rows = driver_connection(conn).execute(_RECORD.encode(), columns).fetchall()
+        _tell(conn, [distinct[key] for key, was_open in rows if not was_open])
     return len(keys)
+
+
+def _tell(conn: Connection, appeared: Sequence[NewLetter]) -> None:
+    """Emit one event for each cause among letters that were not open before."""
+    causes: dict[str, list[NewLetter]] = {}
+    for letter in appeared:
+        causes.setdefault(letter.fingerprint, []).append(letter)
+    for fingerprint, group in causes.items():
+        first = group[0]
+        data = {"connection_id": first.connection_id, "object": first.object, "stage": first.stage, "code": first.code}
+        data |= {"field": first.field, "message": storable_text(first.message), "fingerprint": fingerprint}
+        events.emit(conn, Event("sync.failed", data | {"letters": len(group)}, cause=fingerprint))
 
 
 def _as_columns(letters: Sequence[NewLetter]) -> dict[str, Any]:
@@ -231,21 +238,6 @@ def groups(conn: Connection, wanted: Filter | None = None) -> list[Group]:
     return [Group(**row._mapping) for row in conn.execute(query)]
 
 
-def count_by_code(
-    conn: Connection, *, status: str | None = "open", run_id: UUID | None = None, connection_id: UUID | None = None
-) -> list[CauseCount]:
-    """How many letters each cause has, the most frequent first."""
-    cause = [dead_letter.c[name] for name in ("object", "stage", "code", "field")]
-    number = func.count().label("count")
-    query = (
-        select(*cause, number, func.min(dead_letter.c.message).label("message"))
-        .where(*_conditions(Filter(status=status, run_id=run_id, connection_id=connection_id)))
-        .group_by(*cause)
-        .order_by(number.desc(), *cause)
-    )
-    return [CauseCount(**row._mapping) for row in conn.execute(query)]
-
-
 def edit(conn: Connection, letter_id: UUID, payload: Any) -> None:
     """Put a mended payload in the letter's place; what the source sent first is kept in ``original``."""
     statement = (
@@ -272,13 +264,29 @@ def resolve(conn: Connection, ids: Sequence[UUID], resolution: str) -> int:
     return int(conn.execute(statement).rowcount)
 
 
-def count_attempt(conn: Connection, ids: Sequence[UUID]) -> None:
-    """Count a replay that failed for another cause than before."""
-    conn.execute(
-        dead_letter.update()
-        .where(dead_letter.c.id.in_(list(ids)))
-        .values(attempts=dead_letter.c.attempts + 1, last_at=text("now()"))
-    )
+def forget(conn: Connection, ids: Sequence[UUID]) -> int:
+    """Close letters and keep nothing of what they hold: they are about a person who was erased. Returns how many.
+
+    What the vendor calls the record stays, where that does not name the person (see `storage.sweeping`).
+    """
+    closed = dead_letter.update().where(dead_letter.c.id.in_(list(ids))).values(
+        status="resolved", resolution="erased", resolved_at=func.coalesce(dead_letter.c.resolved_at, func.now()),
+        payload=null(), mapped=null(), original=null(), message=FORGOTTEN,
+    )  # fmt: skip
+    return int(conn.execute(closed).rowcount)
+
+
+def discard(conn: Connection, wanted: Filter, reason: str) -> int:
+    """Close the letters that ``wanted`` means without applying them; returns how many. Raises ConfigurationError."""
+    why = reason.strip()
+    if not why:
+        raise ConfigurationError(
+            "A letter is not discarded without a reason.", remedy="Say why.", code="reason_missing"
+        )
+    wanted, closed = replace(wanted, status="open"), 0
+    while page := list_letters(conn, wanted, limit=_ROWS_AT_ONCE):
+        closed += resolve(conn, [a.id for a in page], f"discarded: {why}")
+    return closed
 
 
 def purge(conn: Connection, resolved_before: datetime) -> int:

@@ -10,10 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, or_, select, text
 
-from domain.entities import ENTITIES
+from domain.entities import ENTITIES, SET_UP
 from storage import dead_letters
 from storage.dead_letters import Filter, Letter
 from storage.tables import (
+    change,
     conflict,
     connection,
     entity_tables,
@@ -246,8 +247,16 @@ def _fields(
     created_at: datetime | None,
 ) -> list[FieldStory]:
     """Each value with its last row of history; one that never changed is from the link that created the record."""
+    told = (  # a change and its history have the moment of their transaction
+        (change.c.tenant_id == field_history.c.tenant_id)
+        & (change.c.at == field_history.c.at)
+        & (change.c.entity_id == field_history.c.entity_id)
+        & (change.c.version == field_history.c.version)
+        & (field_history.c.origin == "hub")
+    )
     rows = conn.execute(
-        select(field_history)
+        select(field_history, change.c.detail["by"].astext.label("person"))
+        .join(change, told, isouter=True)
         .where(field_history.c.entity_id == entity_id, field_history.c.entity == entity)
         .order_by(field_history.c.at, field_history.c.id)
     ).mappings()
@@ -259,7 +268,7 @@ def _fields(
         if row is None:
             result.append(FieldStory(name, values[name], creator, "created", created_at))
             continue
-        by = names[row["connection_id"]][0] if row["connection_id"] in names else str(row["origin"])
+        by = names[row["connection_id"]][0] if row["connection_id"] in names else row["person"] or str(row["origin"])
         result.append(FieldStory(name, values.get(name), by, row["rule"] or "", row["at"], row["old"]))
     return result
 
@@ -275,7 +284,7 @@ def _pending(
         for r in conn.execute(select(push_work).where(push_work.c.entity_id == entity_id))
     ]
     told += [
-        f"{r.object} of {name(r.connection_id)}: waits until {r.wait_entity} {r.wait_id} is there"
+        _waiting(conn, f"{r.object} of {name(r.connection_id)}", r.wait_entity, r.wait_id)
         for r in conn.execute(select(push_wait).where(push_wait.c.entity_id == entity_id))
     ]
     told += [
@@ -295,12 +304,27 @@ def _pending(
     return told
 
 
+def _waiting(conn: Connection, where: str, entity: str, wait_id: UUID) -> str:
+    """What a record waits for; of users, pipelines and stages, which only an admin makes, what stands there meanwhile."""
+    if entity not in SET_UP:
+        return f"{where}: waits until {entity} {wait_id} is there"
+    table = entity_tables[entity]
+    label = conn.execute(select(table.c[ENTITIES[entity].label_field]).where(table.c.id == wait_id)).scalar()
+    return f"{where}: the {entity} {label or wait_id} is unknown there, so the record keeps the one that it has there"
+
+
+_OF_CONFLICTS = (
+    "id", "object", "field", "status", "rule", "winner", "hub_value", "vendor_value", "opened_at", "resolution", "resolved_by"
+)  # fmt: skip
+
+
 def _conflicts(conn: Connection, entity_id: UUID, names: Mapping[UUID, tuple[str, str]]) -> list[dict[str, Any]]:
     rows = conn.execute(
         select(conflict).where(conflict.c.entity_id == entity_id).order_by(conflict.c.opened_at.desc()).limit(100)
     ).mappings()
-    kept = ("id", "object", "field", "status", "rule", "winner", "hub_value", "vendor_value", "opened_at", "resolution")
-    return [{**{n: r[n] for n in kept}, "connection": names.get(r["connection_id"], ("?", ""))[0]} for r in rows]
+    return [
+        {**{n: r[n] for n in _OF_CONFLICTS}, "connection": names.get(r["connection_id"], ("?", ""))[0]} for r in rows
+    ]
 
 
 def _letters(conn: Connection, entity_id: UUID, vendor_ids: Sequence[tuple[str, str]]) -> list[Letter]:

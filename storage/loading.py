@@ -6,7 +6,7 @@ resolved yet (the parent comes later, or never) becomes a `pending_reference`, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -56,34 +56,64 @@ def prepare(connection: Connection) -> None:
     )
 
 
+def commit_at_once(connection: Connection) -> None:
+    """Let this transaction, one of many with a chunk row each, end without waiting for the disk.
+
+    The next ordinary commit makes it durable. What a crash of the server takes away until then, it takes with its chunk row.
+    """
+    connection.execute(text("SELECT set_config('synchronous_commit', 'off', true)"))
+
+
+def vouch_for_references(connection: Connection) -> None:
+    """Let this transaction create records without PostgreSQL looking up and locking the other end of each reference.
+
+    `create_range` has looked each of them up already. That they stay until it commits is the promise of one lock, which deletes of
+    the tenant's records wait for (`syncline_delete_waits`). To be called before anything is read: what is read while waiting
+    for the lock may be gone. Where nobody granted the right to it, PostgreSQL checks every reference as ever.
+    """
+    connection.execute(
+        text("""
+        SELECT pg_advisory_xact_lock_shared(hashtextextended(current_setting('app.tenant_id'), 0)),
+            CASE WHEN has_parameter_privilege('session_replication_role', 'SET')
+                 THEN set_config('session_replication_role', 'replica', true) END""")
+    )
+
+
 def create_range(
-    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int
+    connection: Connection,
+    staged: StagedObject,
+    refs: Mapping[str, Reference],
+    filled: Collection[str],
+    first: int,
+    end: int,
 ) -> Loaded:
     """Create hub records and links for the staged rows of [first, end) that have no other action.
 
+    ``filled``: the canonical fields that any staged record has a value of; no other is read or written.
     A record that took values from its duplicates has a base from the start: what its own source says, without them.
     Raises whatever the database says about a bad row; the caller's transaction is then void and it tries smaller ranges.
     """
-    entity = ENTITIES[staged.entity]
-    used = [f for f in entity.references if f.name in refs]
-    plain = [f.name for f in entity.all_fields.values() if f.kind is not Kind.REFERENCE] + ["custom_fields"]
-    own = {name: bulk.quoted(name) for name in plain} | {f.name: bulk.quoted("to_" + f.name) for f in used}
-    resolved = ", ".join(f"{_resolved(f.name)} AS {bulk.quoted('to_' + f.name)}" for f in used)
+    fields = ENTITIES[staged.entity].all_fields
+    used = {name: ref for name, ref in refs.items() if name in filled}
+    plain = [name for name, f in fields.items() if f.kind is not Kind.REFERENCE and name in filled] + ["custom_fields"]
+    own = {name: f"s.{bulk.quoted(name)}" for name in plain} | {name: _resolved(name) for name in used}
+    written = bulk.names([*plain, *used])
+    # What links and waiting references need stands in front: reading a row of `src` costs what stands before the last column read.
     sql = f"""
         WITH src AS MATERIALIZED (
-            SELECT s.id, s.vendor_id, s.fingerprint, s.vendor_version, s.filled, {bulk.names(plain, "s.")}
-                   {"".join(", s." + bulk.quoted(f.name) for f in used)} {", " + resolved if resolved else ""}
-            FROM {{s}} s {" ".join(reference_join(f.name, f.refers_to or "", refs[f.name]) for f in used)}
+            SELECT s.id, s.seq, s.filled, s.vendor_id, s.vendor_version, s.fingerprint, {waits(used)} AS waits,
+                   CASE WHEN s.filled <> '{{}}' THEN {_without_filled(json_object(own))} END AS base,
+                   {", ".join(f"{value} AS {bulk.quoted(name)}" for name, value in own.items())}
+                   {"".join(f", s.{bulk.quoted(name)} AS {_said(name)}" for name in used)}
+            FROM {{s}} s {" ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in used.items())}
             WHERE {_RANGE} AND s.action IS NULL),
         made AS (
-            INSERT INTO {{hub}} (tenant_id, id, {bulk.names(plain)} {"".join(", " + bulk.quoted(f.name) for f in used)})
-            SELECT CAST(:t AS uuid), id, {bulk.names(plain)} {"".join(", " + bulk.quoted("to_" + f.name) for f in used)} FROM src),
-        waiting AS ({_pending_sql({f.name: refs[f.name] for f in used})}),
+            INSERT INTO {{hub}} (tenant_id, id, {written}) SELECT CAST(:t AS uuid), id, {written} FROM src),
+        waiting AS ({_pending_sql(used)}),
         linked AS (
             INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
                               fingerprint, origin, run_id)
-            SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id,
-                   CASE WHEN filled <> '{{}}' THEN {_without_filled(json_object(own))} END, vendor_version, fingerprint,
+            SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), vendor_id, :entity, id, base, vendor_version, fingerprint,
                    'created', CAST(:r AS uuid) FROM src)
         SELECT (SELECT count(*) FROM src), (SELECT count(*) FROM waiting)"""
     rows = staged.run(
@@ -92,15 +122,15 @@ def create_range(
         first=first,
         end=end,
         entity=staged.entity,
-        **{f"objects_{f.name}": list(refs[f.name].objects) for f in used},
+        **{f"objects_{name}": list(ref.objects) for name, ref in used.items()},
     )
     return Loaded(*rows.one())
 
 
 def _without_filled(record: str) -> str:
     """SQL of a record as JSON without the fields named in `filled`."""
-    return f"""jsonb_strip_nulls(jsonb_set({record}, '{{custom_fields}}', custom_fields - ARRAY(
-        SELECT substr(f, 15) FROM unnest(filled) f WHERE starts_with(f, 'custom_fields.'))) - filled)"""
+    return f"""jsonb_strip_nulls(jsonb_set({record}, '{{custom_fields}}', s.custom_fields - ARRAY(
+        SELECT substr(f, 15) FROM unnest(s.filled) f WHERE starts_with(f, 'custom_fields.'))) - s.filled)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +146,7 @@ def create_isolating(
     connection: Connection,
     staged: StagedObject,
     refs: Mapping[str, Reference],
+    filled: Collection[str],
     first: int,
     end: int,
     refused: list[Refused],
@@ -123,7 +154,7 @@ def create_isolating(
     """`create_range`, but a record that the database refuses does not take the others with it: it is added to ``refused``."""
     try:
         with connection.begin_nested():
-            return create_range(connection, staged, refs, first, end)
+            return create_range(connection, staged, refs, filled, first, end)
     except DBAPIError as error:
         if not concerns_record(error):
             raise
@@ -131,8 +162,8 @@ def create_isolating(
             refused.append(_refuse(connection, staged, first, reason(error)))
             return Loaded()
     middle = (first + end) // 2
-    left = create_isolating(connection, staged, refs, first, middle, refused)
-    right = create_isolating(connection, staged, refs, middle, end, refused)
+    left = create_isolating(connection, staged, refs, filled, first, middle, refused)
+    right = create_isolating(connection, staged, refs, filled, middle, end, refused)
     return Loaded(left.created + right.created, left.pending + right.pending)
 
 
@@ -149,6 +180,11 @@ def _refuse(connection: Connection, staged: StagedObject, seq: int, why: str) ->
 
 def _resolved(field: str) -> str:
     return f"{bulk.quoted('link_' + field)}.entity_id"
+
+
+def _stands(entity: str) -> str:
+    """SQL: whether the hub record of the link `l` is there. A link outlives its record, which may come back."""
+    return f"EXISTS (SELECT FROM {bulk.quoted(table_name(entity))} r WHERE r.tenant_id = :t AND r.id = l.entity_id)"
 
 
 def reference_join(field: str, refers_to: str, reference: Reference, *, staged_too: bool = False) -> str:
@@ -168,7 +204,7 @@ def reference_join(field: str, refers_to: str, reference: Reference, *, staged_t
         )
     )
     linked = f"""SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
-        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} LIMIT 1"""
+        AND l.vendor_id = s.{bulk.quoted(field)} AND l.entity = '{refers_to}' {objects} AND {_stands(refers_to)} LIMIT 1"""
     alias = bulk.quoted("link_" + field)
     if not staged_too:
         return f"LEFT JOIN LATERAL ({linked}) {alias} ON true"
@@ -182,34 +218,76 @@ def reference_join(field: str, refers_to: str, reference: Reference, *, staged_t
         LEFT JOIN LATERAL (SELECT coalesce({known}.entity_id, {staged}.id) AS entity_id) {alias} ON true"""
 
 
+def _said(field: str) -> str:
+    """The column of `src` with the vendor id that a reference names."""
+    return bulk.quoted("said_" + field)
+
+
+def waits(refs: Mapping[str, Reference]) -> str:
+    """SQL: whether a staged record has a reference that leads nowhere yet. Nearly none does, and only those are looked at."""
+    lost = [f"s.{bulk.quoted(name)} IS NOT NULL AND {_any_resolved(ref, refs)} IS NULL" for name, ref in refs.items()]
+    return " OR ".join(lost) or "false"
+
+
+WAITS_INSTEAD = """ON CONFLICT (tenant_id, connection_id, waiting_object, waiting_id, field) DO UPDATE SET
+    vendor_id = excluded.vendor_id, vendor_objects = excluded.vendor_objects, entity_id = excluded.entity_id,
+    run_id = excluded.run_id
+    WHERE pending_reference.vendor_id <> excluded.vendor_id OR pending_reference.entity_id <> excluded.entity_id"""
+"""A field of a vendor record waits for one record at a time: for the one named last."""
+
+
 def _pending_sql(refs: Mapping[str, Reference]) -> str:
-    """Insert into pending_reference what `src` could not resolve; returns a row each."""
+    """Insert into pending_reference what `src` could not resolve; returns a row each.
+
+    What a survivor took from a duplicate waits in the duplicate's name: only that one can take it back.
+    """
     if not refs:
         return "SELECT 1 WHERE false"
     values = ", ".join(
-        f"('{field}', src.{bulk.quoted(field)}, {_any_resolved(ref.source, refs)}, CAST(:objects_{field} AS text[]))"
-        for field, ref in refs.items()
+        f"('{name}', src.{_said(name)}, coalesce({', '.join('src.' + bulk.quoted(n) for n in _alternatives(ref, refs))}), "
+        f"CAST(:objects_{name} AS text[]), CASE WHEN '{name}' = ANY(src.filled) THEN {_giver(name)} END)"
+        for name, ref in refs.items()
     )
-    return f"""INSERT INTO pending_reference (tenant_id, connection_id, vendor_id, vendor_objects, entity, entity_id, field, run_id)
-        SELECT CAST(:t AS uuid), CAST(:c AS uuid), p.ref, p.objects, :entity, src.id, p.field, CAST(:r AS uuid)
-        FROM src CROSS JOIN LATERAL (VALUES {values}) AS p(field, ref, resolved, objects)
-        WHERE p.ref IS NOT NULL AND p.resolved IS NULL RETURNING 1"""
+    return f"""INSERT INTO pending_reference (tenant_id, connection_id, waiting_object, waiting_id, vendor_id, vendor_objects,
+                                       entity, entity_id, field, run_id)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), coalesce(p.giver, src.vendor_id), p.ref, p.objects, :entity,
+               src.id, p.field, CAST(:r AS uuid)
+        FROM src CROSS JOIN LATERAL (VALUES {values}) AS p(field, ref, resolved, objects, giver)
+        WHERE src.waits AND p.ref IS NOT NULL AND p.resolved IS NULL
+        {WAITS_INSTEAD} RETURNING 1"""
 
 
-def _any_resolved(source: str, refs: Mapping[str, Reference]) -> str:
-    siblings = [name for name, ref in refs.items() if ref.source == source]
-    return "coalesce(" + ", ".join(f"src.{bulk.quoted('to_' + name)}" for name in siblings) + ")"
+def _giver(field: str) -> str:
+    """SQL: the vendor id of the duplicate that a survivor in `src` took the reference from."""
+    return f"""(SELECT min(v.vendor_id) FROM {{s}} v WHERE v.tenant_id = :t AND v.run_id = :r AND v.object = :o
+        AND v.survivor_seq = src.seq AND v.{bulk.quoted(field)} = src.{_said(field)})"""
+
+
+def _alternatives(reference: Reference, refs: Mapping[str, Reference]) -> list[str]:
+    """The fields that are read from the same source."""
+    return [name for name, other in refs.items() if other.source == reference.source]
+
+
+def _any_resolved(reference: Reference, refs: Mapping[str, Reference]) -> str:
+    return f"coalesce({', '.join(map(_resolved, _alternatives(reference, refs)))})"
 
 
 def link_merged(
-    connection: Connection, staged: StagedObject, refs: Mapping[str, Reference], first: int, end: int
+    connection: Connection,
+    staged: StagedObject,
+    refs: Mapping[str, Reference],
+    filled: Collection[str],
+    first: int,
+    end: int,
 ) -> int:
     """Link every merged row of a range to the hub record of its survivor (or matched hub record); return how many.
 
-    Its base is what the source says of it, which is not what the survivor says.
+    Its base is what the source says of it, which is not what the survivor says. ``filled``: as in `create_range`.
     """
     fields = ENTITIES[staged.entity].all_fields
-    says = {name: f"s.{bulk.quoted(name)}" for name in (*fields, "custom_fields")} | {n: _resolved(n) for n in refs}
+    used = {name: ref for name, ref in refs.items() if name in filled}
+    plain = [name for name in fields if name in filled and name not in used] + ["custom_fields"]
+    says = {name: f"s.{bulk.quoted(name)}" for name in plain} | {name: _resolved(name) for name in used}
     return int(
         staged.run(
             connection,
@@ -223,12 +301,12 @@ def link_merged(
                            AND v.seq = s.survivor_seq LIMIT 1) v ON true
         LEFT JOIN LATERAL (SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o
                            AND l.vendor_id = v.vendor_id LIMIT 1) l ON true
-        {" ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in refs.items())}
+        {" ".join(reference_join(name, fields[name].refers_to or "", ref) for name, ref in used.items())}
         WHERE {_RANGE} AND s.action = 'merged' AND coalesce(s.target_id, l.entity_id) IS NOT NULL""",
             first=first,
             end=end,
             entity=staged.entity,
-            **{f"objects_{name}": list(ref.objects) for name, ref in refs.items() if "*" not in ref.objects},
+            **{f"objects_{name}": list(ref.objects) for name, ref in used.items() if "*" not in ref.objects},
         ).rowcount
     )
 
@@ -236,7 +314,7 @@ def link_merged(
 def json_object(values: Mapping[str, str]) -> str:
     """SQL that builds one JSON object of expressions by name; a function takes at most 100 arguments, hence in pieces."""
     items = list(values.items())
-    pieces = [items[i : i + 40] for i in range(0, len(items), 40)]
+    pieces = [items[i : i + 40] for i in range(0, max(len(items), 1), 40)]
     return "(" + " || ".join("jsonb_build_object(" + ", ".join(f"'{k}', {v}" for k, v in p) + ")" for p in pieces) + ")"
 
 
@@ -311,30 +389,34 @@ def merged_without_survivor(
 def resolve_pending(connection: Connection, staged: StagedObject, field: str) -> int:
     """Set the references of one field whose other end is linked by now; return how many. Repeatable.
 
-    What an earlier run left waiting goes to the journal as `settled`, for the undo of this run.
+    Where several records that share a hub record wait, the one that waits longest is followed, and all whose other end is there
+    stop waiting. What an earlier run left waiting goes to the journal as `settled`, for the undo of this run.
     """
-    refers_to = ENTITIES[staged.entity].field(field).refers_to
+    refers_to = ENTITIES[staged.entity].field(field).refers_to or ""
     return int(
         connection.execute(
             text(f"""
         WITH found AS (
-            SELECT DISTINCT ON (p.entity_id) p.entity_id, p.vendor_id, l.entity_id AS target
+            SELECT p.waiting_object, p.waiting_id, p.entity_id, p.created_at, l.entity_id AS target
             FROM pending_reference p CROSS JOIN LATERAL (
                 SELECT l.entity_id FROM unnest(p.vendor_objects) AS o(name) JOIN LATERAL (
                     SELECT l.entity_id FROM link l WHERE l.tenant_id = :t AND l.connection_id = :c
                     AND (l.vendor_object = o.name OR o.name = '*')
-                    AND l.vendor_id = p.vendor_id AND l.entity = :refers_to LIMIT 1) l ON true LIMIT 1) l
+                    AND l.vendor_id = p.vendor_id AND l.entity = :refers_to AND {_stands(refers_to)} LIMIT 1) l ON true LIMIT 1) l
             WHERE p.tenant_id = :t AND p.connection_id = :c AND p.entity = :entity AND p.field = :field),
+        chosen AS (SELECT DISTINCT ON (entity_id) entity_id, target FROM found
+                   ORDER BY entity_id, created_at, waiting_object, waiting_id),
         done AS (
             DELETE FROM pending_reference p USING found WHERE p.tenant_id = :t AND p.connection_id = :c
-              AND p.vendor_id = found.vendor_id AND p.entity = :entity AND p.entity_id = found.entity_id AND p.field = :field
+              AND p.waiting_object = found.waiting_object AND p.waiting_id = found.waiting_id AND p.field = :field
             RETURNING p.*),
         settled AS (
             INSERT INTO migration_journal (tenant_id, run_id, entity, entity_id, object, vendor_id, action, before)
-            SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, d.entity_id, CAST(:o AS text), d.field, 'settled', to_jsonb(d)
+            SELECT CAST(:t AS uuid), CAST(:r AS uuid), :entity, d.entity_id, d.waiting_object, d.waiting_id || '>' || d.field,
+                   'settled', to_jsonb(d)
             FROM done d WHERE d.run_id IS DISTINCT FROM CAST(:r AS uuid) ON CONFLICT DO NOTHING)
-        UPDATE {bulk.quoted(table_name(staged.entity))} h SET {bulk.quoted(field)} = found.target FROM found
-        WHERE h.tenant_id = :t AND h.id = found.entity_id AND h.{bulk.quoted(field)} IS NULL"""),
+        UPDATE {bulk.quoted(table_name(staged.entity))} h SET {bulk.quoted(field)} = chosen.target FROM chosen
+        WHERE h.tenant_id = :t AND h.id = chosen.entity_id AND h.{bulk.quoted(field)} IS NULL"""),
             staged.parameters | {"entity": staged.entity, "field": field, "refers_to": refers_to},
         ).rowcount
     )
@@ -359,6 +441,24 @@ def refresh_statistics(connection: Connection, *tables: str) -> None:
     """Tell the planner what a bulk load changed."""
     for table in tables:
         connection.execute(text("SELECT syncline_analyze(:table)"), {"table": table})
+
+
+def queue_created(connection: Connection, staged: StagedObject, first: int, end: int) -> None:
+    """Make the new records of [first, end) due wherever they are sent to: other systems may be kept in step already."""
+    staged.run(
+        connection,
+        f"""
+        INSERT INTO push_work (tenant_id, connection_id, object, entity, entity_id)
+        SELECT l.tenant_id, l.connection_id, l.object, l.entity, s.id
+        FROM stream l CROSS JOIN LATERAL (SELECT id FROM {{s}} s WHERE {_RANGE} AND s.action IS NULL) s
+        WHERE l.tenant_id = :t AND l.entity = :entity AND l.pushes
+          AND (l.connection_id, l.object) <> (CAST(:c AS uuid), CAST(:o AS text))
+        ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
+            SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due'""",
+        first=first,
+        end=end,
+        entity=staged.entity,
+    )
 
 
 def log_bulk_change(

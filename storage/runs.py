@@ -13,13 +13,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.engine import RowMapping
 
 from domain.errors import ConfigurationError, RunInProgressError
 from domain.records import Cursor
 from storage.database import Database
+from storage.tables import connection as source
 from storage.tables import migration_chunk, migration_run
 
 
@@ -113,6 +114,12 @@ def get(connection: Connection, tenant_id: UUID, run_id: UUID) -> Run:
     return _run(row)
 
 
+def exists(connection: Connection, tenant_id: UUID, run_id: UUID) -> bool:
+    """Whether there is a run of this id."""
+    found = select(migration_run.c.id).where(migration_run.c.tenant_id == tenant_id, migration_run.c.id == run_id)
+    return connection.scalar(found) is not None
+
+
 def latest(connection: Connection, tenant_id: UUID, *, connection_id: UUID | None = None, limit: int = 20) -> list[Run]:
     """The newest runs first."""
     query = select(migration_run).where(migration_run.c.tenant_id == tenant_id)
@@ -120,6 +127,24 @@ def latest(connection: Connection, tenant_id: UUID, *, connection_id: UUID | Non
         query = query.where(migration_run.c.connection_id == connection_id)
     rows = connection.execute(query.order_by(migration_run.c.started_at.desc(), migration_run.c.id.desc()).limit(limit))
     return [_run(row) for row in rows.mappings()]
+
+
+def newest_done(connection: Connection, tenant_id: UUID) -> list[tuple[Run, str]]:
+    """The newest finished run of each source that is still connected, with the source's name; by name."""
+    place = func.row_number().over(
+        partition_by=migration_run.c.connection_id,
+        order_by=(migration_run.c.started_at.desc(), migration_run.c.id.desc()),
+    )
+    known = (
+        select(migration_run, source.c.name.label("source"), place.label("place"))
+        .join(
+            source, (source.c.tenant_id == migration_run.c.tenant_id) & (source.c.id == migration_run.c.connection_id)
+        )
+        .where(migration_run.c.tenant_id == tenant_id, migration_run.c.kind == "run", migration_run.c.status == "done")
+        .subquery()
+    )
+    rows = connection.execute(select(known).where(known.c.place == 1).order_by(known.c.source))
+    return [(_run(row), str(row["source"])) for row in rows.mappings()]
 
 
 def _run(row: RowMapping) -> Run:

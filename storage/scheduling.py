@@ -34,7 +34,8 @@ SELECT * FROM (
                    SELECT FROM push_work w WHERE w.tenant_id = s.tenant_id AND w.connection_id = s.connection_id
                    AND w.object = s.object AND w.state <> 'waiting' AND w.due_at <= :now)) AS hinted,
            s.settings->>'direction' IS DISTINCT FROM 'out'
-           AND coalesce(greatest(s.verified_at, s.polled_at) <= CAST(:now AS timestamptz) - :poll_every, true) AS overdue,
+           AND (coalesce(greatest(s.verified_at, s.polled_at) <= CAST(:now AS timestamptz) - :poll_every, true)
+                OR coalesce(s.poll_asked_at > s.polled_at, s.poll_asked_at IS NOT NULL)) AS overdue,
            s.resync IS NOT NULL AS comparing,
            s.settings->>'direction' IS DISTINCT FROM 'out'
            AND coalesce(s.compare_at, s.created_at + :compare_every) <= :now AND s.verified_at IS NOT NULL AS compare,
@@ -52,9 +53,9 @@ ORDER BY verified_at NULLS FIRST, connection_id, object
 class Waiting:
     """A lane that someone works on (``held``), that was told to the workers as ``hinted_as`` (``told``), or that has to be.
 
-    ``hinted``: notices or changes to send; ``overdue``: to be polled; ``comparing``: a full comparison is under way;
-    ``compare``: one is due. ``account`` names the remote account; ``quota_used`` of ``quota_limit`` is what its replies told at
-    ``quota_at``.
+    ``hinted``: notices or changes to send; ``overdue``: to be polled, because it is time or a person asked; ``comparing``: a
+    full comparison is under way; ``compare``: one is due. ``account`` names the remote account; ``quota_used`` of
+    ``quota_limit`` is what its replies told at ``quota_at``.
     """
 
     connection_id: UUID
@@ -137,6 +138,23 @@ def standing(conn: Connection, connection_id: UUID, object_name: str) -> Standin
     return None if row is None else Standing(*row)
 
 
+def causes(conn: Connection, connection_id: UUID, object_name: str, most: int) -> list[str]:
+    """The spans that led to what waits on a lane, by the oldest of it."""
+    found = conn.scalars(
+        text("""
+        SELECT DISTINCT traceparent FROM (
+            (SELECT traceparent FROM sync_notice
+             WHERE tenant_id = :tenant AND connection_id = :connection AND object = :object ORDER BY at LIMIT :most)
+            UNION ALL
+            (SELECT traceparent FROM push_work
+             WHERE tenant_id = :tenant AND connection_id = :connection AND object = :object AND state <> 'waiting'
+             ORDER BY due_at, token LIMIT :most)) w
+        WHERE traceparent <> '' ORDER BY 1"""),
+        {**_key(conn, connection_id, object_name), "most": most},
+    )
+    return list(found)
+
+
 def ended_well(
     conn: Connection,
     connection_id: UUID,
@@ -165,6 +183,22 @@ def hold_back(conn: Connection, connection_id: UUID, object_name: str, until: da
         UPDATE stream SET not_before = greatest(not_before, :until), failures = failures + 1
         WHERE tenant_id = :tenant AND connection_id = :connection AND object = :object"""),
         {**_key(conn, connection_id, object_name), "until": until},
+    )
+
+
+def ask(conn: Connection, connection_id: UUID, object_name: str, now: datetime, *, compare: bool = False) -> None:
+    """Have a lane run as soon as a worker is free, or (``compare``) compare everything. What held it back counts no more."""
+    conn.execute(
+        text(f"""
+        UPDATE stream SET not_before = NULL, {"compare_at" if compare else "poll_asked_at"} = :now
+        WHERE tenant_id = :tenant AND connection_id = :connection AND object = :object"""),
+        {**_key(conn, connection_id, object_name), "now": now},
+    )
+    conn.execute(
+        text("""
+        UPDATE push_work SET due_at = 'epoch'
+        WHERE tenant_id = :tenant AND connection_id = :connection AND object = :object AND state <> 'waiting'"""),
+        _key(conn, connection_id, object_name),
     )
 
 

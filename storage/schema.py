@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from threading import Lock
 
@@ -10,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from domain.errors import ConfigurationError
@@ -64,14 +65,24 @@ def current_revision(url: str) -> str | None:
     engine = make_engine(url, pool_size=1)
     try:
         with translated(), engine.connect() as conn:
-            return MigrationContext.configure(conn).get_current_revision()
+            return revision_of(conn)
     finally:
         engine.dispose()
 
 
+def revision_of(conn: Connection) -> str | None:
+    """The revision of the database behind an open connection."""
+    return MigrationContext.configure(conn).get_current_revision()
+
+
 def assert_current(url: str) -> None:
     """Raise ConfigurationError unless the database is at the revision that this version of the code works with."""
-    found, needed = current_revision(url), head_revision()
+    assert_head(current_revision(url))
+
+
+def assert_head(found: str | None) -> None:
+    """Raise ConfigurationError unless ``found`` is the revision that this version of the code works with."""
+    needed = head_revision()
     if found != needed:
         raise ConfigurationError(
             f"The database's schema is at revision {found or 'none'}; this version needs {needed}.",
@@ -80,6 +91,7 @@ def assert_current(url: str) -> None:
         )
 
 
+@cache
 def head_revision() -> str:
     """The revision that this version of the code works with."""
     head = ScriptDirectory.from_config(_config("storage:revisions")).get_current_head()

@@ -51,6 +51,11 @@ class StagedRows:
     def __len__(self) -> int:
         return len(self.vendor_ids)
 
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The canonical fields that any of the records has a value of."""
+        return tuple(name for name, values in self.columns.items() if bulk.holds_any(values))
+
     def part(self, start: int, end: int) -> StagedRows:
         """The records from ``start`` to before ``end``."""
         lists = {
@@ -174,7 +179,6 @@ class Known:
 
 
 _SEPARATOR = "\x1f"
-PRINT_BYTES = 16
 
 _KNOWN = b"""
 SELECT p.ord::int - 1, l.entity_id,

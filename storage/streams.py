@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Row, exists, func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import ConfigurationError
-from storage.tables import connection, entity_tables, link, push_work, stream
+from domain.health import StreamState
+from storage.tables import connection, entity_tables, link, push_wait, push_work, stream, sync_notice
 from storage.tenancy import current_tenant
 
 
@@ -21,7 +22,7 @@ class Stream:
     """One object of one connection. ``settings``: its rules, as `bootstrap.syncing` reads them; ``writes``: fields that go out.
 
     ``status``: idle, paused, reauth, stopped or braked, with its ``reason``; ``verified_at``: up to when the hub has seen the
-    vendor's changes; ``counts``: the ledger so far.
+    vendor's changes; ``counts``: the ledger so far; ``failures``: passes in a row that failed.
     """
 
     connection_id: UUID
@@ -37,6 +38,18 @@ class Stream:
     resync: Mapping[str, Any] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     verified_at: datetime | None = None
+    failures: int = 0
+    created_at: datetime | None = None
+
+    def state(self) -> StreamState:
+        """As `domain.health` judges it. Only of a stream that is stored."""
+        since = self.verified_at or self.created_at
+        if since is None:
+            raise ValueError("the stream is not stored")
+        return StreamState(
+            self.object, self.status, self.failures, since, verified=self.verified_at is not None,
+            reads=self.settings.get("direction") != "out", code=(self.reason or {}).get("code"),
+        )  # fmt: skip
 
 
 _COLUMNS = [stream.c[name] for name in Stream.__slots__]
@@ -86,9 +99,13 @@ def list_all(conn: Connection, connection_id: UUID | None = None) -> list[Stream
 
 
 def remove(conn: Connection, connection_id: UUID, object_name: str) -> bool:
-    """Stop keeping an object in step. Its links stay."""
-    gone = stream.delete().where(stream.c.connection_id == connection_id, stream.c.object == object_name)
-    return conn.execute(gone).rowcount > 0
+    """Stop keeping an object in step. Its links stay; what waited to be sent or read goes, for nobody would come for it."""
+    known = False
+    for table in (stream, push_work, push_wait, sync_notice):
+        mine = table.delete().where(table.c.connection_id == connection_id, table.c.object == object_name)
+        gone = conn.execute(mine).rowcount > 0
+        known = known or (table is stream and gone)
+    return known
 
 
 def start_at(conn: Connection, connection_id: UUID, object_name: str, cursor: Mapping[str, Any]) -> None:
@@ -146,9 +163,68 @@ def let_deletes_through(conn: Connection, connection_id: UUID, objects: Sequence
     change = (
         stream.update()
         .where(stream.c.connection_id == connection_id, stream.c.object.in_(list(objects)), stream.c.status == "braked")
-        .values(resync=confirmed)
+        .values(resync=confirmed, deletes={})
     )
     return int(conn.execute(change).rowcount)
+
+
+PAUSED, REAUTH, DISCONNECTED = "connection_paused", "reauth_required", "disconnected"
+"""Why streams of a whole connection stand still: the codes of their reasons."""
+
+_HELD = {
+    PAUSED: ("paused", ("idle",), "The connection is paused."),
+    DISCONNECTED: ("stopped", ("idle", "reauth"), "The connection was disconnected."),
+}
+
+
+def hold(conn: Connection, connection_id: UUID, code: str) -> int:
+    """Let the connection's streams stand still; returns how many. What works on one right now can write nothing more.
+
+    Those that stand still for a reason of their own keep it.
+    """
+    status, moving, message = _HELD[code]
+    change = stream.update().where(
+        _IS_SET_UP, stream.c.connection_id == connection_id, stream.c.status.in_(list(moving))
+    )
+    held = {"status": status, "reason": {"code": code, "message": message}}
+    return int(
+        conn.execute(
+            change.values(
+                **held, generation=stream.c.generation + 1, lease_owner=None, lease_until=None, updated_at=text("now()")
+            )
+        ).rowcount
+    )
+
+
+def release(conn: Connection, connection_id: UUID, codes: Sequence[str]) -> int:
+    """Let streams go on that stand still for one of these reasons; returns how many."""
+    waits = stream.c.reason["code"].astext.in_(list(codes))
+    if REAUTH in codes:
+        waits |= stream.c.status == "reauth"
+    change = (
+        stream.update()
+        .where(_IS_SET_UP, stream.c.connection_id == connection_id, waits)
+        .values(status="idle", reason=None, not_before=None, failures=0, updated_at=text("now()"))
+    )
+    return int(conn.execute(change).rowcount)
+
+
+def compare_anew(conn: Connection, connection_id: UUID, object_name: str, reason: str, now: datetime) -> None:
+    """Have a stream compare everything from the beginning, also where a comparison is under way: that one can commit no more.
+
+    A person's word that deletes are meant is kept.
+    """
+    confirmed = func.coalesce(stream.c.resync["confirmed"], text("'false'::jsonb"))
+    begun = func.jsonb_build_object("started_at", now.isoformat(), "confirmed", confirmed, "reason", reason)
+    change = (
+        stream.update()
+        .where(_IS_SET_UP, stream.c.connection_id == connection_id, stream.c.object == object_name)
+        .values(
+            resync=begun, generation=stream.c.generation + 1, lease_owner=None, lease_until=None, not_before=None,
+            updated_at=text("now()"),
+        )
+    )  # fmt: skip
+    conn.execute(change)
 
 
 def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], status: str) -> int:
@@ -159,6 +235,18 @@ def set_status(conn: Connection, connection_id: UUID, objects: Sequence[str], st
         .values(status=status, reason=None, not_before=None, failures=0, updated_at=text("now()"))
     )
     return int(conn.execute(change).rowcount)
+
+
+def make_due(conn: Connection, connection_id: UUID, *, polls: Sequence[str] = (), compares: Sequence[str] = ()) -> None:
+    """Let streams be polled, or compared in full, as soon as there is room."""
+    mine = (stream.c.connection_id == connection_id,)
+    if polls:
+        conn.execute(
+            stream.update().where(*mine, stream.c.object.in_(polls)).values(poll_asked_at=func.clock_timestamp())
+        )
+    if compares:
+        due = func.least(stream.c.compare_at, func.now())
+        conn.execute(stream.update().where(*mine, stream.c.object.in_(compares)).values(compare_at=due))
 
 
 def _stream(row: Row[Any]) -> Stream:

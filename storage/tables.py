@@ -1,7 +1,6 @@
 """Every table of the hub, as SQLAlchemy metadata. `revisions/` creates them; a test holds the two together.
 
-Rules: `tenant_id` leads every primary key, unique key, foreign key and index. Entity tables and their staging tables
-are made from `domain.entities`. Row-level security is added to every table by `storage.tenancy.protect`.
+Rules: `tenant_id` leads every key and index. Entity and staging tables come from `domain.entities`. `storage.tenancy` adds RLS.
 """
 
 from __future__ import annotations
@@ -31,38 +30,78 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import TypeEngine
 
 from domain.entities import ENTITIES, Entity, Field, Kind
-from storage.columns import TIMESTAMP, UUID_TYPE, metadata, now_column, tenant_column
+from storage.columns import TIMESTAMP, UUID_TYPE, cause_column, metadata, now_column, tenant_column
+from storage.tables_access import api_key, audit_head, audit_log
+from storage.tables_inbound import inbound_endpoint, inbox, posted_event, posted_record, route, secret
+from storage.tables_jobs import job
+from storage.tables_mappings import mapping_version
+from storage.tables_oauth import sign_in
+from storage.tables_outbound import (
+    bulk_expansion,
+    change_purge,
+    delivery,
+    delivery_attempt,
+    event,
+    event_relay,
+    subscription,
+)
+from storage.tables_plans import migration_plan
+from storage.tables_privacy import consent, erasure, retention, suppression, suppression_key
 from storage.tables_sync import conflict, push_wait, push_work, stream, sync_intent, sync_notice, tombstone, vendor_wait
 
 __all__ = [
+    "api_key",
     "association",
+    "audit_head",
+    "audit_log",
     "blob",
     "blob_part",
+    "bulk_expansion",
     "change",
+    "change_purge",
     "column_type",
     "conflict",
     "connection",
+    "consent",
     "credential",
     "custom_field",
     "dead_letter",
+    "delivery",
+    "delivery_attempt",
     "entity_tables",
+    "erasure",
+    "event",
+    "event_relay",
     "field_history",
+    "inbound_endpoint",
     "inbox",
+    "job",
     "link",
+    "mapping_version",
     "metadata",
     "migration_chunk",
     "migration_journal",
+    "migration_plan",
     "migration_run",
     "outbox",
     "pending_reference",
+    "posted_event",
+    "posted_record",
     "push_wait",
     "push_work",
     "redirect",
+    "retention",
+    "route",
+    "secret",
+    "sign_in",
     "stage_association",
     "stage_link",
     "stage_name",
     "stage_tables",
     "stream",
+    "subscription",
+    "suppression",
+    "suppression_key",
     "sync_intent",
     "sync_notice",
     "table_name",
@@ -238,6 +277,7 @@ tenant = Table(
     tenant_column(),
     Column("name", Text, nullable=False),
     now_column("created_at"),
+    Column("closed_at", TIMESTAMP),  # nobody gets in and nothing is kept in step; the data stays
     PrimaryKeyConstraint("tenant_id"),
 )
 
@@ -251,12 +291,15 @@ connection = Table(
     Column("remote_account", Text),
     Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("base_url", Text),
-    Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth
+    Column("status", Text, nullable=False, server_default=text("'new'")),  # new, ok, paused, reauth, disconnected
     Column("status_message", Text),
     Column("verified_at", TIMESTAMP),
     Column("quota_used", BigInteger),  # of the vendor's daily quota, as its replies told at `quota_at`
     Column("quota_limit", BigInteger),
     Column("quota_at", TIMESTAMP),
+    Column("healthy", Boolean, nullable=False, server_default=text("true")),  # see storage.connection_alerts
+    Column("unhealthy_reasons", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("health_since", TIMESTAMP),  # when `healthy` last changed; NULL: never
     now_column("created_at"),
     now_column("updated_at"),
     PrimaryKeyConstraint("tenant_id", "id"),
@@ -317,9 +360,8 @@ link = Table(
     Column("base_version", BigInteger, nullable=False, server_default=text("1")),
     Column("vendor_version", Text),
     Column("fingerprint", LargeBinary),
-    Column(
-        "origin", Text, nullable=False
-    ),  # created, matched (existing hub record), merged (into another vendor record's), adopted
+    # created, matched (existing hub record), merged (into another vendor record's), adopted
+    Column("origin", Text, nullable=False),
     Column("run_id", UUID_TYPE),
     # The source lists this record more than once: a later run must see all its listings to know the last.
     Column("repeated", Boolean, nullable=False, server_default=text("false")),
@@ -342,6 +384,8 @@ pending_reference = Table(  # a reference whose other end is not linked yet; res
     metadata,
     tenant_column(),
     Column("connection_id", UUID_TYPE, nullable=False),
+    Column("waiting_object", Text, nullable=False),  # the vendor record that says it: several may share a hub record
+    Column("waiting_id", Text, nullable=False),
     Column("vendor_id", Text, nullable=False),
     Column("vendor_objects", ARRAY(Text()), nullable=False),
     Column("entity", Text, nullable=False),
@@ -349,7 +393,7 @@ pending_reference = Table(  # a reference whose other end is not linked yet; res
     Column("field", Text, nullable=False),
     Column("run_id", UUID_TYPE),
     now_column("created_at"),
-    PrimaryKeyConstraint("tenant_id", "connection_id", "vendor_id", "entity", "entity_id", "field"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "waiting_object", "waiting_id", "field"),
     Index(None, "tenant_id", "entity_id"),
     Index(None, "tenant_id", "run_id"),
 )
@@ -404,31 +448,14 @@ change = Table(  # the change log; a bulk load is one row a chunk (`kind` = bulk
     Column("detail", JSONB),
     # Transaction id: a reader only trusts rows below the oldest running transaction, so that no late commit is skipped.
     Column("xid", BigInteger, nullable=False, server_default=text("(pg_current_xact_id()::text)::bigint")),
+    cause_column(),
     PrimaryKeyConstraint("tenant_id", "at", "id"),
     Index(None, "tenant_id", "seq"),
+    Index(None, "tenant_id", "xid", "seq"),
     postgresql_partition_by="RANGE (at)",
 )
 
 # ---------------------------------------------------------------- streams, queues
-
-inbox = Table(
-    "inbox",
-    metadata,
-    tenant_column(),
-    Column("id", UUID_TYPE, nullable=False),
-    Column("connection_id", UUID_TYPE),
-    Column("source", Text, nullable=False),
-    Column("dedupe_key", Text, nullable=False),
-    Column("headers", JSONB),
-    Column("body", LargeBinary),
-    now_column("received_at"),
-    Column("status", Text, nullable=False, server_default=text("'received'")),
-    Column("processed_at", TIMESTAMP),
-    Column("outcome", Text),
-    PrimaryKeyConstraint("tenant_id", "id"),
-    UniqueConstraint("tenant_id", "source", "dedupe_key"),
-    Index(None, "tenant_id", "status", "received_at"),
-)
 
 outbox = Table(
     "outbox",
@@ -479,12 +506,11 @@ dead_letter = Table(
     Column("key", Text, nullable=False),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "key"),
-    Index(None, "tenant_id", "status", "fingerprint"),
+    *(Index(None, "tenant_id", "status", name, "id") for name in ("code", "fault", "fingerprint", "stage")),
+    Index(None, "tenant_id", "status", "id"),
+    Index(None, "tenant_id", "entity_id"),
     Index(None, "tenant_id", "run_id"),
     Index(None, "tenant_id", "connection_id", "object", "vendor_id"),
-    Index(
-        "dead_letter_push_idx", "tenant_id", "entity_id", postgresql_where=text("status = 'open' AND stage = 'push'")
-    ),
 )
 
 # ---------------------------------------------------------------- migration

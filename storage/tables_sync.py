@@ -19,6 +19,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from storage.columns import TIMESTAMP, UUID_TYPE, metadata, now_column, tenant_column
 
+
+def _traceparent() -> Column[str]:
+    """The span that wrote the row, as its transaction says (see `storage.tracing`); empty where it was not traced."""
+    default = text("coalesce(current_setting('app.traceparent', true), '')")
+    return Column("traceparent", Text, nullable=False, server_default=default)
+
+
 stream = Table(  # a lane: one object of one connection, held by one worker at a time
     "stream",
     metadata,
@@ -35,6 +42,7 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Column("cursor", JSONB),
     Column("resync", JSONB),
     Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("deletes", JSONB, nullable=False, server_default=text("'{}'")),  # taken over of late, by hour: for the brake
     Column("status", Text, nullable=False, server_default=text("'idle'")),  # idle, paused, reauth, stopped, braked
     Column("reason", JSONB),
     Column("generation", BigInteger, nullable=False, server_default=text("0")),
@@ -45,6 +53,9 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Column("not_before", TIMESTAMP),
     Column("failures", Integer, nullable=False, server_default=text("0")),  # passes in a row that ended in an error
     Column("polled_at", TIMESTAMP),
+    Column(
+        "poll_asked_at", TIMESTAMP
+    ),  # a vendor, not saying what changed, or a person asked for a poll: due unless polled since
     Column("compare_at", TIMESTAMP),  # NULL: one period after its creation
     Column("hinted_at", TIMESTAMP),
     Column("hinted_generation", BigInteger),
@@ -56,25 +67,52 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Index(None, "tenant_id", "entity"),
 )
 
-push_work = (
-    Table(  # hub records that may have to go out; `token` is new at each queueing: no late answer removes newer work
-        "push_work",
-        metadata,
-        tenant_column(),
-        Column("connection_id", UUID_TYPE, nullable=False),
-        Column("object", Text, nullable=False),
-        Column("entity", Text, nullable=False),
-        Column("entity_id", UUID_TYPE, nullable=False),
-        Column("token", BigInteger, Identity(), nullable=False),
-        Column("due_at", TIMESTAMP, nullable=False, server_default=text("'epoch'")),  # the epoch: at once
-        Column("attempts", Integer, nullable=False, server_default=text("0")),
-        Column(
-            "state", Text, nullable=False, server_default=text("'due'")
-        ),  # due, uncertain (read back first), waiting
-        now_column("created_at"),
-        PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
-        Index("push_work_due_idx", "tenant_id", "connection_id", "object", "due_at", "token"),
-    )
+stream_run = Table(  # how a pass over a stream went; counts and codes, no values
+    "stream_run",
+    metadata,
+    tenant_column(),
+    Column("id", UUID_TYPE, nullable=False),
+    Column("connection_id", UUID_TYPE, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # poll, notice, comparison, push
+    Column("started_at", TIMESTAMP, nullable=False),
+    Column("ended_at", TIMESTAMP, nullable=False),
+    Column("counts", JSONB, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("stopped", Text),  # why it ended before its work was done
+    Column("code", Text),  # of the error
+    PrimaryKeyConstraint("tenant_id", "id"),
+    Index(None, "tenant_id", "connection_id", "object", "id"),
+    Index(None, "tenant_id", "ended_at"),
+)
+
+push_work = Table(  # hub records that may have to go out; `token` is new at each queueing: no late answer removes newer work
+    "push_work",
+    metadata,
+    tenant_column(),
+    Column("connection_id", UUID_TYPE, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("entity_id", UUID_TYPE, nullable=False),
+    Column("token", BigInteger, Identity(), nullable=False),
+    Column("due_at", TIMESTAMP, nullable=False, server_default=text("'epoch'")),  # the epoch: at once
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("state", Text, nullable=False, server_default=text("'due'")),  # due, uncertain (read back first), waiting
+    _traceparent(),
+    now_column("created_at"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "object", "entity_id"),
+    # Partial, so that no statement about single records can mistake it for the key, which begins with the same columns:
+    # before its first statistics PostgreSQL cannot tell the two apart.
+    Index(
+        "push_work_due_idx",
+        "tenant_id",
+        "connection_id",
+        "object",
+        "due_at",
+        "token",
+        postgresql_where=text("state <> 'waiting'"),
+    ),
 )
 
 push_wait = Table(  # a hub record that becomes due on a lane once another one is linked on the connection
@@ -88,7 +126,6 @@ push_wait = Table(  # a hub record that becomes due on a lane once another one i
     Column("entity", Text, nullable=False),
     Column("entity_id", UUID_TYPE, nullable=False),
     PrimaryKeyConstraint("tenant_id", "connection_id", "wait_id", "object", "entity_id"),
-    Index(None, "tenant_id", "connection_id", "object", "entity_id"),
 )
 
 vendor_wait = Table(  # a vendor record whose reference cannot be resolved until a record of `wait_object` is linked
@@ -125,6 +162,7 @@ sync_notice = Table(  # hints that a vendor record may have changed, one a recor
     Column("vendor_id", Text(collation="C"), nullable=False),
     Column("id", UUID_TYPE, nullable=False),
     Column("deleted", Boolean, nullable=False, server_default=text("false")),
+    _traceparent(),
     now_column("at"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "object", "vendor_id"),
     UniqueConstraint("tenant_id", "id"),
@@ -178,4 +216,6 @@ conflict = Table(  # a field that both sides changed: `hub_value` and `vendor_va
     ),
     Index(None, "tenant_id", "entity_id"),
     Index(None, "tenant_id", "status", "opened_at"),
+    Index(None, "tenant_id", "opened_at", "id"),
+    Index(None, "tenant_id", "connection_id", "opened_at", "id"),
 )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from domain.errors import ConfigurationError
 from storage.roles import APP_ROLE
+from storage.tables_access import APPEND_ONLY
 
 VERSION_TABLE = "alembic_version"
 POLICY = "tenant_isolation"
@@ -142,6 +143,8 @@ def _grant(driver: psycopg.Connection, tables: list[str]) -> None:
     if tables:
         driver.execute(sql.SQL("REVOKE ALL ON {} FROM PUBLIC, {}").format(names, app))
         driver.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}").format(names, app))
+    for name in APPEND_ONLY.intersection(tables):
+        driver.execute(sql.SQL("REVOKE UPDATE, DELETE ON {} FROM {}").format(sql.Identifier(name), app))
     if driver.execute("SELECT to_regclass(%s)", [VERSION_TABLE]).fetchone() != (None,):
         driver.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(VERSION_TABLE), app))
 

@@ -172,7 +172,7 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
                 AND (x.id = ANY(CAST(:staying AS uuid[])) OR NOT EXISTS (SELECT FROM link xl
                     WHERE xl.tenant_id = :t AND xl.entity_id = x.id AND xl.run_id = :r AND xl.origin = 'created'))
                   AND NOT EXISTS (SELECT FROM migration_journal w WHERE w.tenant_id = :t AND w.run_id = :r
-                    AND w.action = 'settled' AND w.entity_id = x.id AND w.vendor_id = '{field}'))""",
+                    AND w.action = 'settled' AND w.entity_id = x.id AND w.before->>'field' = '{field}'))""",
                 f"{_article(child)} {child} that stays refers to it",
                 kept,
                 staying,
@@ -189,10 +189,10 @@ def unsettle(connection: Connection, scope: Scope, keep: Sequence[UUID]) -> None
                 text(f"""
         WITH todo AS (
             DELETE FROM migration_journal j USING link l, {bulk.quoted(table_name(entity.name))} x
-            WHERE j.tenant_id = :t AND j.run_id = :r AND j.action = 'settled' AND j.entity = :child AND j.vendor_id = :field
+            WHERE j.tenant_id = :t AND j.run_id = :r AND j.action = 'settled' AND j.entity = :child AND j.before->>'field' = :field
               AND l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.run_id = :r
               AND l.vendor_id = j.before->>'vendor_id' AND NOT (l.entity_id = ANY(CAST(:keep AS uuid[])))
-              AND x.tenant_id = :t AND x.id = j.entity_id AND x.{bulk.quoted(field)} = l.entity_id
+              AND x.tenant_id = :t AND x.id = j.entity_id AND coalesce(x.{bulk.quoted(field)}, l.entity_id) = l.entity_id
             RETURNING j.entity_id, j.before),
         waits AS (INSERT INTO pending_reference SELECT p.* FROM todo,
                   LATERAL jsonb_populate_record(CAST(NULL AS pending_reference), todo.before) p ON CONFLICT DO NOTHING)
@@ -290,8 +290,8 @@ def finish(connection: Connection, tenant_id: UUID, run_id: UUID, *, whole: bool
     )
     connection.execute(
         text(
-            "UPDATE dead_letter SET status = 'discarded', resolved_at = now(), resolution = 'the run was undone' "
-            "WHERE tenant_id = :t AND run_id = :r AND status = 'open'"
+            "UPDATE dead_letter SET status = 'resolved', resolved_at = now(), resolution = 'discarded: the run was undone', "
+            "payload = NULL, mapped = NULL, original = NULL WHERE tenant_id = :t AND run_id = :r AND status = 'open'"
         ),
         parameters,
     )

@@ -1,8 +1,8 @@
 """Secrets at rest: AES-256-GCM in envelopes.
 
 Every credential has a random data key of its own; that key is stored encrypted under a master key, which never enters the
-database. Both layers are bound (as additional authenticated data) to tenant, connection and master key id: a row copied to
-another tenant or connection does not open.
+database. Both layers are bound (as additional authenticated data) to what they are, tenant, owner (a connection, an endpoint) and
+master key id: a row copied to another tenant or owner does not open.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ class Sealed:
     key_id: str
     wrapped_key: bytes
     ciphertext: bytes
+
+    @classmethod
+    def of(cls, row: Any) -> Sealed:
+        """From a row of a table that holds the columns of this name."""
+        return cls(row.key_id, bytes(row.wrapped_key), bytes(row.ciphertext))
+
+    def columns(self) -> dict[str, Any]:
+        """The columns to store."""
+        return {"key_id": self.key_id, "wrapped_key": self.wrapped_key, "ciphertext": self.ciphertext}
 
 
 @dataclass(frozen=True)
@@ -131,36 +140,40 @@ class Vault:
         """Id of the master key that seals."""
         return self._keys.current
 
-    def seal(self, tenant_id: UUID, connection_id: UUID, credentials: Mapping[str, Any]) -> Sealed:
-        """Encrypt ``credentials`` (JSON values) for one connection of one tenant, under a new data key."""
+    def seal(
+        self, tenant_id: UUID, owner_id: UUID, credentials: Mapping[str, Any], *, purpose: str = "credential"
+    ) -> Sealed:
+        """Encrypt ``credentials`` (JSON values) for one owner (a connection) of one tenant, under a new data key."""
         key_id = self._keys.current
         data_key = AESGCM.generate_key(bit_length=256)
         plain = json.dumps(dict(credentials), ensure_ascii=False).encode()
         return Sealed(
             key_id,
-            _encrypt(self._keys.key(key_id), data_key, _binding("key", tenant_id, connection_id, key_id)),
-            _encrypt(data_key, plain, _binding("data", tenant_id, connection_id, key_id)),
+            _encrypt(self._keys.key(key_id), data_key, _binding(purpose, "key", tenant_id, owner_id, key_id)),
+            _encrypt(data_key, plain, _binding(purpose, "data", tenant_id, owner_id, key_id)),
         )
 
-    def open(self, tenant_id: UUID, connection_id: UUID, sealed: Sealed) -> dict[str, Any]:
+    def open(self, tenant_id: UUID, owner_id: UUID, sealed: Sealed, *, purpose: str = "credential") -> dict[str, Any]:
         """Decrypt. Raises ConfigurationError when the row was altered, belongs elsewhere or its master key is missing."""
         master = self._keys.key(sealed.key_id)
         try:
-            data_key = _decrypt(master, sealed.wrapped_key, _binding("key", tenant_id, connection_id, sealed.key_id))
-            plain = _decrypt(data_key, sealed.ciphertext, _binding("data", tenant_id, connection_id, sealed.key_id))
+            binding = _binding(purpose, "key", tenant_id, owner_id, sealed.key_id)
+            data_key = _decrypt(master, sealed.wrapped_key, binding)
+            plain = _decrypt(data_key, sealed.ciphertext, _binding(purpose, "data", tenant_id, owner_id, sealed.key_id))
         except (InvalidTag, ValueError):
+            what = "credentials of connection" if purpose == "credential" else "secrets of"
             raise ConfigurationError(
-                f"The stored credentials of connection {connection_id} do not open: they were altered, belong to another "
+                f"The stored {what} {owner_id} do not open: they were altered, belong to another "
                 "tenant or connection, or another key bears the same id.",
-                remedy="Check the master keys; if they are right, connect again.",
+                remedy="Check the master keys; if they are right, connect again (or set the secret anew).",
                 code="credentials_damaged",
             ) from None
         credentials: dict[str, Any] = json.loads(plain)
         return credentials
 
 
-def _binding(layer: str, tenant_id: UUID, connection_id: UUID, key_id: str) -> bytes:
-    return "\x1f".join(("syncline.credential.1", layer, str(tenant_id), str(connection_id), key_id)).encode()
+def _binding(purpose: str, layer: str, tenant_id: UUID, owner_id: UUID, key_id: str) -> bytes:
+    return "\x1f".join((f"syncline.{purpose}.1", layer, str(tenant_id), str(owner_id), key_id)).encode()
 
 
 def _encrypt(key: bytes, plain: bytes, binding: bytes) -> bytes:

@@ -11,25 +11,31 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from domain.errors import CursorExpiredError, SynclineError, TransientError
 from domain.records import Cursor
+from storage.tracing import span
+from sync_engine.braking import Deletes, deletes_of
 from sync_engine.comparing import Findings, parts
-from sync_engine.core.merge import is_blank
-from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Rules, VendorRef
-from sync_engine.core.pull import needs_another_look, plan_pull
+from sync_engine.core.merge import is_blank, same
+from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Record, Rules, VendorRef
+from sync_engine.core.pull import is_doubtful, needs_another_look, plan_pull
 from sync_engine.core.recovery import Brake, Next, recover
+from sync_engine.core.stand_ins import NOWHERE, PIPELINE, STAGE, for_records
 from sync_engine.ports import (
     Gathered,
     Lane,
     LaneState,
     Lease,
     LeaseLostError,
+    Projection,
     PullCommit,
     PullQuery,
     Raw,
+    Refs,
     Resync,
     Span,
     StaleError,
@@ -38,17 +44,15 @@ from sync_engine.ports import (
 )
 
 REPLANS_MAX = 8
+LOOKED_THROUGH_MAX, LOOKED_THROUGH_SIZE = 10_000, 1_000
+"""Of how many records a pass asks for the lists of associated records that no listing tells, and how many at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``fresh_for``: how old the lane's last poll may be for a push to trust it instead of asking the vendor again."""
-
     lease_for: timedelta = timedelta(minutes=2)
-    fresh_for: timedelta = timedelta(0)
     pages_max: int = 1_000_000
     push_batches_max: int = 50
-    notices_at_once: int = 100
     brake: Brake = field(default_factory=Brake)
 
 
@@ -56,7 +60,8 @@ class Settings:
 class Report:
     """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done.
 
-    Incomplete: the vendor's listing broke off, or was never read to its end; so nothing was sent.
+    Incomplete: the vendor's listing broke off, or was never read to its end; so nothing was sent. ``compared``: it began, or went
+    on with, a full comparison.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -64,6 +69,7 @@ class Report:
     error: SynclineError | None = None
     retry_after_s: float = 0.0
     more: bool = False
+    compared: bool = False
 
 
 class Pass:
@@ -83,6 +89,19 @@ class Pass:
         self._over = over
         self.lease = lease
         self.lane = lease.lane
+        self.asked: dict[str, datetime] = {}
+        """When the records that this pass last read by their ids, and took account of, were asked for."""
+        self.unsure = False
+        """Whether a listing showed records that have to be read by their ids, as notices say now."""
+
+    @cached_property
+    def began(self) -> LaneState:
+        """The lane as the pass found it."""
+        return self.store.state(self.lane)
+
+    @cached_property
+    def deletes(self) -> Deletes:
+        return Deletes(self.lane, self.began, self.settings.brake, self.clock, lambda: self.store.live_links(self.lane))
 
     @property
     def rules(self) -> Rules:
@@ -112,6 +131,11 @@ class Pass:
             self.report.more = True
         return self.report.more
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is done in this pass: its turn is over, or it was stopped."""
+        return self.report.more or bool(self.report.stopped)
+
     # ------------------------------------------------------------ pulling
 
     def poll(self) -> bool:
@@ -123,13 +147,14 @@ class Pass:
         try:
             for page in self.port.pages(state.cursor):
                 self.renew()
-                if self._brakes(state, page.raws):
+                if self._brakes(page.raws):
                     return False
                 complete = page.last
                 verified = started if page.last else None
                 self.apply(
                     page.raws,
                     PullCommit(self.rules.entity, cursor=page.cursor, verified_at=verified, rejects=page.rejects),
+                    listed=True,
                 )
                 if not page.last and self.yields():
                     return False
@@ -143,39 +168,56 @@ class Pass:
         state = self.store.state(self.lane)
         return not self.rules.pulls or (state.resync is None and state.verified_at is not None)
 
-    def _brakes(self, state: LaneState, raws: Sequence[Raw]) -> bool:
+    def _brakes(self, raws: Sequence[Raw]) -> bool:
+        """Whether these delete too much; most of what is gone may be known to be gone already."""
         gone = sum(1 for raw in raws if raw.incoming.deleted)
-        if not self.settings.brake.holds(gone, state.links):
+        return self.deletes.too_many(gone) is not None and self.stops(deletes_of(self.plan(raws)[1]))
+
+    def stops(self, gone: int, *, counted_anew: bool = False) -> bool:
+        """Stop the stream if so many deletes are too many: a person has to say that they are meant.
+
+        ``counted_anew``: many records may have come or gone since the pass began, so the links are counted again.
+        """
+        failure = self.deletes.too_many(gone, counted_anew=counted_anew)
+        if failure is None:
             return False
-        gone = sum(1 for decision in self.plan(raws)[1] if decision.delete or decision.tombstone_link)
-        if not self.settings.brake.holds(gone, state.links):
-            return False  # most of them are known to be gone
-        message = f"{gone} of {state.links} records of {self.lane.object} were deleted at the vendor at once."
-        self.store.pause(self.lane, "braked", Failure("mass_delete", message, fault="vendor"))
+        self.store.pause(self.lane, "braked", failure)
         self.report.stopped = "braked"
         return True
 
     def answer_notices(self) -> None:
         """Read the records that notices name, each once however many notices it had."""
-        while notices := self.store.notices(self.lane, self.settings.notices_at_once):
+        while notices := self.store.notices(self.lane, self.port.ids_size):
             self.renew()
-            raws = self.port.fetch([n.vendor_id for n in notices])
+            self.asked = dict.fromkeys((n.vendor_id for n in notices), self.clock())
+            raws = self.port.fetch(list(self.asked))
+            if self._brakes(raws):
+                return
             self.apply(raws, PullCommit(self.rules.entity, notices=[n.id for n in notices]))
             if self.yields():
                 return
 
-    def apply(self, raws: Sequence[Raw], commit: PullCommit) -> list[Decision]:
-        """Plan and commit a batch, anew whenever something changed meanwhile; the cursor moves with the last of it."""
+    def apply(self, raws: Sequence[Raw], commit: PullCommit, *, listed: bool = False) -> list[Decision]:
+        """Plan and commit a batch, anew whenever something changed meanwhile; the cursor moves with the last of it.
+
+        ``listed``: as a listing shows them, which may lag behind what the vendor says of each by its id.
+        """
+        with span("pull", object=self.lane.object, records=len(raws)):
+            return self._apply(raws, commit, listed and self.port.settle_s > 0)
+
+    def _apply(self, raws: Sequence[Raw], commit: PullCommit, may_lag: bool) -> list[Decision]:
         pending, done = list(raws), list[Decision]()
         for _ in range(REPLANS_MAX):
-            query, decisions, _ = self.plan(pending)
+            query, decisions, known = self.plan(pending)
+            if may_lag:
+                decisions = self._ask_about(decisions, known)
             ready = [d for d in decisions if not needs_another_look(d)]
             again = {id(d.incoming) for d in decisions if needs_another_look(d)}
             part = replace(commit, decisions=ready, matches=_of(query, ready))
             if again:
                 part = replace(part, cursor=None, resync=None, notices=(), rejects=(), verified_at=None)
             try:
-                self.store.commit_pull(self.lease, part)
+                self.commit(part)
             except StaleError:
                 continue
             done += ready
@@ -188,6 +230,25 @@ class Pass:
             remedy="The next pass takes them up again.",
             code="kept_changing",
         )
+
+    def _ask_about(self, decisions: Sequence[Decision], known: Known) -> list[Decision]:
+        """Of what may be older than what the hub knows, or newer, nothing is taken: a notice has it read by its id."""
+        doubtful = {id(d) for d in decisions if d.incoming and is_doubtful(d.incoming, known.links.get(d.vendor_id))}
+        if not doubtful:
+            return list(decisions)
+        self.store.add_notices(self.lane, {d.vendor_id: False for d in decisions if id(d) in doubtful})
+        self.unsure = True
+        return [
+            Decision(d.vendor_id, Outcome.SUPERSEDED, incoming=d.incoming) if id(d) in doubtful else d
+            for d in decisions
+        ]
+
+    def commit(self, commit: PullCommit) -> None:
+        """Commit a batch, and with it the deletes that it adds to the brake's tally. Raises StaleError."""
+        tally = self.deletes.tally_with(commit.decisions) if deletes_of(commit.decisions) else None
+        self.store.commit_pull(self.lease, replace(commit, deletes=tally))
+        if tally is not None:
+            self.deletes.tally = tally
 
     def plan(self, raws: Sequence[Raw]) -> tuple[PullQuery, list[Decision], Known]:
         """What would be done about these records, and what that was decided from. Changes nothing."""
@@ -210,7 +271,7 @@ class Pass:
         return {hub: vid for hub, pairs in refs.items() for name, vid in pairs if name == self.lane.object}
 
     def _query(self, raws: Sequence[Raw]) -> PullQuery:
-        refs = {ref: None for raw in raws for ref in raw.refs.values()}
+        refs = {ref: None for raw in raws for ref in raw.referred}
         ids = dict.fromkeys(raw.incoming.vendor_id for raw in raws)
         ids.update(dict.fromkeys(raw.incoming.merged_into for raw in raws if raw.incoming.merged_into))
         return PullQuery(
@@ -224,15 +285,65 @@ class Pass:
 
     def _projected(self, gathered: Gathered) -> Known:
         known = gathered.known
-        refs = self.refs_of(list(known.hubs.values()))
-        projected = self.port.project(list(known.hubs.values()), refs)
+        held = {link.entity_id: link.base for link in known.links.values() if not link.tombstoned}
+        projected, _ = self.project(list(known.hubs.values()), held)
         seen = zip(known.hubs.items(), projected, strict=True)
         return replace(known, hubs={i: replace(hub, seen=projection.seen) for (i, hub), projection in seen})
 
-    def refs_of(self, hubs: Sequence[Hub]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
-        """The vendor's ids of whatever these hub records refer to."""
+    def project(self, hubs: Sequence[Hub], held: Mapping[UUID, Record | None]) -> tuple[list[Projection], Refs]:
+        """Hub records as the vendor can hold them, and the vendor's ids of what they refer to there.
+
+        ``held``: what the vendor last said of each that it has. Stages and pipelines of other vendors are stood in for.
+        """
+        failures: Mapping[UUID, Failure] = {}
+        if self.rules.writes_field(STAGE) and any(STAGE in hub.values or PIPELINE in hub.values for hub in hubs):
+            hubs, failures = for_records(hubs, lambda hub: held.get(hub.id), self.store.set_up(self.lane), self.rules)
+        refs = self.refs_of(hubs, held)
+        found = zip(hubs, self.port.project(hubs, refs), strict=True)
+        return [
+            replace(p, waits=tuple(w for w in p.waits if w.entity_id != NOWHERE), failure=failures.get(h.id, p.failure))
+            for h, p in found
+        ], refs
+
+    def refs_of(self, hubs: Sequence[Hub], held: Mapping[UUID, Record | None]) -> Refs:
+        """The vendor's ids of whatever these hub records refer to, and of what they were associated with at the vendor."""
         wanted = {v for hub in hubs for v in hub.values.values() if isinstance(v, UUID)}
+        for name in self.rules.links:
+            for said in (*(hub.values for hub in hubs), *(base for base in held.values() if base)):
+                wanted |= set(said.get(name) or ())
         return self.store.vendor_refs(self.lane, sorted(wanted)) if wanted else {}
+
+    # ------------------------------------------------------------ what no listing tells
+
+    def look_through(self, *, every: bool = False) -> None:
+        """Ask for lists of associated records whose changes no listing tells, and read the records where they differ.
+
+        ``every``: also where there are more than a pass asks for (`LOOKED_THROUGH_MAX`).
+        """
+        if not self.rules.pulls or not self.port.untold:
+            return
+        if not every and self.store.live_links(self.lane) > LOOKED_THROUGH_MAX:
+            return
+        linked = [i for i, _ in self.store.links_between(self.lane, Span(None, None, self.port.id_order))]
+        for start in range(0, len(linked), LOOKED_THROUGH_SIZE):
+            self.renew()
+            found = self._reassociated(linked[start : start + LOOKED_THROUGH_SIZE])
+            for first in range(0, len(found), self.port.ids_size):
+                self.apply(self.port.fetch(found[first : first + self.port.ids_size]), PullCommit(self.rules.entity))
+            if not every and self.yields():
+                return
+
+    def _reassociated(self, vendor_ids: Sequence[str]) -> list[str]:
+        """Those of the records whose lists differ from what the vendor last said, as far as the hub knows the other ends."""
+        raws = self.port.associated(vendor_ids)
+        refs = list({ref: None for raw in raws for ref in raw.referred})
+        gathered = self.store.gather_pull(self.lane, PullQuery(vendor_ids, self.rules.entity, refs))
+        links, found = gathered.known.links, []
+        for item in resolve(raws, gathered):
+            link = links.get(item.vendor_id)
+            if link is not None and any(not same(v, (link.base or {}).get(n)) for n, v in item.values.items()):
+                found.append(item.vendor_id)
+        return found
 
     # ------------------------------------------------------------ comparing in full
 
@@ -249,12 +360,13 @@ class Pass:
         state = self.store.state(self.lane)
         if state.resync is None:
             return
+        self.report.compared = True
         if not self.port.can_compare:
             self._relist(state.resync)
             return
         under_way = self._compare(state.resync)
         if under_way is not None and under_way.missing and not under_way.deleting:
-            if self._resync_brakes(state, under_way):
+            if self.stops(under_way.missing, counted_anew=True):
                 return
             under_way = self._compare(replace(under_way, after=None, deleting=True))
         if under_way is not None:
@@ -270,15 +382,14 @@ class Pass:
         for page in self.port.pages(None):
             self.renew()
             listed.update(raw.incoming.vendor_id for raw in page.raws)
-            self.apply(page.raws, PullCommit(self.rules.entity, rejects=page.rejects))
+            self.apply(page.raws, PullCommit(self.rules.entity, rejects=page.rejects), listed=True)
             if page.last:
                 self._end_relist(under_way, listed, page.cursor)
 
     def _end_relist(self, under_way: Resync, listed: Collection[str], cursor: Cursor) -> None:
-        state = self.store.state(self.lane)
         linked = self.store.links_between(self.lane, Span(None, None, self.port.id_order))
         missing = [vendor_id for vendor_id, _ in linked if vendor_id not in listed]
-        if self._resync_brakes(state, replace(under_way, missing=len(missing))):
+        if self.stops(len(missing), counted_anew=True):
             return
         commit = PullCommit(self.rules.entity, cursor=cursor, clears_resync=True, verified_at=under_way.started_at)
         self.apply(self._fetched(missing), commit)
@@ -290,7 +401,7 @@ class Pass:
             found.add(part, self.store.links_between(self.lane, part.span))
             complete = part.last
             over = not complete and self.yields()
-            if complete or over or found.is_enough(self.settings.notices_at_once):
+            if complete or over or found.is_enough(self.port.ids_size):
                 found = self._act_on(found)
             if over:
                 return None
@@ -304,21 +415,12 @@ class Pass:
         return Findings(found.state)
 
     def _fetched(self, vendor_ids: Sequence[str]) -> list[Raw]:
-        size = max(self.port.batch_size, 1)
+        size = self.port.ids_size
         return [raw for i in range(0, len(vendor_ids), size) for raw in self.port.fetch(list(vendor_ids[i : i + size]))]
-
-    def _resync_brakes(self, state: LaneState, under_way: Resync) -> bool:
-        if under_way.confirmed or not self.settings.brake.holds(under_way.missing, state.links):
-            return False
-        message = (
-            f"{under_way.missing} of {state.links} linked records of {self.lane.object} are not at the vendor any more."
-        )
-        self.store.pause(self.lane, "braked", Failure("mass_delete", message, fault="vendor"))
-        self.report.stopped = "braked"
-        return True
 
     def _end_resync(self, under_way: Resync) -> None:
         """Polling goes on from the moment the comparison began."""
+        self.look_through(every=True)
         self.store.commit_pull(
             self.lease,
             PullCommit(
@@ -351,7 +453,14 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
     """The records with the references that are known; the others become ``waits``."""
     result = []
     for raw in raws:
+        if not raw.refs and not raw.lists:
+            result.append(raw.incoming)
+            continue
         values, waits = dict(raw.incoming.values), []
+        for name, (objects, ids) in raw.lists.items():
+            ends = {i: gathered.refs.get((objects, i)) for i in ids}
+            values[name] = sorted({end for end in ends.values() if end is not None})
+            waits += [VendorRef(name, objects, i) for i, end in ends.items() if end is None]
         for name, ref in raw.refs.items():
             target = gathered.refs.get(ref)
             if target is None:
@@ -372,6 +481,7 @@ class _Wanted:
     poll: bool
     compare: bool
     over: Callable[[], bool]
+    notices_first: bool
 
 
 class Engine:
@@ -407,11 +517,12 @@ class Engine:
             return report
         held = [lease]
         try:
-            status = self._store.state(lane).status
-            if status not in ("idle", ""):
-                report.stopped = status
+            state = self._store.state(lane)
+            if state.status not in ("idle", ""):
+                report.stopped = state.status
             else:
-                self._work(held, report, _Wanted(poll, compare, over))
+                # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
+                self._work(held, report, _Wanted(poll, compare, over, notices_first=state.cursor is not None))
         finally:
             # By its generation: a lease that was taken over meanwhile stays its new holder's.
             self._store.release(held[-1])
@@ -432,18 +543,18 @@ class Engine:
     def _carry_out(self, run: Pass, wanted: _Wanted) -> None:
         from sync_engine.pushing import push
 
-        # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
-        listed_before = self._store.state(run.lane).cursor is not None
-        if listed_before:
+        if wanted.notices_first:
             run.answer_notices()
-        if wanted.compare and run.port.can_compare:
+        if wanted.compare and run.port.can_compare and not run.ended:
             run.begin_resync("scheduled")
-        complete = run.poll() if wanted.poll and not run.report.more else True
-        if not listed_before and not run.report.more:
+        complete = run.poll() if wanted.poll and not run.ended else True
+        if wanted.poll and complete and not run.ended:
+            run.look_through()
+        if (run.unsure or not wanted.notices_first) and not run.ended:
             run.answer_notices()
-        if not run.report.more:
+        if not run.ended:
             run.resync()
-        if run.report.more or run.report.stopped:
+        if run.ended:
             return
         if complete and run.may_push():
             push(run, self._jitter)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from domain.records import Cursor, WriteResult
 from sync_engine.core.model import Conflict, Decision, Failure, Hub, HubRef, Incoming, Known, Pushable, Record, Rules
+from sync_engine.core.stand_ins import SetUp
 
 # ---------------------------------------------------------------- lanes
 
@@ -36,6 +37,10 @@ class Lease:
     owner: str
     generation: int
     until: datetime
+
+
+Refs = Mapping[UUID, Sequence[tuple[str, str]]]
+"""The (object, vendor id) pairs by which a vendor knows hub records."""
 
 
 class LeaseLostError(Exception):
@@ -64,7 +69,7 @@ class Resync:
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """Where a lane stands. ``counts``: its ledger so far, by `Outcome` and by what was pushed.
+    """Where a lane stands. ``counts``: its ledger so far, by `Outcome` and by what was pushed; ``deletes``: what the brake counts.
 
     ``status``: idle, paused (by a person), reauth, stopped (configuration), braked (too many deletes).
     """
@@ -74,7 +79,7 @@ class LaneState:
     status: str = "idle"
     verified_at: datetime | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
-    links: int = 0
+    deletes: Mapping[str, int] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- pulling
@@ -82,10 +87,21 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A mapped vendor record before its references are resolved. ``refs``: field to (vendor objects, vendor id)."""
+    """A mapped vendor record before its references are resolved. ``refs``: field to (vendor objects, vendor id).
+
+    ``lists``: lists of associated records, as (vendor objects, vendor ids).
+    """
 
     incoming: Incoming
     refs: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    lists: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+
+    @property
+    def referred(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Everything that it refers to, as (vendor objects, vendor id)."""
+        yield from self.refs.values()
+        for objects, ids in self.lists.values():
+            yield from ((objects, vendor_id) for vendor_id in ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +132,9 @@ class Gathered:
 class PullCommit:
     """One batch, whole or not at all: records, history, links, conflicts, dead letters, work for other lanes, and the cursor.
 
-    ``cursor`` None leaves it. ``matches`` repeats the query for records that are created: if one of them matches by now, the
-    plan is stale. ``notices``: ids of notices that this batch answers. ``rejects``: pieces of a page that were no record.
+    ``cursor`` and ``deletes`` (the brake's tally) None leave them. ``matches`` repeats the query for records that are created: if
+    one of them matches by now, the plan is stale. ``notices``: ids of notices that this batch answers. ``rejects``: pieces of a
+    page that were no record.
     """
 
     entity: str
@@ -129,6 +146,7 @@ class PullCommit:
     matches: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     notices: Sequence[UUID] = ()
     rejects: Sequence[tuple[Failure, Any]] = ()
+    deletes: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +240,9 @@ class SyncStore(Protocol):
 
     def state(self, lane: Lane) -> LaneState: ...
 
+    def live_links(self, lane: Lane) -> int:
+        """How many live links the lane has. Counting a million takes a while."""
+
     def gather_pull(self, lane: Lane, query: PullQuery) -> Gathered: ...
 
     def commit_pull(self, lease: Lease, commit: PullCommit) -> None:
@@ -240,14 +261,17 @@ class SyncStore(Protocol):
     def push_work(self, lane: Lane, entity: str, now: datetime, limit: int) -> Sequence[PushWork]:
         """What is due, oldest first: hub records with ``seen`` empty, links, intents; references as ``waits`` where unlinked."""
 
-    def vendor_refs(self, lane: Lane, hub_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
+    def vendor_refs(self, lane: Lane, hub_ids: Sequence[UUID]) -> Refs:
         """The live (object, vendor id) pairs of hub records on this connection."""
+
+    def set_up(self, lane: Lane) -> SetUp:
+        """Every stage and pipeline of the hub, as this connection has it, with the names that people gave it."""
 
     def announce(self, lease: Lease, now: datetime, sendings: Sequence[Sending]) -> None:
         """Commit what is about to be sent. Raises LeaseLostError."""
 
-    def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed], pulls: PullCommit | None = None) -> None:
-        """Record how pushes ended (and what pre-reads taught). Raises LeaseLostError or StaleError, having changed nothing."""
+    def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed]) -> None:
+        """Record how pushes ended. Raises LeaseLostError or StaleError, having changed nothing."""
 
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:
         """The live links of the span as (vendor id, version), in the vendor's id order.
@@ -282,28 +306,38 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One record to write: ``fields`` changed, out of the whole ``record`` (what the hub says, custom fields flat)."""
+    """One record to write: ``fields`` changed, out of the whole ``record`` (what the hub says, custom fields flat).
+
+    ``base``: what the vendor last said, from which lists of associated records are changed.
+    """
 
     entity_id: UUID
     fields: Record
     record: Record
     vendor_id: str | None = None
     expected_version: str | None = None
+    base: Record = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A hub record as the vendor can hold it, and the references that it cannot hold yet."""
+    """A hub record as the vendor can hold it, and the references that it cannot hold yet.
+
+    ``failure``: why a value that must not be left out has no place at the vendor.
+    """
 
     seen: Record
     waits: tuple[HubRef, ...] = ()
+    failure: Failure | None = None
 
 
 class VendorPort(Protocol):
     """One object of one connection, in the hub's terms. Raises the errors of `domain.errors`.
 
+    ``batch_size``: how many records one call writes; ``ids_size``: how many one call reads by their ids.
     ``repeatable_creates``: a create repeated with the same key finds its own record. ``conditional_writes``: a write that names an
-    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it.
+    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it. ``untold``: whether
+    it has lists of associated records whose changes no listing tells; `associated` asks for them.
     """
 
     @property
@@ -311,6 +345,9 @@ class VendorPort(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    @property
+    def ids_size(self) -> int: ...
 
     @property
     def repeatable_creates(self) -> bool: ...
@@ -330,6 +367,12 @@ class VendorPort(Protocol):
     @property
     def settle_s(self) -> float: ...
 
+    @property
+    def untold(self) -> bool: ...
+
+    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+        """The lists of associated records alone, as they are now, whose changes no listing tells; one for each record."""
+
     def pages(self, cursor: Cursor | None) -> Iterator[Listing]: ...
 
     def fetch(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
@@ -337,10 +380,10 @@ class VendorPort(Protocol):
 
     def versions(self, after: str | None) -> Iterator[Versions]: ...
 
-    def project(self, hubs: Sequence[Hub], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[Projection]:
+    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
         """Each hub record as the vendor can hold it, in order."""
 
-    def write(self, writes: Sequence[Write], refs: Mapping[UUID, Sequence[tuple[str, str]]]) -> Sequence[WriteResult]:
+    def write(self, writes: Sequence[Write], refs: Refs) -> Sequence[WriteResult]:
         """Create or update; one result each, in order. Raises only while nothing can have been written."""
 
     def delete(self, vendor_ids: Sequence[str]) -> Sequence[WriteResult]: ...

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from storage.database import Connection, Database
 from storage.staging import concerns_record, reason
-from storage.sync import changing, contested, gathering, lanes, linking, pushing, queueing
+from storage.sync import changing, contested, gathering, lanes, linking, pushing, queueing, setting_up
 from storage.sync.changing import Cause
 from storage.sync.linking import Range
 from storage.sync.values import encode
 from sync_engine import postgres_rows as rows
 from sync_engine.core.model import Decision, Failure, Known, Outcome, Pushable
+from sync_engine.core.stand_ins import SetUp
 from sync_engine.ports import (
     Gathered,
     Lane,
@@ -47,27 +48,25 @@ class PostgresSyncStore:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._links: dict[Lane, int] = {}  # live links by lane, counted once a lease: counting a million takes a while
 
     # ------------------------------------------------------------ lanes
 
     def take(self, lane: Lane, owner: str, now: datetime, until: datetime) -> Lease | None:
         with self._db.tenant(lane.tenant_id) as conn:
             generation = lanes.take(conn, rows.key_of(lane), owner, now, until)
-        self._links.pop(lane, None)
         return None if generation is None else Lease(lane, owner, generation, until)
 
     def release(self, lease: Lease) -> None:
         with self._db.tenant(lease.lane.tenant_id) as conn:
             lanes.release(conn, rows.key_of(lease.lane), lease.generation)
-        self._links.pop(lease.lane, None)
 
     def state(self, lane: Lane) -> LaneState:
         with self._db.tenant(lane.tenant_id) as conn:
-            state = rows.state_of(lanes.state(conn, rows.key_of(lane)))
-            if lane not in self._links:
-                self._links[lane] = linking.count(conn, rows.key_of(lane))
-        return replace(state, links=self._links[lane])
+            return rows.state_of(lanes.state(conn, rows.key_of(lane)))
+
+    def live_links(self, lane: Lane) -> int:
+        with self._db.tenant(lane.tenant_id) as conn:
+            return linking.count(conn, rows.key_of(lane))
 
     def pause(self, lane: Lane, status: str, failure: Failure | None) -> None:
         with self._db.tenant(lane.tenant_id) as conn:
@@ -78,8 +77,7 @@ class PostgresSyncStore:
 
     def gather_pull(self, lane: Lane, query: PullQuery) -> Gathered:
         key, entity = rows.key_of(lane), query.entity
-        with self._db.tenant(lane.tenant_id) as conn:
-            gathering.quick_look_ups(conn)
+        with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
             links = gathering.links(conn, key, query.vendor_ids)
             asked = contested.open_on(conn, key, entity, query.vendor_ids)
             candidates = gathering.candidates(conn, key, entity, query.matches)
@@ -146,14 +144,14 @@ class PostgresSyncStore:
 
     def push_work(self, lane: Lane, entity: str, now: datetime, limit: int) -> Sequence[PushWork]:
         key = rows.key_of(lane)
-        with self._db.tenant(lane.tenant_id) as conn:
-            gathering.quick_look_ups(conn)
+        with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
             due = pushing.due(conn, key, entity, now, limit)
             hubs = gathering.hubs(conn, lane.tenant_id, entity, [w.entity_id for w in due])
             asked = contested.open_on(conn, key, entity, [w.link.vendor_id for w in due if w.link is not None])
             known = {i: rows.hub_of(entity, hub) for i, hub in hubs.items()}
-            writes = pushing.writes(conn, key)
-            refs = {i: [] if hub.deleted else rows.references_of(entity, hub, writes) for i, hub in known.items()}
+            refs = {i: [] if hub.deleted else rows.references_of(entity, hub) for i, hub in known.items()}
+            writes = pushing.writes(conn, key) if any(refs.values()) else frozenset()
+            refs = {i: [r for r in rs if r.field in writes] for i, rs in refs.items()}
             linked = {row[0] for row in linking.live(conn, key, [r.entity_id for rs in refs.values() for r in rs])}
         result = []
         for work in due:
@@ -170,29 +168,26 @@ class PostgresSyncStore:
 
     def vendor_refs(self, lane: Lane, hub_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[tuple[str, str]]]:
         found: dict[UUID, list[tuple[str, str]]] = {}
-        with self._db.tenant(lane.tenant_id) as conn:
-            gathering.quick_look_ups(conn)
+        with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
             for hub_id, object_name, vendor_id in linking.live(conn, rows.key_of(lane), hub_ids):
                 found.setdefault(hub_id, []).append((object_name, vendor_id))
         return found
+
+    def set_up(self, lane: Lane) -> SetUp:
+        with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
+            return rows.set_up_of(lane.connection_id, setting_up.records(conn), setting_up.names(conn))
 
     def announce(self, lease: Lease, now: datetime, sendings: Sequence[Sending]) -> None:
         key = rows.key_of(lease.lane)
         creates = {s.entity_id: encode(s.fields) for s in sendings if s.vendor_id is None}
         updates = {s.vendor_id: encode(s.fields) for s in sendings if s.vendor_id is not None}
-        with self._db.tenant(lease.lane.tenant_id) as conn:
+        with self._db.tenant(lease.lane.tenant_id, look_ups=True) as conn:
             hold(conn, key, lease.generation)
             pushing.announce_creates(conn, key, lease.generation, now, creates)
             pushing.announce_updates(conn, key, updates)
 
-    def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed], pulls: PullCommit | None = None) -> None:
-        key = rows.key_of(lease.lane)
-
-        def apply(conn: Connection) -> int:
-            grown = 0 if pulls is None else apply_pull(conn, key, pulls)
-            return grown + apply_push(conn, key, entity, ends)
-
-        self._commit(lease, apply)
+    def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed]) -> None:
+        self._commit(lease, lambda conn: apply_push(conn, rows.key_of(lease.lane), entity, ends))
 
     # ------------------------------------------------------------ comparing
 
@@ -202,14 +197,11 @@ class PostgresSyncStore:
 
     # ------------------------------------------------------------ transactions
 
-    def _commit(self, lease: Lease, apply: Callable[[Connection], int]) -> None:
+    def _commit(self, lease: Lease, apply: Callable[[Connection], None]) -> None:
         """One fenced transaction; what the database says of records that moved meanwhile makes the plan stale."""
-        with _stale_where_records_moved(), self._db.tenant(lease.lane.tenant_id) as conn:
-            gathering.quick_look_ups(conn)
+        with _stale_where_records_moved(), self._db.tenant(lease.lane.tenant_id, look_ups=True) as conn:
             hold(conn, rows.key_of(lease.lane), lease.generation)
-            grown = apply(conn)
-        if lease.lane in self._links:
-            self._links[lease.lane] += grown
+            apply(conn)
 
 
 @contextmanager
@@ -222,7 +214,7 @@ def _stale_where_records_moved() -> Iterator[None]:
         raise
 
 
-def _tried(conn: Connection, lane: Lane, trial: PullCommit) -> int:
+def _tried(conn: Connection, lane: Lane, trial: PullCommit) -> None:
     apply_pull(conn, rows.key_of(lane), trial)
     raise _UndoError
 

@@ -25,6 +25,9 @@ _KNOWN = (PushEnd.SENT, PushEnd.DEAD, PushEnd.RETRY)
 
 _OVER = (PushEnd.SENT, PushEnd.NOTHING, PushEnd.DEAD)
 
+_THROUGH = (PushEnd.SENT, PushEnd.NOTHING)
+"""Ends after which the vendor has what it is to have, so that an earlier refusal is history."""
+
 
 def hold(conn: Connection, key: LaneKey, generation: int) -> None:
     """Hold the lane's row. Raises LeaseLostError."""
@@ -35,8 +38,8 @@ def hold(conn: Connection, key: LaneKey, generation: int) -> None:
 # ---------------------------------------------------------------- pulls
 
 
-def apply_pull(conn: Connection, key: LaneKey, commit: PullCommit) -> int:
-    """Apply a batch; returns by how many the lane's live links grew. Raises StaleError."""
+def apply_pull(conn: Connection, key: LaneKey, commit: PullCommit) -> None:
+    """Apply a batch. Raises StaleError."""
     decisions = commit.decisions
     if any(needs_another_look(d) for d in decisions):
         raise ValueError("a decision that has to be made anew cannot be committed")
@@ -48,11 +51,10 @@ def apply_pull(conn: Connection, key: LaneKey, commit: PullCommit) -> int:
     linked = _check_links(conn, key, [(d.vendor_id, d.link_revision) for d in decisions if d.base is not None])
     _check_matches(conn, key, commit)
     _change_hubs(conn, key, commit, standing)
-    grown = _renew_links(conn, key, commit, linked)
+    _renew_links(conn, key, commit, linked)
     _note(conn, key, commit)
     _close_letters(conn, key, commit)
     lanes.advance(conn, key, _progress(commit))
-    return grown
 
 
 def _check_hubs(conn: Connection, key: LaneKey, commit: PullCommit) -> dict[UUID, tuple[int, bool]]:
@@ -145,17 +147,15 @@ def _fills(conn: Connection, key: LaneKey, commit: PullCommit) -> list[Edit]:
     return [Edit(i, fields, dict.fromkeys(fields, "merged")) for i, fields in result.items()]
 
 
-def _renew_links(conn: Connection, key: LaneKey, commit: PullCommit, linked: dict[str, tuple[int, UUID, bool]]) -> int:
+def _renew_links(conn: Connection, key: LaneKey, commit: PullCommit, linked: dict[str, tuple[int, UUID, bool]]) -> None:
     renewed = [d for d in commit.decisions if d.base is not None and d.entity_id is not None]
     linking.put(conn, key, commit.entity, [rows.link_row(d) for d in renewed])
-    new, grown = [], 0
+    new = []
     for d in renewed:
         _, entity_id, was_live = linked.get(d.vendor_id, (0, None, False))
-        grown += (not d.tombstone_link) - was_live
         if d.entity_id is not None and not d.tombstone_link and not (was_live and entity_id == d.entity_id):
             new.append(d.entity_id)
     queueing.settle(conn, key.tenant_id, new)
-    return grown
 
 
 def _note(conn: Connection, key: LaneKey, commit: PullCommit) -> None:
@@ -195,36 +195,37 @@ def _progress(commit: PullCommit) -> Progress:
     if commit.rejects:
         counts[str(Outcome.REJECTED)] += len(commit.rejects)
     resync = rows.resync_form(commit.resync)
-    return Progress(counts, commit.cursor, resync, commit.clears_resync, commit.verified_at)
+    return Progress(counts, commit.cursor, resync, commit.clears_resync, commit.verified_at, commit.deletes)
 
 
 # ---------------------------------------------------------------- pushes
 
 
-def apply_push(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed]) -> int:
-    """Record how pushes ended; returns by how many the lane's live links grew. Raises StaleError."""
+def apply_push(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed]) -> None:
+    """Record how pushes ended. Raises StaleError."""
     if any(e.link or e.waits or e.later for e in ends):
         lanes.lock_connection(conn, key)
-    grown = _relink(conn, key, entity, [e for e in ends if e.link is not None])
-    grown -= linking.bury(conn, key, [e.entity_id for e in ends if e.deleted and e.link is None])
-    pushing.forget_sent(conn, key, [e.entity_id for e in ends if e.end in _KNOWN])
+    _relink(conn, key, entity, [e for e in ends if e.link is not None])
+    linking.bury(conn, key, [e.entity_id for e in ends if e.deleted and e.link is None])
+    known = [e for e in ends if e.end in _KNOWN]
+    pushing.forget_sent(conn, key, [e.entity_id for e in known if e.link is None])
     _note_push_conflicts(conn, key, entity, ends)
-    failed = [rows.push_letter(key, entity, e, e.failure) for e in ends if e.end is PushEnd.DEAD and e.failure]
-    if failed:
+    done = {e.entity_id: e.token for e in ends if e.end in _OVER}
+    through = [e.entity_id for e in ends if e.end in _THROUGH]
+    pushing.finish(conn, key, done, [e.entity_id for e in known], through)
+    failed = [rows.push_letter(key, entity, e, e.failure) for e in ends if e.failure]
+    if failed:  # after the letters of earlier failures were closed: what got through may leave something out
         dead_letters.record(conn, key.tenant_id, failed)
-    letters.close_pushed(conn, key, [e.entity_id for e in ends if e.end is PushEnd.SENT])
-    pushing.finish(conn, key, {e.entity_id: e.token for e in ends if e.end in _OVER})
     pushing.postpone(conn, key, [(e.entity_id, e.token, _state(e.end), e.retry_at) for e in ends if e.end not in _OVER])
     queueing.await_hub(conn, key, entity, rows.wait_rows(ends))
     lanes.advance(conn, key, Progress(Counter(f"push_{e.end}" for e in ends)))
-    return grown
 
 
 def _state(end: PushEnd) -> str:
     return {PushEnd.WAITING: "waiting", PushEnd.UNCERTAIN: "uncertain"}.get(end, "due")
 
 
-def _relink(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed]) -> int:
+def _relink(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed]) -> None:
     linked = linking.lock(conn, key, [e.link[0] for e in ends if e.link])
     for e in ends:
         known = linked.get(e.link[0]) if e.link else None
@@ -232,13 +233,12 @@ def _relink(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed])
             raise StaleError(str(e.entity_id))
         if e.link_revision is None and known is not None and known[2] and known[1] != e.entity_id:
             raise StaleError(str(e.entity_id))
-    linking.put(conn, key, entity, [rows.pushed_row(e) for e in ends])
+    linking.put(conn, key, entity, [rows.pushed_row(e, drop_sent=e.end in _KNOWN) for e in ends])
     live = {v for v, (_, _, was_live) in linked.items() if was_live}
     queueing.settle(
         conn, key.tenant_id, [e.entity_id for e in ends if e.link and not e.deleted and e.link[0] not in live]
     )
     contested.close_all(conn, key, [e.link[0] for e in ends if e.link and e.deleted], "the record was deleted")
-    return sum((not e.deleted) - (e.link[0] in live) for e in ends if e.link)
 
 
 def _note_push_conflicts(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from storage.sync.contested import NewConflict
 from storage.sync.gathering import StoredHub, StoredLink
 from storage.sync.lanes import LaneKey, StoredLane
 from storage.sync.pushing import DueWork
+from storage.sync.setting_up import StoredSetUp
 from storage.sync.values import decode, encode
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import (
@@ -29,6 +30,7 @@ from sync_engine.core.model import (
     Record,
     Side,
 )
+from sync_engine.core.stand_ins import SetUp, SetUpRecord
 from sync_engine.ports import Lane, LaneState, Pushed, Resync
 
 
@@ -46,7 +48,7 @@ def state_of(stored: StoredLane | None) -> LaneState:
     resync = None
     if stored.resync is not None:
         resync = Resync(**{**stored.resync, "started_at": datetime.fromisoformat(stored.resync["started_at"])})
-    return LaneState(stored.cursor, resync, stored.status, stored.verified_at, stored.counts)
+    return LaneState(stored.cursor, resync, stored.status, stored.verified_at, stored.counts, deletes=stored.deletes)
 
 
 def link_of(entity: str, stored: StoredLink, hub: StoredHub | None, asked: Mapping[str, tuple[Any, Any]]) -> Link:
@@ -81,13 +83,32 @@ def due_intent(entity: str, work: DueWork) -> Intent | None:
     return None if work.intent is None else intent_of(entity, work.entity_id, *work.intent)
 
 
-def references_of(entity: str, hub: Hub, writes: frozenset[str]) -> list[HubRef]:
-    """The references of a record that a lane may write."""
+def references_of(entity: str, hub: Hub) -> list[HubRef]:
+    """The references of a record that a lane might write."""
     return [
         HubRef(f.name, f.refers_to, hub.values[f.name])
         for f in ENTITIES[entity].references
-        if f.name in writes and f.name not in PROVENANCE and f.refers_to and hub.values.get(f.name) is not None
+        if hub.values.get(f.name) is not None and f.name not in PROVENANCE and f.refers_to
     ]
+
+
+def set_up_of(connection_id: UUID, stored: Sequence[StoredSetUp], names: Sequence[tuple[UUID, str, str, str]]) -> SetUp:
+    """Stages and pipelines as one connection has them, with the names that streams (of whichever connection) give them."""
+    given: dict[tuple[UUID, str, str], set[str]] = {}
+    for named_by, entity, name, vendor_id in names:
+        given.setdefault((named_by, entity, vendor_id), set()).add(name.strip().casefold())
+    records = {
+        s.id: SetUpRecord(
+            s.id,
+            s.entity,
+            s.name,
+            s.parent,
+            frozenset(object_name for where, object_name, _ in s.links if where == connection_id),
+            frozenset(n for where, _, vendor_id in s.links for n in given.get((where, s.entity, vendor_id), ())),
+        )
+        for s in stored
+    }
+    return SetUp(records)
 
 
 # ---------------------------------------------------------------- written
@@ -103,7 +124,7 @@ def failure_form(failure: Failure | None) -> dict[str, Any] | None:
 
 def base_form(base: Record) -> dict[str, Any]:
     """The JSON form of a base: what is blank says nothing."""
-    return encode({n: v for n, v in base.items() if not is_blank(v)})
+    return encode({n: v for n, v in base.items() if v is not None and not is_blank(v)})
 
 
 def edit_of(decision: Decision, entity_id: UUID) -> Edit:
@@ -125,8 +146,11 @@ def link_row(decision: Decision) -> dict[str, Any]:
     }
 
 
-def pushed_row(pushed: Pushed) -> dict[str, Any]:
-    """The row of a link after a write. What the vendor lists of it next is looked at, whatever it said before."""
+def pushed_row(pushed: Pushed, *, drop_sent: bool) -> dict[str, Any]:
+    """The row of a link after a write. What the vendor lists of it next is looked at, whatever it said before.
+
+    ``drop_sent``: nothing is in flight to it any more.
+    """
     vendor_id, base, version = pushed.link or ("", {}, "")
     return {
         "vendor_id": vendor_id,
@@ -136,7 +160,7 @@ def pushed_row(pushed: Pushed) -> dict[str, Any]:
         "fingerprint": "",
         "origin": "",
         "tombstone": pushed.deleted,
-        "drop_sent": False,
+        "drop_sent": drop_sent,
     }
 
 
@@ -159,48 +183,33 @@ def letter_of(key: LaneKey, entity: str, decision: Decision, failure: Failure) -
     """The dead letter of a record that was refused: by its mapping, or by the hub."""
     item = decision.incoming
     mapped = item is not None and item.error is None
-    return NewLetter(
-        stage="pull" if mapped else "map",
-        code=failure.code,
-        message=failure.message,
-        connection_id=key.connection_id,
-        object=key.object,
+    return replace(
+        _letter("pull" if mapped else "map", key, entity, failure),
         vendor_id=decision.vendor_id,
-        entity=entity,
         entity_id=decision.entity_id,
-        field=failure.field,
         payload=None if item is None else item.raw,
         mapped=encode(item.values) if item is not None and mapped else None,
-        fault=failure.fault,
     )
 
 
 def piece_letter(key: LaneKey, entity: str, failure: Failure, raw: Any) -> NewLetter:
     """The dead letter of a piece of a page that was no record."""
-    return NewLetter(
-        stage="map",
-        code=failure.code,
-        message=failure.message,
-        connection_id=key.connection_id,
-        object=key.object,
-        entity=entity,
-        field=failure.field,
-        payload=raw,
-        fault=failure.fault,
-    )
+    return replace(_letter("map", key, entity, failure), payload=raw)
 
 
 def push_letter(key: LaneKey, entity: str, pushed: Pushed, failure: Failure) -> NewLetter:
+    return replace(_letter("push", key, entity, failure), entity_id=pushed.entity_id, mapped=pushed.mapped)
+
+
+def _letter(stage: str, key: LaneKey, entity: str, failure: Failure) -> NewLetter:
     return NewLetter(
-        stage="push",
+        stage=stage,
         code=failure.code,
         message=failure.message,
         connection_id=key.connection_id,
         object=key.object,
         entity=entity,
-        entity_id=pushed.entity_id,
         field=failure.field,
-        mapped=pushed.mapped,
         fault=failure.fault,
     )
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.errors import RateLimitedError, RecordRejectedError, SynclineError, TransientError
 from domain.records import WriteResult
+from storage.tracing import span
+from sync_engine.braking import deletes_of
 from sync_engine.core.merge import is_blank
-from sync_engine.core.model import Failure, Incoming, PushDecision, PushKind, Record
+from sync_engine.core.model import Failure, Incoming, Known, Link, Pushable, PushDecision, PushKind, Record
 from sync_engine.core.push import in_order, plan_push
 from sync_engine.core.recovery import Next, recover
 from sync_engine.engine import Pass, resolve
 from sync_engine.ports import (
+    Gathered,
     Projection,
     PullCommit,
     PullQuery,
     Pushed,
     PushEnd,
     PushWork,
-    Raw,
     Sending,
     StaleError,
     Write,
@@ -30,6 +32,9 @@ from sync_engine.ports import (
 
 GONE = frozenset({"not_found", "ENTITY_IS_DELETED"})
 """Codes by which a connector says that the record to write is not there any more."""
+
+JUST_NOW = timedelta(seconds=1)
+"""How long ago a pass may have read a record by its id to change it without another look: no longer than such a look takes."""
 
 OUTDATED = frozenset({"conflict"})
 """Codes by which a connector says that the record has a newer version than the one the write named."""
@@ -44,8 +49,9 @@ def push(run: Pass, jitter: Callable[[], float]) -> None:
         work = run.store.push_work(run.lane, run.rules.entity, run.clock(), run.port.batch_size)
         if not work:
             return
-        _Batch(run, work, jitter).send()
-        if run.yields():
+        with span("push", object=run.lane.object, records=len(work)):
+            _Batch(run, work, jitter).send()
+        if run.report.stopped or run.yields():
             return
     run.report.more = True
 
@@ -57,34 +63,30 @@ class _Batch:
         self.run, self.jitter = run, jitter
         self.work = {w.item.entity_id: w for w in work}
         hubs = [w.item.hub for w in work if w.item.hub is not None]
-        self.refs = run.refs_of(hubs)
-        projected = run.port.project(hubs, self.refs)
+        held = {w.item.entity_id: w.item.link.base for w in work if w.item.link is not None and _is_linked(w)}
+        projected, self.refs = run.project(hubs, held)
         self.projections: dict[UUID, Projection] = {h.id: p for h, p in zip(hubs, projected, strict=True)}
         self.ends: list[Pushed] = []
+        self.asked: dict[str, datetime] = {}
 
     def send(self) -> None:
         held = self._unsettled()
-        current = self._current(held)
         found = self._found(held)
-        items = []
-        for entity_id, work in self.work.items():
-            if entity_id in held and entity_id not in found:
-                continue
-            projection = self.projections.get(entity_id)
-            hub = work.item.hub
-            if hub is not None and projection is not None:
-                hub = replace(hub, seen=projection.seen)
-            link = work.item.link
-            items.append(
-                replace(
-                    work.item,
-                    hub=hub,
-                    waits=() if projection is None else projection.waits,
-                    current=None if link is None else current.get(link.vendor_id),
-                    found=found.get(entity_id),
-                )
-            )
+        open_ = [w for i, w in self.work.items() if i not in held or i in found]
+        current = self._current([w for w in open_ if w.item.entity_id not in held])
+        items = [self._item(w, current, found.get(w.item.entity_id)) for w in open_]
         self._carry_out(in_order(plan_push(items, self.run.rules)))
+
+    def _item(self, work: PushWork, current: Mapping[str, Incoming], found: str | None) -> Pushable:
+        """What is known of a record, with what the vendor can hold of it and what it says now."""
+        item, projection = work.item, self.projections.get(work.item.entity_id)
+        hub = item.hub
+        if hub is not None and projection is not None:
+            hub = replace(hub, seen=projection.seen)
+        waits = () if projection is None else projection.waits
+        failure = None if projection is None else projection.failure
+        now = None if item.link is None else current.get(item.link.vendor_id)
+        return Pushable(item.entity_id, hub, item.link, waits, now, item.intent, found, failure)
 
     # ------------------------------------------------------------ before
 
@@ -121,31 +123,46 @@ class _Batch:
             self._commit()
         return found
 
-    def _current(self, held: Mapping[UUID, PushWork]) -> Mapping[str, Incoming]:
-        """What the vendor says right now of the records to change, unless it was asked a moment ago."""
+    def _current(self, work: Sequence[PushWork]) -> Mapping[str, Incoming]:
+        """What the vendor says right now of the records that are to be changed, but for those that this pass has just read.
+
+        Whoever edited one of them since it was last read would lose that edit otherwise: of most vendors no write can be made on
+        condition, and of the others only to the second.
+        """
         run = self.run
-        linked = [
+        linked = [w for w in work if _is_linked(w)]
+        known = plan_push([self._item(w, {}, None) for w in linked], run.rules)
+        unread = [
             w.item.link.vendor_id
-            for i, w in self.work.items()
-            if i not in held and w.item.link is not None and not w.item.link.tombstoned
+            for w, decision in zip(linked, known, strict=True)
+            if w.item.link is not None and self._is_unread(w.item.link, decision.kind)
         ]
-        if not linked or self._is_fresh():
+        if not unread:
             return {}
-        raws = run.port.fetch(linked)
-        refs = list({ref: None for raw in raws for ref in raw.refs.values()})
-        gathered = run.store.gather_pull(run.lane, PullQuery((), run.rules.entity, refs))
+        asked = run.clock()
+        raws = run.port.fetch(unread)
+        self.asked = dict.fromkeys(unread, asked)
+        refs = list({ref: None for raw in raws for ref in raw.referred})
+        gathered = run.store.gather_pull(run.lane, PullQuery((), run.rules.entity, refs)) if refs else Gathered(Known())
         return {i.vendor_id: i for i in resolve(raws, gathered)}
 
-    def _is_fresh(self) -> bool:
-        if self.run.settings.fresh_for <= timedelta(0):
-            return False
-        verified = self.run.store.state(self.run.lane).verified_at
-        return verified is not None and self.run.clock() - verified <= self.run.settings.fresh_for
+    def _is_unread(self, link: Link, kind: PushKind) -> bool:
+        """Whether the vendor has to be asked first.
+
+        What a delete takes with it is always asked for, to be logged; so is what became of an unanswered write, and of an open
+        question, which a change of the hub may have settled.
+        """
+        if kind is PushKind.DELETE or link.sent or link.open:
+            return True
+        asked = self.run.asked.get(link.vendor_id)
+        return kind is PushKind.UPDATE and (asked is None or self.run.clock() - asked > JUST_NOW)
 
     # ------------------------------------------------------------ sending
 
     def _carry_out(self, decisions: Sequence[PushDecision]) -> None:
         self._take_in([d for d in decisions if d.pull is not None and d.kind is not PushKind.RESTORE])
+        if self.run.report.stopped:
+            return
         self._have_read([d for d in decisions if d.kind is PushKind.RESTORE])
         rest = [d for d in decisions if d.pull is None]
         for decision in rest:
@@ -155,6 +172,8 @@ class _Batch:
                 self._end(decision.entity_id, PushEnd.WAITING, waits=decision.waits, hub_version=decision.hub_version)
             elif decision.kind is PushKind.ADOPT:
                 self._adopt(decision)
+            elif decision.kind is PushKind.REFUSE:
+                self._refuse(decision)
         self._commit()
         self._write([d for d in rest if d.kind in (PushKind.CREATE, PushKind.UPDATE)])
         self._delete([d for d in rest if d.kind is PushKind.DELETE])
@@ -164,10 +183,13 @@ class _Batch:
         if not decisions:
             return
         pulls = [d.pull for d in decisions if d.pull is not None]
+        if self.run.stops(deletes_of(pulls)):
+            return
         try:
-            self.run.store.commit_pull(self.run.lease, PullCommit(self.run.rules.entity, pulls))
+            self.run.commit(PullCommit(self.run.rules.entity, pulls))
         except StaleError:
             return  # planned anew in the next batch
+        self.run.asked = {d.vendor_id: self.asked[d.vendor_id] for d in pulls}
         self.run.report.counts.update(str(p.outcome) for p in pulls)
 
     def _have_read(self, decisions: Sequence[PushDecision]) -> None:
@@ -186,13 +208,19 @@ class _Batch:
         )
         self.run.store.add_notices(self.run.lane, {vendor_id: False})
 
+    def _refuse(self, decision: PushDecision) -> None:
+        """The vendor has no place for a value that must not be left out: a person has to make one, or to say where it goes."""
+        self._end(decision.entity_id, PushEnd.DEAD, failure=decision.failure, mapped=dict(decision.fields))
+        self.run.report.counts["push_dead"] += 1
+
     def _write(self, decisions: Sequence[PushDecision]) -> None:
         if not decisions:
             return
         run = self.run
         run.store.announce(run.lease, run.clock(), [Sending(d.entity_id, d.fields, d.vendor_id) for d in decisions])
         writes = [
-            Write(d.entity_id, d.fields, self._record(d.entity_id), d.vendor_id, d.expected_version) for d in decisions
+            Write(d.entity_id, d.fields, self._record(d.entity_id), d.vendor_id, d.expected_version, self._base(d))
+            for d in decisions
         ]
         run.check()
         try:
@@ -211,19 +239,26 @@ class _Batch:
         hub = self.work[entity_id].item.hub
         return {} if hub is None else hub.values
 
+    def _base(self, decision: PushDecision) -> Record:
+        """What the vendor last said of a record; nothing of one that is created."""
+        link = self.work[decision.entity_id].item.link
+        return {} if link is None or decision.kind is PushKind.CREATE else link.base or {}
+
     def _sent(self, decision: PushDecision, result: WriteResult) -> None:
         link = self.work[decision.entity_id].item.link
-        known = {} if link is None or decision.kind is PushKind.CREATE else dict(link.base or {})
-        base = {n: v for n, v in {**known, **decision.fields}.items() if not is_blank(v)}
+        base = {n: v for n, v in {**self._base(decision), **decision.fields}.items() if not is_blank(v)}
         vendor_id = result.vendor_id or decision.vendor_id or ""
         self._end(
             decision.entity_id,
-            PushEnd.SENT,
+            PushEnd.RETRY if decision.more else PushEnd.SENT,
+            retry_at=self.run.clock() if decision.more else None,
             link=(vendor_id, base, result.version or ""),
             link_revision=None if link is None or decision.kind is PushKind.CREATE else link.revision,
             created=decision.kind is PushKind.CREATE,
             later=decision.later,
             hub_version=decision.hub_version,
+            failure=decision.failure,
+            mapped=dict(decision.fields) if decision.failure else None,
         )
         self.run.report.counts["pushed_" + str(decision.kind)] += 1
 
@@ -240,6 +275,7 @@ class _Batch:
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
             return
         if isinstance(error, RecordRejectedError) and error.code in OUTDATED and decision.vendor_id:
+            self.run.asked.pop(decision.vendor_id, None)
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
             return
         what = recover(error, attempts, self.jitter())
@@ -317,8 +353,3 @@ def _may_have_arrived(error: SynclineError) -> bool:
     if isinstance(error, RateLimitedError):
         return False
     return isinstance(error, TransientError) and bool(error.context.get("ambiguous", True))
-
-
-def deleted(vendor_id: str) -> Raw:
-    """What `VendorPort.fetch` answers for a record that is gone."""
-    return Raw(Incoming(vendor_id, deleted=True))

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.errors import RunInProgressError, SynclineError
+from domain.errors import ConfigurationError, ReauthRequiredError, RunInProgressError, SynclineError
 from domain.records import MISSING, Page
 from storage import dead_letters
 from storage.database import Database
 from storage.dead_letters import Filter, Letter
+from storage.suppression import ERASED
 from sync_engine.core.merge import same
 from sync_engine.core.model import Decision, Known, Outcome
 from sync_engine.engine import Pass, Report, Settings
@@ -25,6 +26,7 @@ from sync_engine.ports import Lane, Lease, PullCommit, Raw, SyncStore, VendorPor
 
 AT_ONCE = 100
 OUTGOING_STAGES = frozenset({"push"})
+_UNUSABLE = (ConfigurationError, ReauthRequiredError)
 
 
 class ReplayPort(VendorPort, Protocol):
@@ -53,8 +55,17 @@ class Replayed:
     problems: Counter[str] = field(default_factory=Counter)
 
 
+class StageReplay(Protocol):
+    """Who takes up letters of a stage that knows no lane."""
+
+    def preview(self, letter: Letter) -> Preview: ...
+
+    def replay(self, letter: Letter) -> tuple[str, str]:
+        """Apply the letter; returns how it counts (applied, superseded, still open) and its resolution or what is wrong."""
+
+
 class Replays:
-    """Shows and replays letters of one tenant. ``requeue`` makes hub records due on a lane again."""
+    """Shows and replays letters of one tenant. ``requeue`` makes hub records due on a lane again; ``stages`` take up others."""
 
     def __init__(
         self,
@@ -65,7 +76,9 @@ class Replays:
         clock: Callable[[], datetime],
         requeue: Callable[[Lane, str, Sequence[UUID]], None],
         settings: Settings | None = None,
+        stages: Mapping[str, StageReplay] | None = None,
     ) -> None:
+        self._stages = stages or {}
         self._database, self._tenant_id, self._store, self._port_of = database, tenant_id, store, port_of
         self._clock, self._requeue, self._settings = clock, requeue, settings or Settings()
 
@@ -74,9 +87,15 @@ class Replays:
         result = []
         for lane, letters in self._lanes(wanted, limit):
             if lane is None:
-                result += [_unreplayable(a) for a in letters]
+                result += [
+                    self._stages[a.stage].preview(a) if a.stage in self._stages else _unreplayable(a) for a in letters
+                ]
                 continue
-            port = self._port_of(lane)
+            try:
+                port = self._port_of(lane)
+            except _UNUSABLE as error:
+                result += [Preview(a.id, a.vendor_id, "still open", problem=error.message) for a in letters]
+                continue
             run = Pass(self._store, port, _unheld(lane, self._clock()), self._clock, self._settings, Report())
             for letter in letters:
                 result.append(self._preview(run, port, letter))
@@ -96,12 +115,21 @@ class Replays:
         result = Replayed()
         for lane, letters in self._lanes(wanted, None):
             if lane is None:
-                result.counts["still open"] += len(letters)
-                result.problems.update(_unreplayable(a).problem for a in letters)
+                for letter in letters:
+                    self._without_lane(letter, result)
             else:
                 self._replay(lane, letters, result)
             progress(len(letters))
         return result
+
+    def _without_lane(self, letter: Letter, result: Replayed) -> None:
+        stage = self._stages.get(letter.stage)
+        how, told = ("still open", _unreplayable(letter).problem) if stage is None else stage.replay(letter)
+        result.counts[how] += 1
+        if how == "still open":
+            result.problems[told] += 1
+        else:
+            self._close([letter.id], told)
 
     def _replay(self, lane: Lane, letters: Sequence[Letter], result: Replayed) -> None:
         outgoing = [a for a in letters if a.stage in OUTGOING_STAGES]
@@ -122,13 +150,18 @@ class Replays:
         result.counts["sent again"] += len(letters)
 
     def _apply(self, lane: Lane, letters: Sequence[Letter], result: Replayed) -> None:
+        try:
+            port = self._port_of(lane)
+        except _UNUSABLE as error:  # one account that must be connected again does not keep the others' letters waiting
+            result.counts["still open"] += len(letters)
+            result.problems[error.message] += len(letters)
+            return
         now = self._clock()
         lease = self._store.take(lane, uuid.uuid4().hex, now, now + self._settings.lease_for)
         if lease is None:
             raise RunInProgressError(
                 f"{lane.object} is being synchronised right now.", remedy="Try again in a moment.", code="lane_busy"
             )
-        port = self._port_of(lane)
         run = Pass(self._store, port, lease, self._clock, self._settings, Report())
         try:
             for letter in letters:
@@ -160,6 +193,10 @@ class Replays:
         failure = decision.failure
         if failure is None or (failure.code, failure.field) == (letter.code, letter.field):
             return
+        if failure.code == ERASED:
+            with self._database.tenant(self._tenant_id) as conn:
+                dead_letters.forget(conn, [letter.id])
+            return
         self._close([letter.id], f"replaced: {failure.code}")
 
     def _close(self, ids: Sequence[UUID], how: str) -> None:
@@ -182,7 +219,7 @@ class Replays:
 
     def _lane(self, letter: Letter) -> Lane | None:
         usable = letter.stage in OUTGOING_STAGES or isinstance(letter.payload, dict)
-        if letter.connection_id is None or letter.object is None or not usable:
+        if letter.connection_id is None or letter.object is None or not usable or letter.stage in self._stages:
             return None
         return Lane(self._tenant_id, letter.connection_id, letter.object)
 

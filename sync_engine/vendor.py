@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from connectors.kit.contract import (
     Connector,
+    Ends,
+    EndsChange,
     ObjectInfo,
     ReadRequest,
+    SupportsAssociations,
     SupportsCursorAt,
     SupportsDelete,
     SupportsFind,
@@ -19,37 +22,68 @@ from connectors.kit.contract import (
     SupportsVersions,
 )
 from domain.entities import ENTITIES, Kind
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, SynclineError
 from domain.ids import record_id
 from domain.records import MISSING, Cursor, MappedBatch, Outgoing, Page, Problem, WriteResult
 from domain.versions import comparable
 from mappings.compile import OUT_OF_SCOPE, Lens
 from mappings.fingerprint import fingerprints
+from mappings.transforms.compound import BODY, FORMAT, in_format
+from storage.suppression import ERASED, STAYS
+from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Failure, Hub, HubRef, Incoming, ListKind, Record, Rules
-from sync_engine.ports import Listing, Projection, Raw, Versions, Write
+from sync_engine.ports import Listing, Projection, Raw, Refs, Versions, Write
 
 CUSTOM = "custom_fields."
 MARGIN_S = 5.0
 _NO_ID = "-"
+_CURRENCY = "currency"
+_LEFT_OUT = (OUT_OF_SCOPE, STAYS)
 
-Refs = Mapping[UUID, Sequence[tuple[str, str]]]
+
+def _as_it_is(batch: MappedBatch) -> MappedBatch:
+    return batch
 
 
-def rules_of(lens: Lens, **chosen: Any) -> Rules:
-    """The rules that follow from a lens: what it reads and writes, what the vendor requires, which lists are sets."""
+def several_of(connector: Connector, lens: Lens) -> dict[str, Ends]:
+    """The lists of associated records that the connector exchanges for the object of a lens, by canonical name."""
+    if not isinstance(connector, SupportsAssociations):
+        return {}
+    entities = {info.name: info.entity for info in connector.manifest.objects}
+    known = {entities.get(ends.target): ends for ends in connector.several.get(lens.spec.object, ())}
+    return {s.name: known[s.refers_to] for s in ENTITIES[lens.entity].several if s.refers_to in known}
+
+
+def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: Any) -> Rules:
+    """The rules that follow from a lens: what it reads and writes, what the vendor requires, which lists are sets.
+
+    ``several``: lists of associated records that are exchanged. A reference that the mapping reads from one of them is not
+    written by itself: the vendor has no main one.
+    """
+    lists_of = several or {}
     fields = ENTITIES[lens.entity].all_fields
     lines = lens.spec.fields
     reads = {name for name, line in lines.items() if line.reads} | set(lens.spec.constants) | {"custom_fields"}
     writes = {n for n, line in lines.items() if line.writes and all(lens.writable(s) for s in line.sources)}
+    picks = {n: of for of, ends in lists_of.items() for n, line in lines.items() if line.sources == (ends.field,)}
+    reads, writes = reads | lists_of.keys(), (writes | lists_of.keys()) - picks.keys()
     required = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.required}
+    once = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.createable and not f.updateable}
+    parents = writes & set(ENTITIES[lens.entity].parents)
     defaults: dict[str, Any] = {
         "entity": lens.entity,
         "reads": frozenset(reads),
         "writes": frozenset(writes | {"custom_fields"}),
-        "required": frozenset(n for n in writes if required & set(lines[n].sources)),
+        "required": frozenset({n for n in writes & lines.keys() if required & set(lines[n].sources)} | parents),
         "match_keys": ENTITIES[lens.entity].match_keys,
-        "only": dict(lens.spec.constants),
-        "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST},
+        "only": {n: frozenset({v}) for n, v in lens.spec.constants.items() if fields[n].follows is None}
+        | {n: frozenset(values) for n, values in lens.spec.creates.items()},
+        "follows": {n: f.follows for n, f in fields.items() if f.follows is not None},
+        "refers": {n: line.objects for n, line in lines.items() if line.objects},
+        "once": frozenset(n for n in writes & lines.keys() if once & set(lines[n].sources)),
+        "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST}
+        | dict.fromkeys(lists_of, ListKind.LINKS),
+        "picks": picks,
     }
     return Rules(**{**defaults, **chosen})
 
@@ -58,7 +92,7 @@ def rules_of(lens: Lens, **chosen: Any) -> Rules:
 class ConnectorObject:
     """See `sync_engine.ports.VendorPort`. ``key_field``: the vendor's unique field that holds hub ids, where it has one.
 
-    ``namespace``: from `domain.ids.record_namespace`.
+    ``namespace``: from `domain.ids.record_namespace`. ``screen`` refuses records of people who were erased.
     """
 
     connector: Connector
@@ -66,13 +100,17 @@ class ConnectorObject:
     rules: Rules
     namespace: bytes
     key_field: str | None = None
+    screen: Callable[[MappedBatch], MappedBatch] = _as_it_is
+    several: Mapping[str, Ends] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._writes = self.rules.writes - {"custom_fields"}
-        self._sources = {name: frozenset(line.sources) for name, line in self.lens.spec.fields.items()}
+        self._entity = ENTITIES[self.rules.entity]
+        self._blank = dict.fromkeys(sorted(self.rules.writes & self._entity.all_fields.keys()))
+        fields = self.rules.writes - {"custom_fields"} - self.several.keys()
+        self._written = tuple(self._written_line(name) for name in sorted(fields))
         self.object = self.lens.spec.object
         info = self._info()
-        self.batch_size = max(info.batch_size, 1)
+        self.batch_size, self.ids_size = max(info.batch_size, 1), max(info.ids_size, 1)
         self.repeatable_creates = self.key_field is not None and self.upserts_by_key
         self.can_find = self.key_field is not None and isinstance(self.connector, SupportsFind)
         # Set-up objects (stages, owners, …) are no records of their own: they are listed whole each time.
@@ -84,8 +122,21 @@ class ConnectorObject:
         self.id_order = str(getattr(self.connector, "id_order", "ascii"))
         self.settle_s = self.connector.manifest.visibility_lag.total_seconds() + MARGIN_S
         self._options = _closed_lists(self.lens)
+        kinds = {n: f.kind for n, f in ENTITIES[self.lens.entity].all_fields.items()}
+        self._amounts = frozenset(
+            n for n, line in self.lens.spec.fields.items() if line.via == "money" and kinds[n] is Kind.DECIMAL
+        )
+        self._own = {self.key_field, *(ends.field for ends in self.several.values())}
+        """Fields of the vendor's that are no custom ones of the hub."""
+        self.untold = any(not ends.told for ends in self.several.values())
         names = [*self.lens.source_fields, *([self.key_field] if self.key_field else [])]
+        names += [ends.field for ends in self.several.values()]
         self.fields = tuple(dict.fromkeys(names)) if self.lens.schema is not None else None
+
+    def _written_line(self, name: str) -> tuple[str, frozenset[str], bool]:
+        """A field that may be written, the vendor's fields that it goes to, and whether what it says is read back."""
+        line = self.lens.spec.fields.get(name)
+        return (name, frozenset(), False) if line is None else (name, frozenset(line.sources), line.reads)
 
     @property
     def conditional_writes(self) -> bool:
@@ -123,34 +174,55 @@ class ConnectorObject:
         result += [Raw(Incoming(gone, deleted=True)) for gone in page.deleted if gone not in merged]
         if not page.rows:
             return result
-        batch = self.lens.forward(page.fields, page.rows)
-        prints = fingerprints(self.lens, page.fields, page.rows)
+        fields, rows = self._mapped(page)
+        batch = self.screen(self.lens.forward(fields, rows))
+        prints = fingerprints(self.lens, fields, rows)
         refused = _refused(batch)
         versions = self._column(page, self.lens.spec.version)
         keys = self._column(page, self.key_field)
+        lists = {name: self._column(page, ends.field) for name, ends in self.several.items()}
+        all_values = _records(batch.columns, len(batch))
         for row, vendor_id in enumerate(batch.vendor_ids):
             problem = refused.get(row)
-            if problem is None or problem.code != OUT_OF_SCOPE:
-                result.append(self._raw(page, batch, row, prints[row], problem, versions[row], keys[row]))
+            if problem is None or problem.code not in _LEFT_OUT:
+                said = {name: str(column[row] or "") for name, column in lists.items() if column[row] is not MISSING}
+                print_ = prints[row] + "|".join(said.values()).encode() if said else prints[row]
+                raw = self._raw(page, batch, row, all_values[row], print_, problem, versions[row], keys[row])
+                result.append(replace(raw, lists={n: self._list(n, text) for n, text in said.items()}))
             elif vendor_id:
                 result.append(Raw(Incoming(vendor_id, deleted=True)))
         return result
+
+    def _mapped(self, page: Page) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
+        """The page's columns without lists of associated records that the mapping knows nothing of."""
+        unknown = {ends.field for ends in self.several.values()} - set(self.lens.source_fields)
+        places = [n for n, name in enumerate(page.fields) if name not in unknown]
+        if len(places) == len(page.fields):
+            return page.fields, page.rows
+        return tuple(page.fields[n] for n in places), [[row[n] for n in places] for row in page.rows]
 
     def _column(self, page: Page, name: str | None) -> Sequence[Any]:
         place = page.fields.index(name) if name in page.fields else None
         return [None if place is None else row[place] for row in page.rows]
 
     def _raw(
-        self, page: Page, batch: MappedBatch, row: int, print_: bytes, problem: Problem | None, version: Any, key: Any
+        self,
+        page: Page,
+        batch: MappedBatch,
+        row: int,
+        values: dict[str, Any],
+        print_: bytes,
+        problem: Problem | None,
+        version: Any,
+        key: Any,
     ) -> Raw:
-        values: dict[str, Any] = {}
-        refs: dict[str, tuple[tuple[str, ...], str]] = {}
-        for name, column in batch.columns.items():
-            if name in batch.refs and column[row] is not None:
-                refs[name] = (batch.refs[name], column[row])
-            else:
-                values[name] = column[row]
-        values.update((CUSTOM + n, v) for n, v in batch.custom_fields[row].items() if n != self.key_field)
+        if problem is not None and problem.code == ERASED:
+            return Raw(Incoming(batch.vendor_ids[row], error=(problem.code, problem.message, None)))
+        refs = {
+            name: (objects, values.pop(name)) for name, objects in batch.refs.items() if values.get(name) is not None
+        }
+        if custom := batch.custom_fields[row]:
+            values.update((CUSTOM + n, v) for n, v in custom.items() if n not in self._own)
         created, modified = values.get("source_created_at"), values.get("source_updated_at")
         raw = {n: v for n, v in zip(page.fields, page.rows[row], strict=True) if v is not MISSING and v is not None}
         return Raw(
@@ -167,6 +239,25 @@ class ConnectorObject:
             ),
             refs,
         )
+
+    def _list(self, name: str, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """A list of associated records: their object, and their ids."""
+        ends = self.several[name]
+        return (ends.target,), tuple(i for i in text.split(ends.separator) if i)
+
+    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+        """See `VendorPort.associated`."""
+        if not isinstance(self.connector, SupportsAssociations):
+            return []
+        found = {
+            name: (ends, self.connector.associated(self.object, ends.field, vendor_ids))
+            for name, ends in self.several.items()
+            if not ends.told
+        }
+        return [
+            Raw(Incoming(i), lists={n: ((ends.target,), tuple(ids.get(i, ()))) for n, (ends, ids) in found.items()})
+            for i in vendor_ids
+        ]
 
     def versions(self, after: str | None) -> Iterator[Versions]:
         """See `VendorPort.versions`."""
@@ -192,40 +283,80 @@ class ConnectorObject:
         if not hubs:
             return []
         records = [self._record(hub.values, refs) for hub in hubs]
-        held = [{self.lens.spec.id: _NO_ID, **self._held(self.lens.backward(record))} for record, _ in records]
+        held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
         names = tuple(dict.fromkeys(name for values in held for name in values))
-        mapped = self.lens.forward(names, [[values.get(name, MISSING) for name in names] for values in held])
+        mapped = self.lens.forward(names, [_row(values, names) for values in held])
+        said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
-        return [
-            Projection(self._seen(hub, record, mapped, row, held[row].keys(), back), waits)
-            for row, (hub, (record, waits)) in enumerate(zip(hubs, records, strict=True))
-        ]
+        result = []
+        for row, (hub, (record, waits)) in enumerate(zip(hubs, records, strict=True)):
+            seen = self._seen(record, said[row], held[row].keys())
+            for name in self.lens.refs.keys() & seen.keys():
+                if seen[name]:
+                    seen[name] = back.get(seen[name], hub.values.get(name))
+            if known := record["custom_fields"]:
+                seen.update((CUSTOM + n, v) for n, v in mapped.custom_fields[row].items() if n in known)
+            listed, missing = self._several_seen(hub, refs)
+            seen |= listed
+            waits += missing
+            failure = self._currency_failure(record, held[row].keys())
+            if failure is not None:  # no amount may count as one of another currency
+                seen = {n: v for n, v in seen.items() if n not in self._amounts}
+            result.append(Projection(seen, waits, failure))
+        return result
 
-    def _seen(
-        self,
-        hub: Hub,
-        record: Mapping[str, Any],
-        mapped: MappedBatch,
-        row: int,
-        held: Set[str],
-        back: Mapping[str, UUID],
-    ) -> dict[str, Any]:
-        """One record as the vendor would say it, were it there."""
-        seen: dict[str, Any] = {}
-        for name in self._writes & record.keys():
-            line = self.lens.spec.fields.get(name)
-            if line is not None and not held >= self._sources[name]:
-                continue  # the vendor's list has no such value: it keeps its own
-            column = mapped.columns.get(name)
-            value = record[name] if line is None or not line.reads else None if column is None else column[row]
-            seen[name] = back.get(value, hub.values.get(name)) if value and name in self.lens.refs else value
-        known = record["custom_fields"]
-        seen.update((CUSTOM + n, v) for n, v in mapped.custom_fields[row].items() if n in known)
-        return seen
+    def _several_seen(self, hub: Hub, refs: Refs) -> tuple[dict[str, list[UUID]], tuple[HubRef, ...]]:
+        """The lists of associated records, without those that the vendor does not have yet; and these."""
+        lists = {name: hub.values.get(name) or [] for name in self.several if self.rules.writes_field(name)}
+        known = {n: [i for i in ids if self._end(n, i, refs) is not None] for n, ids in lists.items()}
+        entities = {s.name: s.refers_to for s in self._entity.several}
+        return known, tuple(HubRef(n, entities[n], i) for n, ids in lists.items() for i in ids if i not in known[n])
 
-    def _held(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _end(self, name: str, hub_id: UUID, refs: Refs) -> str | None:
+        """The vendor's id of an associated record."""
+        target = self.several[name].target
+        return next((vendor_id for known, vendor_id in refs.get(hub_id, ()) if known == target), None)
+
+    def _currency_failure(self, record: Mapping[str, Any], held: Set[str]) -> Failure | None:
+        """Why the record's amounts have no place at the vendor: its account has other currencies, or none but its own."""
+        line, value = self.lens.spec.fields.get(_CURRENCY), record.get(_CURRENCY)
+        if line is None or value is None or all(record.get(n) is None for n in self._amounts):
+            return None
+        (source,) = line.sources
+        if self.lens.schema is None or source in self.lens.schema.field_names:
+            known = source in held or not self.lens.writable(source)  # one that is only read follows another record's
+        else:
+            known = value == self.lens.context.default_currency
+        if known:
+            return None
+        return Failure(
+            "no_counterpart", f"The vendor's account has no currency {value}, in which the amounts are.", _CURRENCY
+        )
+
+    def _seen(self, record: Mapping[str, Any], said: Mapping[str, Any], held: Set[str]) -> dict[str, Any]:
+        """One record as the vendor would say it, were it there; without values that the vendor's lists don't have."""
+        return {
+            name: said.get(name) if reads else record[name]
+            for name, sources, reads in self._written
+            if name in record and held >= sources
+        }
+
+    def _filled(self, values: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+        """The vendor's fields with those that may not be blank written from what the spec falls back on."""
+        for source, name in self.lens.spec.fallback.items():
+            value = record.get(name)
+            if is_blank(values.get(source)) and value is not None and self.lens.writable(source):
+                values[source] = self._title(source, value) if isinstance(value, str) else value
+        return values
+
+    def _title(self, source: str, text: str) -> str:
+        """The first line of a text, as much of it as the field holds."""
+        known = self.lens.schema.field(source) if self.lens.schema is not None else None
+        return text.strip().partition("\n")[0][: known.length if known is not None else None].strip()
+
+    def _held(self, values: dict[str, Any]) -> dict[str, Any]:
         """The vendor's fields without values that its closed lists don't have; a label stands for its value."""
-        result = dict(values)
+        result = dict(values) if self._options else values
         for name, options in self._options.items():
             value = result.get(name)
             if value in (None, "") or not isinstance(value, str):
@@ -239,21 +370,22 @@ class ConnectorObject:
 
     def _record(self, values: Record, refs: Refs) -> tuple[dict[str, Any], tuple[HubRef, ...]]:
         """The record with vendor ids for references, as `Lens.backward` takes it."""
-        record: dict[str, Any] = {"custom_fields": {}}
+        record: dict[str, Any] = {**self._blank, "custom_fields": {}}
         waits: list[HubRef] = []
-        entity = ENTITIES[self.rules.entity]
-        for name, value in values.items():
+        for name, value in in_format(values, self.lens.spec.constants.get(FORMAT)).items():
+            if name in self.several:
+                continue
             if name.startswith(CUSTOM):
                 record["custom_fields"][name[len(CUSTOM) :]] = value
             elif not isinstance(value, UUID):
                 record[name] = value
-            elif self.rules.writes_field(name) and (found := self._vendor_id(name, value, refs)) is not None:
-                record[name] = found
             elif self.rules.writes_field(name):
-                waits.append(HubRef(name, entity.field(name).refers_to or "", value))
-        for name in self.rules.writes:
-            if name in entity.all_fields and name not in values:
-                record.setdefault(name, None)
+                found = self._vendor_id(name, value, refs)
+                if found is not None:
+                    record[name] = found
+                else:
+                    record.pop(name, None)
+                    waits.append(HubRef(name, self._entity.field(name).refers_to or "", value))
         return record, tuple(waits)
 
     def _vendor_id(self, name: str, hub_id: UUID, refs: Refs) -> str | None:
@@ -269,6 +401,43 @@ class ConnectorObject:
         """See `VendorPort.write`."""
         if not isinstance(self.connector, SupportsUpsert):
             raise ConfigurationError(f"{self.connector.manifest.label} cannot be written to.")
+        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - self.several.keys()]
+        results = dict(zip((w.entity_id for w in plain), self._upsert(plain, refs), strict=True))
+        for write in writes:
+            unmoved = WriteResult(str(write.entity_id), write.vendor_id, created=False, version=write.expected_version)
+            results.setdefault(write.entity_id, unmoved)
+        for name, ends in self.several.items():
+            ready = [w for w in writes if name in w.fields and results[w.entity_id].ok]
+            results |= self._associate(name, ends, ready, refs, results)
+        return [results[w.entity_id] for w in writes]
+
+    def _associate(
+        self, name: str, ends: Ends, writes: Sequence[Write], refs: Refs, results: Mapping[UUID, WriteResult]
+    ) -> dict[UUID, WriteResult]:
+        """Send what a list gained and lost since the vendor last said it; the results of records where that failed."""
+        if not isinstance(self.connector, SupportsAssociations):
+            return {}
+        changes = {w.entity_id: c for w in writes if (c := self._change(name, w, refs)).add or c.remove}
+        if not changes:
+            return {}
+        try:
+            answers = self.connector.associate(self.object, ends.field, list(changes.values()))
+        except SynclineError as error:  # other parts of these records may be written
+            answers = [WriteResult(c.vendor_id, c.vendor_id, error=error) for c in changes.values()]
+        return {
+            i: replace(results[i], error=answer.error, version=comparable(answer.version) or results[i].version)
+            for i, answer in zip(changes, answers, strict=True)
+        }
+
+    def _change(self, name: str, write: Write, refs: Refs) -> EndsChange:
+        before, now = (list(of.get(name) or ()) for of in (write.base, write.fields))
+        add = [self._end(name, i, refs) for i in now if i not in before]
+        remove = [self._end(name, i, refs) for i in before if i not in now]
+        return EndsChange(write.vendor_id or "", tuple(i for i in add if i), tuple(i for i in remove if i))
+
+    def _upsert(self, writes: Sequence[Write], refs: Refs) -> Sequence[WriteResult]:
+        if not writes or not isinstance(self.connector, SupportsUpsert):
+            return []
         outgoing = [self._outgoing(w, refs) for w in writes]
         if not (self.conditional_writes and len(outgoing) == 1):
             # The engine has just asked what stands there; a connector without conditional writes could only ask once more.
@@ -277,12 +446,17 @@ class ConnectorObject:
         return [replace(r, version=comparable(r.version)) for r in results]
 
     def _outgoing(self, write: Write, refs: Refs) -> Outgoing:
-        record, _ = self._record({**write.record, **write.fields}, refs)
-        plain = {n for n in write.fields if not n.startswith(CUSTOM)}
+        known = {**write.record, **write.fields}
+        if BODY in write.fields and FORMAT in self.lens.spec.constants:  # as the vendor holds it, so in its format
+            known[FORMAT] = self.lens.spec.constants[FORMAT]
+        record, _ = self._record(known, refs)
+        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several}
         custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
         values = self.lens.backward(record, plain) if plain else {}
         if custom:
             values.update(self.lens.backward({"custom_fields": custom}, {"custom_fields"}))
+        if write.vendor_id is None or set(values) & self.lens.spec.fallback.keys():
+            values = self._filled(values, record)
         values = self._held(values)
         if write.vendor_id is None and self.key_field is not None:
             values[self.key_field] = str(write.entity_id)
@@ -303,13 +477,30 @@ class ConnectorObject:
 
 
 def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:
-    """The values of each field that takes only listed ones, by value and by label, in small letters."""
+    """The values of each field that takes only listed ones, by value and by label, in small letters.
+
+    References are no such values: whom a record may refer to is known by its links.
+    """
     result: dict[str, dict[str, str]] = {}
+    referring = {source for name in lens.refs for source in lens.spec.fields[name].sources}
     for known in lens.schema.fields if lens.schema else ():
-        if known.closed and not known.multiple:
+        if known.closed and not known.multiple and known.name not in referring:
             by_label = {o.label.casefold(): o.value for o in known.options if o.label}
             result[known.name] = by_label | {o.value.casefold(): o.value for o in known.options}
     return result
+
+
+def _row(values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """The values of a record in the order of ``names``; MISSING where it has none."""
+    get = values.get
+    return [get(name, MISSING) for name in names]
+
+
+def _records(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
+    """Columns as records."""
+    if not columns:
+        return [{} for _ in range(count)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _refused(batch: MappedBatch) -> dict[int, Problem]:
@@ -325,8 +516,3 @@ def _uuid(value: Any) -> UUID | None:
         return UUID(value) if isinstance(value, str) and value else None
     except ValueError:
         return None
-
-
-def with_rules(port: ConnectorObject, **chosen: Any) -> ConnectorObject:
-    """The same object under other rules."""
-    return replace(port, rules=replace(port.rules, **chosen))

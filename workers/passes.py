@@ -8,17 +8,21 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from opentelemetry.trace import Span, SpanKind
+
+from bootstrap import privacy
 from bootstrap.settings import Settings
 from bootstrap.syncing import Syncs
 from bootstrap.wiring import Hub
 from domain.errors import SynclineError, TransientError
-from storage import dead_letters, scheduling
+from storage import scheduling
 from storage.scheduling import Standing
+from storage.tracing import CAUSES_MOST, enabled, note_error, span
 from sync_engine.core.recovery import backoff_s
 from sync_engine.engine import Report
 from sync_engine.engine import Settings as EngineSettings
@@ -127,15 +131,27 @@ class Passes:
             self.counts["seen to"] += 1
             return
         started = self._clock()
-        opened = self._here().get(hint, standing.stamp)
         lane = Lane(hint.tenant_id, hint.connection_id, hint.object)
-        report = opened.syncs.run_lane(lane, poll=hint.poll, compare=hint.compare, over=self._turn(hint))
+        with self._traced(hint) as current:
+            opened = self._here().get(hint, standing.stamp)
+            report = opened.syncs.run_lane(lane, poll=hint.poll, compare=hint.compare, over=self._turn(hint))
+            if report.error is not None:
+                note_error(current, report.error)
         self._end(hint, report, standing, started)
         self._note_quota(hint, opened.hub)
         if report.error is not None:
             self._here().drop(hint.tenant_id)
         if report.more and not self.stopping.is_set():
             self.after_pass(hint.tenant_id)
+
+    def _traced(self, hint: Hint) -> AbstractContextManager[Span]:
+        """The pass as a span: of the trace that caused it, or linked to those that did."""
+        causes: list[str] = []
+        if enabled():
+            with self._hub.db.tenant(hint.tenant_id) as conn:
+                causes = scheduling.causes(conn, hint.connection_id, hint.object, CAUSES_MOST)
+        ids = {"tenant": str(hint.tenant_id), "connection": str(hint.connection_id), "object": hint.object}
+        return span("lane", causes=causes, kind=SpanKind.CONSUMER, hint=str(hint.kind), **ids)
 
     def _standing(self, hint: Hint) -> Standing | None:
         with self._hub.db.tenant(hint.tenant_id) as conn:
@@ -195,10 +211,10 @@ class Passes:
     # ------------------------------------------------------------ jobs, and what threads hold
 
     def purge(self, tenant_id: UUID) -> None:
-        """Delete dead letters that were settled long ago."""
-        before = self._clock() - timedelta(days=self.settings.letters_kept_days)
-        with suppress(TransientError), self._hub.db.tenant(tenant_id) as conn:
-            self.counts["letters purged"] += dead_letters.purge(conn, before)
+        """Delete what the tenant keeps no longer: settled dead letters, jobs that ended, and what else it chose."""
+        with suppress(TransientError):
+            gone = privacy.purge(self._hub, tenant_id, self._clock())
+            self.counts["letters purged"] += gone.get("dead_letters", 0)
 
     def close(self) -> None:
         """Close every connector that the threads of this worker held open. Only when they have ended."""

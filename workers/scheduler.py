@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from bootstrap.wiring import Hub
 from domain.errors import SynclineError
-from storage import scheduling
+from storage import connection_alerts, inbox, jobs, relaying, scheduling
 from storage.scheduling import Waiting
 from workers.actors import Hint
 from workers.broker import UNREACHABLE, unreachable
@@ -23,10 +23,12 @@ from workers.passes import Clock, utc_now
 log = logging.getLogger("syncline.workers")
 
 JOBS_EVERY_S = 3600.0
+HEALTH_EVERY = timedelta(minutes=1)
 
 
 class Scheduler:
-    """``send`` tells the workers of a lane, ``send_purge`` of a tenant whose old letters may go.
+    """``send`` tells the workers of a lane, ``send_purge`` of a tenant whose old rows may go, ``send_job`` of long work,
+    ``send_events`` of a tenant that has news to tell.
 
     Any number may run at once: one at a time looks at a tenant, and what one has told the others see.
     """
@@ -36,10 +38,16 @@ class Scheduler:
         hub: Hub,
         send: Callable[[Hint], None],
         send_purge: Callable[[UUID], None] = lambda _: None,
+        send_job: Callable[[UUID, UUID], None] = lambda *_: None,
+        send_events: Callable[[UUID], None] = lambda _: None,
+        send_inbox: Callable[[UUID, UUID], None] = lambda *_: None,
         *,
         clock: Clock = utc_now,
     ) -> None:
-        self._hub, self._send, self._send_purge, self._clock = hub, send, send_purge, clock
+        self._hub, self._send, self._send_purge, self._send_job, self._clock = hub, send, send_purge, send_job, clock
+        self._send_events = send_events
+        self._send_inbox = send_inbox
+        self._looked_at: dict[UUID, datetime] = {}
         self.settings = hub.settings
         self.counts: Counter[str] = Counter()
         self.trouble = ""
@@ -50,12 +58,28 @@ class Scheduler:
         Raises TransientError where the database or the broker does not answer. What was noted as told and not sent is told again.
         """
         tenants = scheduling.tenants(self._hub.db) if tenant_id is None else [tenant_id]
+        for tenant in tenants:
+            self._look_at_health(tenant)
         hints = in_turn([self._told(tenant) for tenant in tenants])
+        news = [tenant for tenant in tenants if self._has_news(tenant)]
+        inboxes = in_turn([self._inboxes(tenant) for tenant in tenants])
+        waiting = [(tenant, job) for tenant in tenants for job in self._jobs(tenant)]
         with _delivering():
+            for tenant in news:
+                self._send_events(tenant)
+            for tenant, endpoint in inboxes:
+                self._send_inbox(tenant, endpoint)
             for hint in hints:
                 self._send(hint)
+            for tenant, job in waiting:
+                self._send_job(tenant, job)
         self.counts["told"] += len(hints)
         return len(hints)
+
+    def _jobs(self, tenant_id: UUID) -> list[UUID]:
+        """Long work that nobody has begun, or that was left by a worker that died."""
+        with self._hub.db.tenant(tenant_id) as conn:
+            return jobs.waiting(conn, self._clock())
 
     def _told(self, tenant_id: UUID) -> list[Hint]:
         settings, now = self.settings, self._clock()
@@ -70,7 +94,25 @@ class Scheduler:
             chosen = choose(lanes, settings.lanes_per_tenant, now)
             return [_hint(tenant_id, a, kind) for a, kind in chosen if scheduling.tell(conn, a, kind, now)]
 
-    def jobs(self) -> None:
+    def _look_at_health(self, tenant_id: UUID) -> None:
+        """See which connections became healthy or unhealthy, once a minute. Told or not stands in the database alone."""
+        now, last = self._clock(), self._looked_at.get(tenant_id)
+        if last is not None and now - last < HEALTH_EVERY:
+            return
+        with self._hub.db.tenant(tenant_id) as conn:
+            self.counts["health changes"] += connection_alerts.look(conn, now, self.settings.health_target)
+        self._looked_at[tenant_id] = now
+
+    def _has_news(self, tenant_id: UUID) -> bool:
+        """Whether something is to be told to a tenant's endpoints. Told twice it is told once: the relay finds nothing left."""
+        with self._hub.db.tenant(tenant_id) as conn:
+            return relaying.has_work(conn, self._clock())
+
+    def _inboxes(self, tenant_id: UUID) -> list[tuple[UUID, UUID]]:
+        with self._hub.db.tenant(tenant_id) as conn:
+            return [(tenant_id, endpoint) for endpoint in inbox.tell_due(conn, self._clock())]
+
+    def housekeeping(self) -> None:
         """Have what is kept too long deleted."""
         tenants = scheduling.tenants(self._hub.db)
         with _delivering():
@@ -84,7 +126,7 @@ class Scheduler:
             try:
                 self.sweep()
                 if time.monotonic() >= jobs_at:
-                    self.jobs()
+                    self.housekeeping()
                     jobs_at = time.monotonic() + JOBS_EVERY_S
                 self.trouble = ""
             except SynclineError as error:

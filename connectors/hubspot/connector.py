@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import BinaryIO, ClassVar
 
 from connectors.hubspot import cursors, objects
+from connectors.hubspot.associations import Associations
 from connectors.hubspot.changes import Changes
 from connectors.hubspot.cursors import stamp
 from connectors.hubspot.files import Files
 from connectors.hubspot.keys import ensure_key_property
+from connectors.hubspot.links import LinkWriter
 from connectors.hubspot.objects import CRM_OBJECTS, FILE_OBJECTS, OBJECT_INFOS, STANDARD_OBJECTS, CrmObject
 from connectors.hubspot.portal import TOKEN_URL, Portal
 from connectors.hubspot.read import CURSOR_OVERLAP, VISIBILITY_LAG, Reader, utc_now
@@ -22,6 +24,8 @@ from connectors.kit.contract import (
     AuthKind,
     AuthMethod,
     Connection,
+    Ends,
+    EndsChange,
     FileInfo,
     Manifest,
     RateLimit,
@@ -82,11 +86,12 @@ MANIFEST = Manifest(
 
 
 class HubSpotConnector:
-    """See `connectors.kit.contract.Connector`; also counts, versions, keys, upserts, deletes and files."""
+    """See `connectors.kit.contract.Connector`; also counts, versions, keys, upserts, deletes, associations and files."""
 
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
     id_order: ClassVar[str] = "numeric"
+    several: ClassVar[Mapping[str, tuple[Ends, ...]]] = objects.SEVERAL
     uncompared: ClassVar[tuple[str, ...]] = tuple(
         info.name for info in OBJECT_INFOS if not info.writable or info.name.startswith("association:")
     )
@@ -98,6 +103,7 @@ class HubSpotConnector:
         self._lock = threading.Lock()
         self._reader = Reader(self._portal, self._schema, clock=clock)
         self._writer = Writer(self._portal, lambda name: self._schema(name).modified_field)
+        self._links = LinkWriter(self._portal)
         self._files = Files(self._portal, lambda: stamp(clock()))
 
     def close(self) -> None:
@@ -218,6 +224,16 @@ class HubSpotConnector:
         """See the contract and `write.Writer.upsert`."""
         self._require_writable(object_name)
         return self._writer.upsert(object_name, records, key_field)
+
+    def associated(self, object_name: str, field: str, vendor_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """See the contract. A call for each 1,000 records."""
+        target = field.removeprefix(objects.ASSOCIATED)
+        found = Associations(self._portal).joined(object_name, target, vendor_ids)
+        return {record_id: text.split(objects.SEPARATOR) for record_id, text in found.items() if text}
+
+    def associate(self, object_name: str, field: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
+        """See the contract. Two calls for each 2,000 pairs: with the plain label, and parted with whatever labels."""
+        return self._links.change(object_name, field.removeprefix(objects.ASSOCIATED), changes)
 
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:
         """See the contract."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from connectors.hubspot.cursors import parse_stamp
 from connectors.hubspot.objects import ID_FIELD
-from connectors.hubspot.records import Records
+from connectors.hubspot.records import MERGED, Records, losers
 from domain.errors import CursorExpiredError
 
 ARCHIVE_DAYS = 90
@@ -24,6 +24,7 @@ class Deletions:
     def since(self, name: str, since: int, now: int) -> tuple[list[str], list[tuple[str, str]]]:
         """Ids archived after ``since``, and (loser, survivor) of those that were merged into another record.
 
+        Those come with it that were merged into an archived record: its archive is all that still tells of them.
         The archive is listed by id, not by date, so all of it is looked through. Raises CursorExpiredError when it no
         longer holds everything that was deleted since.
         """
@@ -33,11 +34,9 @@ class Deletions:
                 remedy="A full listing reconciles deletes.",
                 context={"object": name},
             )
-        pages = self._records.listing(name, (ID_FIELD,), archived=True)
-        gone = [
-            str(r["id"]) for page, _ in pages for r in page if parse_stamp(str(r.get("archivedAt") or now)) >= since
-        ]
-        return self._sorted_out(name, gone)
+        pages = self._records.listing(name, (ID_FIELD, MERGED), archived=True)
+        gone = [r for page, _ in pages for r in page if parse_stamp(str(r.get("archivedAt") or now)) >= since]
+        return self._sorted_out(name, list(dict.fromkeys(i for r in gone for i in (str(r["id"]), *losers(r)))))
 
     def _sorted_out(self, name: str, gone: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
         """A merged record's id brings its survivor, and a restored one itself; neither is deleted."""

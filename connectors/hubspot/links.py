@@ -20,6 +20,7 @@ from connectors.hubspot.objects import (
     association_pair,
 )
 from connectors.hubspot.portal import Portal
+from connectors.kit.contract import EndsChange
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError
 from domain.records import Outgoing, WriteResult
 
@@ -105,6 +106,14 @@ class LinkWriter:
         unlabelled = [_ends(f, t) for f, t, first in pairs if not (first and primary)]
         failed = self._batches(source, target, "create", labelled)
         return failed | self._batches(source, target, "associate/default", unlabelled)
+
+    def change(self, source: str, target: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
+        """Associate records plainly and part them, whatever their labels. See `contract.SupportsAssociations.associate`."""
+        joining = [_ends(c.vendor_id, other) for c in changes for other in c.add]
+        failed = self._batches(source, target, "associate/default", joining)
+        parting = [_ends_many(c.vendor_id, c.remove) for c in changes if c.remove]
+        errors = by_record(failed) | by_record(self._batches(source, target, "archive", parting))
+        return [WriteResult(c.vendor_id, c.vendor_id, error=errors.get(c.vendor_id)) for c in changes]
 
     def write_pairs(self, object_name: str, records: Sequence[Outgoing]) -> list[WriteResult]:
         """Rows of an association object: from_id, to_id, and type_id with category where the label is not the default."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.kit.contract import ObjectInfo
+from connectors.kit.contract import Ends, ObjectInfo
 
 PAGE_SIZE = 100
 SEARCH_PAGE_SIZE = 200
@@ -86,6 +86,9 @@ PRIMARY_TYPE_IDS: Mapping[tuple[str, str], int] = {
 """Type ids of the association to the primary company.
 https://developers.hubspot.com/docs/guides/api/crm/associations/associations-v4#association-type-id-values"""
 
+SEVERAL: Mapping[str, tuple[Ends, ...]] = {"deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR),)}
+"""Associations that are exchanged as lists. No modification date moves when one comes or goes, so no listing tells."""
+
 OWNERS, LISTS, MEMBERSHIPS, FILES = "owners", "lists", "list_memberships", "files"
 FILE_OBJECTS = (FILES,)
 
@@ -131,8 +134,3 @@ def _info(name: str) -> ObjectInfo:
 
 
 OBJECT_INFOS: tuple[ObjectInfo, ...] = tuple(_info(name) for name in STANDARD_OBJECTS)
-
-
-def crm_object(name: str) -> CrmObject:
-    """What is known of an object of records; a custom object has no peculiarity."""
-    return CRM_OBJECTS.get(name) or CrmObject(name, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -108,15 +108,26 @@ class Reader:
             yield self._page(plan, records, position if after else done, last=after is None)
 
     def _changed(self, plan: Plan, position: Position, deleted: bool) -> Iterator[Page]:
+        gone: set[str] = set()
         if position.mode == "done":
             since = max(0, (position.since or 0) - milliseconds(CURSOR_OVERLAP))
             position = Position("changed", stamp(self._clock()), since=since)
             if deleted:
-                yield from self._deleted(plan, position)
+                for page in self._deleted(plan, position):
+                    gone.update(page.deleted)
+                    yield page
         modified = plan.schema.modified_field or "hs_lastmodifieddate"
         for found in self._changes.since(plan.name, modified, plan.properties, position):
             done = finish(position.started, VISIBILITY_LAG, position.since)
-            yield self._page(plan, found.records, done if found.last else found.position, last=found.last)
+            records = self._standing(plan.name, found.records, gone)
+            yield self._page(plan, records, done if found.last else found.position, last=found.last)
+
+    def _standing(self, name: str, records: Sequence[Record], gone: Set[str]) -> list[Record]:
+        """Without those that the search only has not yet seen go: a read of the record itself knows at once."""
+        doubted = [str(r["id"]) for r in records if str(r["id"]) in gone]
+        found = self._records.current(name, doubted, (ID_FIELD,)) if doubted else {}
+        stale = {i for i in doubted if i not in found or str(found[i]["id"]) != i}
+        return [r for r in records if str(r["id"]) not in stale]
 
     def _deleted(self, plan: Plan, position: Position) -> Iterator[Page]:
         """Before the rows, so that a record restored meanwhile is alive again when they arrive."""

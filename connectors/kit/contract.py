@@ -66,13 +66,18 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """A vendor object that the connector knows by name. ``entity``: the canonical entity its shipped mapping leads to."""
+    """A vendor object that the connector knows by name. ``entity``: the canonical entity its shipped mapping leads to.
+
+    ``page_size``: records a listing brings at once; ``batch_size``: records a call writes; ``ids_size``: those that a call
+    reads by id.
+    """
 
     name: str
     entity: str | None = None
     writable: bool = False
     page_size: int = 100
     batch_size: int = 1
+    ids_size: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,10 @@ class RateLimiter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One finished HTTP call, for metrics and for counting quota. Never holds a header, a body or a query string."""
+    """One finished HTTP call, for metrics and for counting quota. Never holds a header, a body or a query string.
+
+    ``waited_s``: how long the call had to wait before it was made, so that the vendor's rate limit is kept.
+    """
 
     method: str
     path: str
@@ -155,6 +163,7 @@ class CallRecord:
     attempt: int = 1
     quota_used: int | None = None
     quota_limit: int | None = None
+    waited_s: float = 0.0
 
 
 # ---------------------------------------------------------------- reading
@@ -258,6 +267,44 @@ class SupportsFind(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """Records of ``target`` that records of an object are associated with, several at once.
+
+    ``field`` brings their ids in a listing, joined by ``separator``. ``told``: whether a listing from a cursor brings a record
+    of which only these changed.
+    """
+
+    field: str
+    target: str
+    separator: str = ";"
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndsChange:
+    """Records to associate a record with, and to part it from, by their ids; what else it is associated with stays."""
+
+    vendor_id: str
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class SupportsAssociations(Protocol):
+    several: ClassVar[Mapping[str, tuple[Ends, ...]]]
+    """By object, what its records are associated with."""
+
+    def associated(self, object_name: str, field: str, vendor_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The ids that ``field`` holds for each of these records now; records without any are absent."""
+
+    def associate(self, object_name: str, field: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
+        """Associate and part; one result a change, in order. Doing it twice is doing it once.
+
+        Raises only what concerns the whole batch; what concerns one record is in its result.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """What can be known of a file before it is read."""
 
@@ -280,15 +327,31 @@ class SupportsFiles(Protocol):
         """Store a file at the vendor and attach it to ``info.parents``."""
 
 
+class Signal(StrEnum):
+    """What a vendor says of its notifications themselves rather than of a record."""
+
+    REAUTHORIZE = "reauthorize"  # the subscription is about to lose its authorization
+    REMOVED = "removed"  # the subscription is gone; make another, and compare
+    MISSED = "missed"  # notifications were lost; compare
+    STARTED = "started"  # the subscription begins; nothing changed yet
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A vendor's hint that a record may have changed."""
+    """A vendor's hint that a record may have changed.
+
+    ``vendor_id`` "": something of the object changed, and its cursor finds what. ``account``: the vendor's id of the remote account
+    (portal, realm, organisation, mailbox, subscription), by which the connection is found. ``dedupe_key`` stays the same when
+    the vendor repeats the event, in whatever delivery. ``signal``: this is about the subscription ``vendor_id``, not a record.
+    """
 
     object: str
     vendor_id: str
     occurred_at: datetime | None = None
     deleted: bool = False
     dedupe_key: str | None = None
+    account: str | None = None
+    signal: Signal | None = None
 
 
 @runtime_checkable

@@ -188,12 +188,12 @@ class Gate:
             attempt = send()
         except SynclineError:  # an answer that is refused outright: a foreign redirect, a bomb
             self.shared.breaker.report(circuit, ok=True)
-            self._tell(call, Attempt(number=number), time.monotonic() - started)
+            self._tell(call, Attempt(number=number), time.monotonic() - started, wait)
             raise
         attempt.number = number
         self.shared.breaker.report(circuit, ok=attempt.lost is None and attempt.status < 500)
         self._judge(attempt)
-        self._tell(call, attempt, time.monotonic() - started)
+        self._tell(call, attempt, time.monotonic() - started, wait)
         self._slow_down(call, attempt)
         return attempt
 
@@ -204,14 +204,16 @@ class Gate:
             attempt.fault = self.errors.fault(attempt.status, attempt.headers, attempt.error_body)
         attempt.rule = self.errors.rule(attempt.status, attempt.fault.code if attempt.fault else None)
 
-    def _tell(self, call: Call, attempt: Attempt[Any], duration_s: float) -> None:
+    def _tell(self, call: Call, attempt: Attempt[Any], duration_s: float, waited_s: float) -> None:
         quota = self.read_quota(attempt.headers) if self.read_quota and attempt.status else None
         if quota is not None:
             self.shared.quotas.note(self.account, *quota)
         if self.on_call is not None:
             used, limit = quota or (None, None)
             path = safe_path(call.url)
-            self.on_call(CallRecord(call.method, path, attempt.status, duration_s, attempt.number, used, limit))
+            self.on_call(
+                CallRecord(call.method, path, attempt.status, duration_s, attempt.number, used, limit, waited_s)
+            )
 
     def _slow_down(self, call: Call, attempt: Attempt[Any]) -> None:
         if attempt.rule is not None and issubclass(attempt.rule.error, RateLimitedError) and attempt.retry_after_s:

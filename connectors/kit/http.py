@@ -5,9 +5,11 @@ Nothing of httpx's comes out of here: its requests, responses and exceptions hol
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -304,15 +306,23 @@ class _Sending:
     kept: frozenset[int] = frozenset()
 
 
+@cache
+def _tls(trust_env: bool) -> ssl.SSLContext:
+    """The certificates that are trusted. Reading them takes longer than many a call, so all clients share them."""
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
 def _httpx_client(gate: Gate, timeouts: Timeouts, transport: httpx.BaseTransport | None) -> httpx.Client:
+    trust_env = not sandbox_is_local(gate.hosts)
     return httpx.Client(
+        verify=_tls(trust_env),
         transport=transport,
         timeout=httpx.Timeout(
             connect=timeouts.connect_s, read=timeouts.read_s, write=timeouts.write_s, pool=timeouts.pool_s
         ),
         limits=httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=15.0),
         follow_redirects=False,
-        trust_env=not sandbox_is_local(gate.hosts),
+        trust_env=trust_env,
     )
 
 

@@ -206,9 +206,10 @@ class AuthorizationCode(RefreshToken):
     redirect_uri: str
     extra: tuple[tuple[str, str], ...] = ()
 
-    def start(self, client_id: str) -> SignInPage:
-        """A fresh sign-in: unguessable state, a verifier of 86 characters."""
-        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)
+    def start(self, client_id: str, state: str | None = None) -> SignInPage:
+        """A fresh sign-in: unguessable state (the caller's, where it has one to find the sign-in by), a verifier of 86
+        characters."""
+        state, verifier = state or secrets.token_urlsafe(32), secrets.token_urlsafe(64)
         url = prepare_grant_uri(
             self.authorize_url,
             client_id,

@@ -40,9 +40,6 @@ class RetryPolicy:
         return attempt >= self.attempts or wait > self.retry_after_max_s or elapsed_s + wait > self.total_s
 
 
-NO_RETRY = RetryPolicy(attempts=1)
-
-
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Seconds that a Retry-After header asks for, between 0 and a day; None without one or with one that says nothing.
 

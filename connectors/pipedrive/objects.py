@@ -82,12 +82,6 @@ ADDRESS_PARTS: Mapping[str, tuple[str, ...]] = {
 }
 """Parts of an address as one field each, and the vendor's words for them."""
 
-
-def address_fields(prefix: str) -> tuple[str, ...]:
-    """Names of the fields that an address object becomes."""
-    return tuple(f"{prefix}_{part}" for part in ADDRESS_PARTS)
-
-
 _DATES = "add_time:timestamp update_time:timestamp"
 _ADDRESS = " ".join(f"{{0}}_{part}:text" for part in ADDRESS_PARTS)
 _PERSON = (

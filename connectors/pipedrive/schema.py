@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from connectors.pipedrive.objects import ADDRESS_PARTS, KINDS, Kind
+from connectors.pipedrive.objects import ADDRESS_PARTS, Kind
 from domain.entities import Kind as ValueKind
 from domain.records import FieldSchema, ObjectSchema, Option
 
@@ -148,8 +148,3 @@ def options(entry: Mapping[str, Any]) -> tuple[Option, ...]:
         Option(label if labels.count(label) == 1 else str(o["id"]), label, attributes={"id": o["id"]})
         for o, label in zip(found, labels, strict=True)
     )
-
-
-def known_kind(name: str) -> Kind | None:
-    """The object called ``name``."""
-    return KINDS.get(name)

@@ -12,6 +12,8 @@ from connectors.kit.contract import (
     AuthKind,
     AuthMethod,
     Connection,
+    Ends,
+    EndsChange,
     FileInfo,
     Manifest,
     RateLimit,
@@ -24,9 +26,11 @@ from connectors.salesforce.auth import DEFAULT_API_VERSION
 from connectors.salesforce.bulk import BulkQueries, Polling
 from connectors.salesforce.files import Files
 from connectors.salesforce.ingest import IngestJobs
+from connectors.salesforce.junctions import JUNCTIONS, SEVERAL, Junctions, JunctionWriter
 from connectors.salesforce.lookup import find, versions
 from connectors.salesforce.objects import COMPOSITE_QUERIES, COMPOSITE_SIZE, FILE_OBJECTS, OBJECT_INFOS, quirk
 from connectors.salesforce.org import Org, Part
+from connectors.salesforce.prices import LINE, Prices
 from connectors.salesforce.read import BULK_THRESHOLD, CURSOR_OVERLAP, VISIBILITY_LAG, Reader, utc_now
 from connectors.salesforce.schema import default_objects, object_schema, with_stages
 from connectors.salesforce.write import INGEST_THRESHOLD, Step, Writer
@@ -110,7 +114,7 @@ MANIFEST = Manifest(
 
 
 class SalesforceConnector:
-    """See `connectors.kit.contract.Connector`; also counts, upserts, deletes and files."""
+    """See `connectors.kit.contract.Connector`; also counts, upserts, deletes, associates and serves files."""
 
     manifest: ClassVar[Manifest] = MANIFEST
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
@@ -119,6 +123,7 @@ class SalesforceConnector:
         "OpportunityStage",
     )  # known by its name, listed by an id that nothing uses
     id_order: ClassVar[str] = "ascii"
+    several: ClassVar[Mapping[str, tuple[Ends, ...]]] = SEVERAL
 
     def __init__(
         self,
@@ -132,12 +137,14 @@ class SalesforceConnector:
         polling = polling or Polling()
         self._org = Org(self.manifest, connection)
         self._schemas: dict[str, ObjectSchema] = {}
-        self._prefixes: dict[str, str] = {}
         self._lock = threading.Lock()
         bulk = BulkQueries(self._org, polling)
         self._reader = Reader(self._org, self._schema, clock=clock, bulk=bulk, bulk_threshold=bulk_threshold)
         self._writer = Writer(self._org, IngestJobs(self._org, polling), ingest_threshold)
-        self._files = Files(self._org, self._object_of)
+        self._junctions = Junctions(self._org)
+        self._junction_writer = JunctionWriter(self._junctions, self._writer)
+        self._prices = Prices(self._org)
+        self._files = Files(self._org)
 
     def close(self) -> None:
         """See the contract."""
@@ -197,8 +204,6 @@ class SalesforceConnector:
 
     def _listed(self) -> tuple[str, ...]:
         listing = self._org.sdk(lambda client: client.describe()) or {"sobjects": []}
-        with self._lock:
-            self._prefixes = {str(s["keyPrefix"]): str(s["name"]) for s in listing["sobjects"] if s.get("keyPrefix")}
         return default_objects(listing["sobjects"])
 
     def _raise_unless_denied(self, answer: Part, name: str) -> None:
@@ -216,12 +221,6 @@ class SalesforceConnector:
             remedy="Check its API name, and the user's permissions on it.",
             context={"object": name[:80]},
         )
-
-    def _object_of(self, vendor_id: str) -> str | None:
-        """The object whose ids begin like ``vendor_id``."""
-        if not self._prefixes:
-            self._listed()
-        return self._prefixes.get(vendor_id[:3])
 
     # ------------------------------------------------------------ reading
 
@@ -259,8 +258,21 @@ class SalesforceConnector:
     # ------------------------------------------------------------ writing
 
     def upsert(self, object_name: str, records: Sequence[Outgoing], key_field: str | None = None) -> list[WriteResult]:
-        """See the contract and `write.Writer.upsert`."""
-        return self._writer.upsert(object_name, records, key_field)
+        """See the contract and `write.Writer.upsert`. A new line of a sale gets the price book entry of its product."""
+        if object_name != LINE:
+            return self._writer.upsert(object_name, records, key_field)
+        lines, refused = self._prices.complete(records, "CurrencyIsoCode" in self._schema("Opportunity").field_names)
+        priced = [line for place, line in enumerate(lines) if place not in refused]
+        written = iter(self._writer.upsert(object_name, priced, key_field) if priced else ())
+        return [refused[place] if place in refused else next(written) for place in range(len(lines))]
+
+    def associated(self, object_name: str, field: str, vendor_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """See the contract. A query for each 400 records."""
+        return self._junctions.held(JUNCTIONS[object_name, field], vendor_ids)
+
+    def associate(self, object_name: str, field: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
+        """See the contract. Junction records are made without role, and all of a pair are deleted."""
+        return self._junction_writer.change(JUNCTIONS[object_name, field], changes)
 
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:
         """See the contract."""
@@ -279,10 +291,6 @@ class SalesforceConnector:
     def upload(self, info: FileInfo, content: BinaryIO) -> WriteResult:
         """See the contract. A new ContentVersion."""
         return self._files.upload(info, content)
-
-    def file_parents(self, document_ids: Sequence[str]) -> Mapping[str, tuple[tuple[str, str], ...]]:
-        """The records that each ContentDocument is attached to, as (object, id)."""
-        return self._files.parents(document_ids)
 
     # ------------------------------------------------------------ helpers
 

@@ -9,6 +9,8 @@ A cursor is one of four positions:
   locator again, afterwards the listing starts anew from ``since``.
 * ``done``: a listing ended; the next one starts at ``modstamp`` minus the overlap.
 
+``ends_from``: from when on changes of junction records count that lead from the listed ones.
+
 ``modstamp`` of a finished listing is the highest seen, but never later than the listing's own start minus the visibility
 lag: a transaction that was open meanwhile may still commit records with an earlier stamp.
 """
@@ -40,6 +42,7 @@ class Position:
     job: str | None = None
     locator: str | None = None
     skip: int = 0
+    ends_from: str | None = None
 
     def encode(self) -> Cursor:
         """As JSON: only what is set."""
@@ -53,7 +56,8 @@ def decode(cursor: Cursor | None) -> Position | None:
     try:
         fields = {key: value for key, value in cursor.items() if key != "v"}
         position = Position(**fields)
-        for moment in (position.started_at, position.modstamp, position.since, position.deleted_from):
+        stamps = (position.started_at, position.modstamp, position.since, position.deleted_from, position.ends_from)
+        for moment in stamps:
             if moment is not None:
                 parse_timestamp(moment)
     except (TypeError, ValueError, AttributeError) as error:
@@ -108,6 +112,7 @@ def finish(position: Position, lag: timedelta) -> Position:
         started_at=position.started_at,
         modstamp=timestamp(max(covered)) if covered else None,
         deleted_from=position.deleted_from,
+        ends_from=timestamp(cap),
     )
 
 
@@ -126,4 +131,4 @@ def start(previous: Position | None, now: datetime, lag: timedelta) -> Position:
 def at(moment: datetime) -> Position:
     """The position of a listing that must cover everything from ``moment`` on."""
     stamp = timestamp(moment)
-    return Position(mode="done", started_at=stamp, modstamp=stamp, deleted_from=stamp)
+    return Position(mode="done", started_at=stamp, modstamp=stamp, deleted_from=stamp, ends_from=stamp)

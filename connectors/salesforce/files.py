@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -19,7 +18,6 @@ from connectors.salesforce import soql
 from connectors.salesforce.errors import faults, record_error
 from connectors.salesforce.objects import FILE_OBJECTS, quirk
 from connectors.salesforce.org import Org
-from connectors.salesforce.read import IDS_PER_QUERY
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError, TransientError
 from domain.records import WriteResult
 
@@ -27,11 +25,10 @@ PIECE_BYTES = 512 * 1024
 
 
 class Files:
-    """File contents of one org. ``object_of`` tells the object of a record by its id's prefix."""
+    """File contents of one org."""
 
-    def __init__(self, org: Org, object_of: Callable[[str], str | None]) -> None:
+    def __init__(self, org: Org) -> None:
         self._org = org
-        self._object_of = object_of
 
     def download(self, object_name: str, vendor_id: str) -> Iterator[bytes]:
         """See `connectors.kit.contract.SupportsFiles`."""
@@ -64,18 +61,6 @@ class Files:
         except RecordRejectedError as error:
             return WriteResult(info.vendor_id, error=error)
         return WriteResult(info.vendor_id, version_id, created=True)
-
-    def parents(self, document_ids: Sequence[str]) -> Mapping[str, tuple[tuple[str, str], ...]]:
-        """The records that each document is attached to, as (object, id); people and libraries that see it are none."""
-        found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for chunk in soql.chunks(document_ids, IDS_PER_QUERY):
-            fields = ("ContentDocumentId", "LinkedEntityId")
-            query = soql.select("ContentDocumentLink", fields, where=(soql.among(fields[0], chunk),))
-            for record in self._org.query_all(query):
-                owner = self._object_of(str(record["LinkedEntityId"]))
-                if owner not in (None, "User", "Group", "Organization", "ContentWorkspace"):
-                    found[str(record["ContentDocumentId"])].append((str(owner), str(record["LinkedEntityId"])))
-        return {document: tuple(sorted(found[document])) for document in document_ids}
 
     def _insert(self, entity: Mapping[str, str], content_type: str, content: BinaryIO) -> str:
         boundary = f"syncline-{secrets.token_hex(16)}"

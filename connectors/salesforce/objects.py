@@ -9,6 +9,7 @@ from connectors.kit.contract import ObjectInfo
 
 PAGE_SIZE = 2_000
 COLLECTION_SIZE = 200
+IDS_PER_QUERY = 400
 COMPOSITE_SIZE = 25
 COMPOSITE_QUERIES = 5
 """Queries and collections among a composite call's 25 parts:
@@ -93,6 +94,7 @@ OBJECT_INFOS: tuple[ObjectInfo, ...] = tuple(
         writable=name not in _READ_ONLY,
         page_size=PAGE_SIZE,
         batch_size=COLLECTION_SIZE,
+        ids_size=IDS_PER_QUERY,
     )
     for name, entity in _ENTITIES.items()
 )

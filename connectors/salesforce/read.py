@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
@@ -15,7 +15,8 @@ from connectors.salesforce.bulk import BulkQueries, BulkRefusedError
 from connectors.salesforce.cursors import Position, advance, decode, finish, highest, start
 from connectors.salesforce.deletions import Deletions
 from connectors.salesforce.errors import vendor_code, with_object
-from connectors.salesforce.objects import PAGE_SIZE, quirk
+from connectors.salesforce.junctions import SEPARATOR, Junction, Junctions, junctions_of
+from connectors.salesforce.objects import IDS_PER_QUERY, PAGE_SIZE, quirk
 from connectors.salesforce.org import Org
 from connectors.salesforce.schema import COMPOUND_TYPES, readable_fields
 from domain.errors import ConfigurationError, CursorExpiredError, SynclineError, TransientError
@@ -26,7 +27,6 @@ VISIBILITY_LAG = timedelta(minutes=5)
 CURSOR_OVERLAP = timedelta(minutes=1)
 BULK_THRESHOLD = 50_000
 """Above it a bulk job costs fewer API calls than pages of 2,000 do, its polling included."""
-IDS_PER_QUERY = 400
 RESTARTS_MAX = 20
 
 Rows = list[Sequence[Any]]
@@ -43,6 +43,7 @@ class Plan:
     where: str = ""
     limit: int | None = None
     inline: str | None = None
+    junctions: Mapping[str, Junction] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -54,6 +55,8 @@ class Plan:
 
     @property
     def bulk_able(self) -> bool:
+        if self.junctions:
+            return False
         compound = any(self.schema.field(n).vendor_type.lower() in COMPOUND_TYPES for n in self.columns)
         return quirk(self.schema.name).bulk and not compound and self.limit is None
 
@@ -61,7 +64,8 @@ class Plan:
 def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
     """Raises ConfigurationError when the request names a field that the object lacks or that cannot be listed."""
     wanted = request.fields or readable_fields(schema)
-    by_folded = {name.lower(): name for name in schema.field_names}
+    junctions = {name: j for name, j in junctions_of(schema.name).items() if name in wanted}
+    by_folded = {name.lower(): name for name in (*schema.field_names, *junctions)}
     for name in wanted:
         if name.lower() not in by_folded:
             raise _unknown_field(schema, name)
@@ -69,8 +73,9 @@ def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
     key = schema.modified_field
     special = quirk(schema.name)
     inline = special.content if special.inline and special.content in columns else None
-    asked = tuple(dict.fromkeys((*(c for c in columns if c != inline), *((key,) if key else ()))))
-    return Plan(schema, columns, asked, key, special.where, request.limit, inline)
+    told = {inline, *junctions}
+    asked = tuple(dict.fromkeys((*(c for c in columns if c not in told), *((key,) if key else ()))))
+    return Plan(schema, columns, asked, key, special.where, request.limit, inline, junctions)
 
 
 def _unknown_field(schema: ObjectSchema, name: str) -> ConfigurationError:
@@ -102,6 +107,7 @@ class Reader:
         self._bulk = bulk
         self._bulk_threshold = bulk_threshold
         self._deletions = Deletions(org)
+        self._junctions = Junctions(org)
 
     def read(self, request: ReadRequest) -> Iterator[Page]:
         """See `connectors.kit.contract.Connector.read`."""
@@ -142,10 +148,22 @@ class Reader:
                     replace(before, deleted_from=position.deleted_from).encode(),
                     deleted=deleted,
                 )
+        if before is not None:
+            yield from self._reassociated(plan, before, replace(before, deleted_from=position.deleted_from))
         if (request.expected_count or 0) >= self._bulk_threshold and plan.bulk_able:
             yield from self._bulk_started(plan, position)
         else:
             yield from self._pages(plan, position)
+
+    def _reassociated(self, plan: Plan, before: Position, here: Position) -> Iterator[Page]:
+        """Records of which a junction record came or went, whose own stamp does not tell. Read again, if the reading stops here."""
+        since = before.ends_from or before.modstamp
+        if since is None:
+            return
+        moment = soql.parse_timestamp(since) - CURSOR_OVERLAP
+        ids = {i for j in plan.junctions.values() for i in self._junctions.changed(j, moment)}
+        for page in self._by_ids(plan, sorted(ids), None) if ids else ():
+            yield replace(page, cursor=here.encode(), last=False)
 
     def _pages(self, plan: Plan, position: Position) -> Iterator[Page]:
         take, stamp_of = _taker(plan.columns), _column(plan.key)
@@ -159,11 +177,15 @@ class Reader:
             yield Page(plan.schema.name, plan.columns, rows, cursor.encode(), last=last)
 
     def _with_content(self, plan: Plan, records: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Notes keep their text as content, which no query returns."""
+        """Notes keep their text as content, which no query returns; junction records are asked for by a query of their own."""
         if plan.inline is not None:
             for record in records:
                 path = self._org.path(f"sobjects/{plan.schema.name}/{record['Id']}/{plan.inline}")
                 record[plan.inline] = self._org.request("GET", path).text or None
+        for name, junction in plan.junctions.items() if records else ():
+            held = self._junctions.held(junction, [str(r["Id"]) for r in records])
+            for record in records:
+                record[name] = SEPARATOR.join(held.get(str(record["Id"]), ()))
         return records
 
     def _replies(self, plan: Plan, at: _Progress) -> Iterator[tuple[dict[str, Any], datetime | None]]:

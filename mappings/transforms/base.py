@@ -17,8 +17,6 @@ from mappings.context import MappingContext
 MEMO_LIMIT: Final = 20_000
 """Distinct values remembered for each field between two batches: bounds memory, whatever the number of rows."""
 
-TEXT_KINDS: Final = frozenset({Kind.TEXT, Kind.EMAIL, Kind.PHONE, Kind.URL})
-
 
 class UnreadableValueError(ValueError):
     """A value is not what its field holds. ``code`` is stable; the message is a rule, never the value."""

@@ -139,6 +139,9 @@ _COUNTRY_WORDS: Final[Mapping[str, str]] = {
 # ---------------------------------------------------------------- rich text
 
 _BLOCK = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])\b[^>]*>", re.IGNORECASE)
+BODY: Final = "body"
+FORMAT: Final = "body_format"
+_FORMATS: Final = frozenset({"text", "html"})
 _LOOKS_HTML = re.compile(r"<(?:[a-zA-Z!/])|&(?:[a-zA-Z]+|#\d+);")
 
 
@@ -159,6 +162,15 @@ def to_plain_text(value: Any, settings: Settings) -> str | None:
 def from_plain_text(value: Any, _settings: Settings) -> str:
     """HTML that shows the text."""
     return html.escape(str(value), quote=False).replace("\n", "<br>")
+
+
+def in_format(record: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
+    """The record with its body as ``wanted`` (text or html), where it is kept as the other of the two."""
+    body, kept = record.get(BODY), record.get(FORMAT)
+    if wanted is None or not isinstance(body, str) or kept not in _FORMATS or kept == wanted:
+        return record
+    convert = from_plain_text if wanted == "html" else to_plain_text
+    return {**record, BODY: convert(body, Settings()), FORMAT: wanted}
 
 
 def _part(*names: str) -> Mapping[str, Option]:

@@ -181,6 +181,8 @@ def timestamp_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
     """`to_timestamp` of a column: the form that APIs send in UTC is read at once, others through the memo."""
     if bound.settings.get("format") or bound.settings.format:
         return bound.by_memo(values)
+    if alike := _alike(values):
+        return alike
     memo, scalar = bound.memo, bound.scalar
     result: list[Any] = []
     append = result.append
@@ -193,6 +195,17 @@ def timestamp_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
     return result
 
 
+def _alike(values: Sequence[Any]) -> list[Any] | None:
+    """The instants, where all of them are written in the one form that most APIs use; else None."""
+    try:
+        if not (set(map(len, values)) == {24} and _SHAPES("".join(values))):
+            return None
+        return list(map(datetime.fromisoformat, values))
+    except (TypeError, ValueError):
+        return None
+
+
+_SHAPES = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)+", re.ASCII).fullmatch
 _SHAPE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?(?:Z|\+00:?00)", re.ASCII).fullmatch
 
 

@@ -12,8 +12,8 @@ from domain.entities import Kind
 from mappings.transforms.base import Bound, Settings, Transform, UnreadableValueError
 from mappings.transforms.text import same, to_text
 
-_ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
-ORDINARY: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{{2,}}").fullmatch
+_ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]++"
+ORDINARY: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+@(?:[a-z0-9]++(?:-[a-z0-9]++)*+\.)++[a-z]{{2,}}").fullmatch
 """Matches only lower-case ASCII addresses that the careful path returns unchanged, given at most `ORDINARY_LENGTH`."""
 
 ORDINARY_LENGTH: Final = 64
@@ -54,20 +54,18 @@ def careful_email(text: str) -> str:
 def email_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
     """`to_email` of a column of storable texts."""
     ordinary, slow = ORDINARY, bound.scalar
-    result: list[Any] = []
-    append = result.append
-    for value in values:
-        if value.__class__ is str:
-            text = value.strip().lower()
-            if not text:
-                append(None)
-            elif len(text) <= ORDINARY_LENGTH and value.isascii() and ordinary(text):
-                append(text)
-            else:
-                append(slow(value))
-        else:
-            append(None if value is None else slow(value))
-    return result
+    try:
+        texts = list(map(str.lower, map(str.strip, values)))
+    except TypeError:
+        texts = [v.strip().lower() if v.__class__ is str else "" if v is None else "?" for v in values]
+    return [
+        None
+        if not text
+        else text
+        if len(text) <= ORDINARY_LENGTH and ordinary(text) and value.isascii()
+        else slow(value)
+        for value, text in zip(values, texts, strict=True)
+    ]
 
 
 TRANSFORMS = (

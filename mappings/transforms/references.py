@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from domain.entities import Kind
 from mappings.transforms.base import Bound, Flaw, Option, Settings, Transform, is_blank
-from mappings.transforms.text import same, to_text
+from mappings.transforms.text import mixed_column, same, stripped, to_text
 
 _REFERENCE: Final = frozenset({Kind.REFERENCE})
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -47,10 +47,9 @@ def _wanted(text: str, settings: Settings) -> bool:
 
 def reference_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
     """`to_reference` of a column of storable texts."""
-    scalar, plain = bound.scalar, not bound.settings.options
-    if plain:
-        return [(v.strip() or None) if v.__class__ is str else (None if v is None else scalar(v)) for v in values]
-    return bound.by_memo(values)
+    if bound.settings.options:
+        return bound.by_memo(values)
+    return stripped(values) or mixed_column(bound, values)
 
 
 def salesforce_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
@@ -59,6 +58,8 @@ def salesforce_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
     starts = tuple(bound.settings.get("prefixes") or ())
     if bound.settings.get("except_prefixes"):
         return bound.by_memo(values)
+    if not starts and (found := _complete(values)):
+        return found
     return [
         None
         if v is None or v == ""
@@ -67,6 +68,15 @@ def salesforce_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
         else scalar(v)
         for v in values
     ]
+
+
+def _complete(values: Sequence[Any]) -> list[Any] | None:
+    """The ids themselves where all of them have 18 characters already, the empty ones None; else None."""
+    try:
+        whole = "".join(values).isalnum() and set(map(len, values)) <= {0, 18}
+    except TypeError:
+        return None
+    return [v or None for v in values] if whole else None
 
 
 def to_first(value: tuple[Any, ...], settings: Settings) -> Any:

@@ -44,6 +44,20 @@ def same(value: Any, _settings: Settings) -> Any:
 
 def text_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
     """`to_text` of a column of storable texts."""
+    return stripped(values) or mixed_column(bound, values)
+
+
+def stripped(values: Sequence[Any]) -> list[Any] | None:
+    """Texts without surrounding space, the empty ones None; None unless all of ``values`` are texts."""
+    try:
+        texts: list[Any] = list(map(str.strip, values))
+    except TypeError:
+        return None
+    return [text or None for text in texts] if "" in texts else texts
+
+
+def mixed_column(bound: Bound, values: Sequence[Any]) -> list[Any]:
+    """Texts without surrounding space among other values."""
     scalar = bound.scalar
     return [(v.strip() or None) if v.__class__ is str else (None if v is None else scalar(v)) for v in values]
 

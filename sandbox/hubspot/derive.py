@@ -26,6 +26,7 @@ def of(portal: Portal, item: ObjectType, values: Values) -> Values:
         return _deal(portal, values)
     if item.name == "line_items" and values.get("price") and values.get("quantity"):
         gross = float(values["price"]) * float(values["quantity"])
+        gross *= 1 - float(values.get("hs_discount_percentage") or 0) / 100
         return {"amount": f"{gross - float(values.get('discount') or 0):.2f}"}
     if item.name == "tasks":
         return {"hs_task_is_completed": str(int(values.get("hs_task_status") == "COMPLETED"))}

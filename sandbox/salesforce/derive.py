@@ -51,14 +51,47 @@ def _opportunity(writer: Writer, row: Row, before: Row) -> None:
         row["ForecastCategory"] = row["ForecastCategoryName"] = stage["ForecastCategory"]
         row["IsClosed"], row["IsWon"] = stage["IsClosed"], stage["IsWon"]
         row["LastStageChangeDate"] = row["SystemModstamp"]
+    if before and row.get("HasOpportunityLineItem") and "Amount" in before:
+        row["Amount"] = before["Amount"]  # the sum of the lines; whatever else is written is passed over without a word
     if "Amount" in row and "Probability" in row:
         row["ExpectedRevenue"] = row["Amount"] * row["Probability"] / 100
+    _contact_of_sale(writer, row, before)
     if any(row.get(name) != before.get(name) for name in ("StageName", "Amount", "Probability", "CloseDate")):
         stage_history(writer, row)
     for name, kind in (("Amount", "Currency"), ("CloseDate", "DateOnly"), ("StageName", "DynamicEnum")):
         if before and row.get(name) != before.get(name):
             change = {"Field": name, "DataType": kind, "OldValue": before.get(name), "NewValue": row.get(name)}
             writer.system_insert("OpportunityFieldHistory", {"OpportunityId": row["Id"], **change})
+
+
+def _contact_of_sale(writer: Writer, row: Row, before: Row) -> None:
+    """A contact given with a new opportunity becomes its primary role: see ContactId in
+
+    https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_opportunity.htm
+    """
+    if not before and row.get("ContactId"):
+        role = {"OpportunityId": row["Id"], "ContactId": row["ContactId"], "IsPrimary": True}
+        writer.system_insert("OpportunityContactRole", role)
+
+
+def _role(writer: Writer, row: Row, before: Row) -> None:
+    """One role of an opportunity is the primary one, and names its contact."""
+    sale = writer.org.tables["Opportunity"][row["OpportunityId"]]
+    if row.get("IsPrimary"):
+        for other in writer.org.live("OpportunityContactRole"):
+            if other["OpportunityId"] == sale["Id"] and other["Id"] != row["Id"] and other.get("IsPrimary"):
+                writer.system_update("OpportunityContactRole", other, {"IsPrimary": False})
+        writer.system_update("Opportunity", sale, {"ContactId": row["ContactId"]})
+    elif before.get("IsPrimary"):
+        writer.system_update("Opportunity", sale, {"ContactId": None})
+
+
+def buried(writer: Writer, item: ObjectType, row: Row) -> None:
+    """After a record went into the recycle bin."""
+    if item.name == "OpportunityContactRole" and row.get("IsPrimary"):
+        sale = writer.org.tables["Opportunity"].get(row["OpportunityId"])
+        if sale is not None and sale.get("ContactId") == row["ContactId"]:
+            writer.system_update("Opportunity", sale, {"ContactId": None})
 
 
 def stage_history(writer: Writer, row: Row) -> None:
@@ -262,6 +295,7 @@ def _note(writer: Writer, row: Row, before: Row) -> None:
 _RULES: dict[str, Rule] = {
     "Opportunity": _opportunity,
     "OpportunityLineItem": _line_item,
+    "OpportunityContactRole": _role,
     "PricebookEntry": _price,
     "CampaignMember": _member,
     "Case": _case,

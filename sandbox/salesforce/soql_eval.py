@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from sandbox.salesforce.clock import parse_stamp, stamp
@@ -261,7 +261,3 @@ def sort_rows(rows: list[Row], orders: Iterable[Order], resolve: Callable[[Path 
         held = sorted(held, key=key, reverse=order.descending)
         rows = held + nulls if order.nulls_last else nulls + held
     return rows
-
-
-def as_datetime(value: str) -> datetime:
-    return parse_stamp(value)

@@ -393,8 +393,8 @@ WhoCount int ro
 WhatCount int ro
 Subject combobox(Call;Send Letter;Send Quote;Email;Other)
 ActivityDate date "Due Date Only"
-Status picklist(Not Started;In Progress;Completed;Waiting on someone else;Deferred) required
-Priority picklist(High;Normal;Low) required
+Status picklist(Not Started;In Progress;Completed;Waiting on someone else;Deferred) required default=first
+Priority picklist(High;Normal;Low) required default=Normal
 IsHighPriority boolean ro
 OwnerId reference(Group|User) rel=Owner default=me "Assigned To ID"
 Description textarea(32000)

@@ -180,6 +180,8 @@ class Writer:
                 row.setdefault(found.name, self.user_id)
             elif found.type == "boolean" and found.default == "true":
                 row.setdefault(found.name, True)
+            elif found.type == "picklist" and found.default is not None:
+                row.setdefault(found.name, found.options[0] if found.default == "first" else found.default)
 
     def _require(self, item: ObjectType, row: Row, only: set[str] | None = None) -> None:
         missing = [
@@ -324,6 +326,7 @@ class Writer:
         if "LastModifiedDate" in item.fields:
             changes |= {"LastModifiedDate": now, "LastModifiedById": self.user_id}
         self._replace(item, row, changes)
+        derive.buried(self, item, row)
         for child in self.org.objects.values():
             for link in child.fields.values():
                 if (

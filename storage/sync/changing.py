@@ -6,14 +6,15 @@ Whoever changes a record, a vendor's batch or a person, comes through here. Set-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.entities import ENTITIES
+from domain.entities import ENTITIES, Several
 from storage import bulk
+from storage.sync import several
 from storage.sync.gathering import hub_table
 from storage.sync.lanes import LaneKey
 from storage.sync.values import CUSTOM, dumps, encode
@@ -64,7 +65,16 @@ _CHANGE = """
 
 def create(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> set[UUID]:
     """Create hub records; returns the ids of those that were not there yet. One that was stays as it stands."""
-    return _insert(conn, cause, entity, [{"id": e.id, **encode(e.fields)} for e in edits], "created")
+    made = _insert(conn, cause, entity, [{"id": e.id, **encode(e.fields)} for e in edits], "created")
+    associate(conn, cause, entity, [e for e in edits if e.id in made])
+    return made
+
+
+def associate(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> None:
+    """Associate records that have just come with those that their lists name."""
+    for one in ENTITIES[entity].several:
+        pairs = [(e.id, other) for e in edits for other in e.fields.get(one.name) or ()]
+        several.add(conn, cause.tenant_id, entity, one, pairs)
 
 
 def bring_back(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
@@ -95,8 +105,93 @@ def _insert(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[
 def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> list[Touched]:
     """Set fields of records that stand; returns what really changed. A record that is gone is passed over.
 
-    Each id comes once. A custom field that is set to None is removed.
+    Each id comes once. A custom field that is set to None is removed. A list of associated records is made to say what is given:
+    whoever plans it holds the version that it was read with.
     """
+    if not several.names(entity):
+        return _update(conn, cause, entity, edits)
+    plain: list[Edit] = []
+    lists: dict[UUID, dict[str, list[UUID]]] = {}
+    for edit in edits:
+        fields, lists[edit.id] = several.split(entity, edit.fields)
+        plain.append(replace(edit, fields=fields))
+    rules = {e.id: e.rules for e in edits}
+    changed = _associations_as(conn, cause, entity, {i: wanted for i, wanted in lists.items() if wanted}, rules, plain)
+    return _update(conn, cause, entity, plain) + changed
+
+
+def _associations_as(
+    conn: Connection,
+    cause: Cause,
+    entity: str,
+    wanted: Mapping[UUID, Mapping[str, Sequence[UUID]]],
+    rules: Mapping[UUID, Mapping[str, str]],
+    plain: list[Edit],
+) -> list[Touched]:
+    """Associate and part records until their lists say what is wanted. A main record parted from is blanked in ``plain``."""
+    changed: dict[UUID, dict[str, tuple[list[UUID], list[UUID]]]] = {}
+    for one in ENTITIES[entity].several if wanted else ():
+        before = several.held(conn, cause.tenant_id, entity, one, sorted(i for i, w in wanted.items() if one.name in w))
+        new = {i: sorted(set(wanted[i][one.name])) for i in before}
+        for record, old in before.items():
+            if new[record] != old:
+                changed.setdefault(record, {})[one.name] = (old, new[record])
+        several.add(conn, cause.tenant_id, entity, one, [(i, o) for i in before for o in new[i]])
+        gone = [(i, o) for i in before for o in before[i] if o not in new[i]]
+        several.remove(conn, cause.tenant_id, entity, one, gone)
+        _blank_mains(conn, cause, entity, one, gone, plain)
+    if not changed:
+        return []
+    several.keep_bases(
+        conn, cause.tenant_id, entity, {i: {n: o for n, (o, _) in f.items()} for i, f in changed.items()}
+    )
+    versions = several.touch(conn, cause.tenant_id, entity, sorted(changed))
+    note_history(
+        conn,
+        cause,
+        entity,
+        [
+            (i, name, old, new, rules[i].get(name, ""), versions[i])
+            for i, fields in changed.items()
+            if i in versions
+            for name, (old, new) in fields.items()
+        ],
+    )
+    conn.execute(
+        text(
+            _CHANGE.format(source="u.id, 'updated', u.fields, u.version")
+            + """
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS u(id uuid, fields text[], version bigint)"""
+        ),
+        cause.traces
+        | {"entity": entity}
+        | {"rows": dumps([{"id": i, "fields": sorted(changed[i]), "version": v} for i, v in versions.items()])},
+    )
+    return [Touched(i, frozenset(changed[i])) for i in versions]
+
+
+def _blank_mains(
+    conn: Connection, cause: Cause, entity: str, one: Several, gone: Sequence[tuple[UUID, UUID]], plain: list[Edit]
+) -> None:
+    """The main record that a record was parted from is not its main one any more."""
+    main = bulk.quoted(one.main)
+    rows = conn.execute(
+        text(f"""
+        SELECT h.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p(id uuid, other uuid)
+        JOIN {hub_table(entity)} h ON h.tenant_id = :t AND h.id = p.id AND h.{main} = p.other"""),
+        {"t": cause.tenant_id, "rows": dumps([{"id": i, "other": other} for i, other in gone])},
+    )
+    parted = set(rows.scalars())
+    for place, edit in enumerate(plain):
+        if edit.id in parted and one.main not in edit.fields:
+            plain[place] = replace(
+                edit,
+                fields={**edit.fields, one.main: None},
+                rules={**edit.rules, one.main: edit.rules.get(one.name, "")},
+            )
+
+
+def _update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> list[Touched]:
     rows = [_patch(e) for e in edits if e.fields]
     if not rows:
         return []
@@ -185,7 +280,7 @@ def queue(conn: Connection, cause: Cause, entity: str, touched: Iterable[Touched
             ELSE q.fields IS NULL OR s.writes && ARRAY(SELECT jsonb_array_elements_text(q.fields)) END
         ORDER BY s.connection_id, s.object, q.id
         ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
-            SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due', entity = excluded.entity"""),
+            SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due', entity = excluded.entity, traceparent = DEFAULT"""),
         {"t": cause.tenant_id, "entity": entity, "rows": dumps(rows)}
         | {"c": cause.lane and cause.lane.connection_id, "o": cause.lane and cause.lane.object},
     )

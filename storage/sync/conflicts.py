@@ -50,13 +50,17 @@ def list_conflicts(
     status: str | None = "open",
     connection_id: UUID | None = None,
     entity_id: UUID | None = None,
+    before: tuple[datetime, UUID] | None = None,
     limit: int = 100,
 ) -> list[StoredConflict]:
-    """Conflicts, the newest first. ``status`` None: whatever it is."""
-    wanted = {"status": status, "connection_id": connection_id, "entity_id": entity_id}
-    conditions = " AND ".join(f"{name} = :{name}" for name, value in wanted.items() if value is not None) or "true"
+    """Conflicts, the newest first. ``status`` None: whatever it is; ``before``: time and id of the last of the page before."""
+    wanted: dict[str, Any] = {"status": status, "connection_id": connection_id, "entity_id": entity_id}
+    conditions = " AND ".join(f"{name} = :{name}" for name, value in wanted.items() if value is not None)
+    if before is not None:
+        conditions += (" AND " if conditions else "") + "(opened_at, id) < (:opened_at, :before_id)"
+        wanted |= {"opened_at": before[0], "before_id": before[1]}
     rows = conn.execute(
-        text(f"{_SELECT} WHERE {conditions} ORDER BY opened_at DESC, id LIMIT :limit"),
+        text(f"{_SELECT} WHERE {conditions or 'true'} ORDER BY opened_at DESC, id DESC LIMIT :limit"),
         {name: value for name, value in wanted.items() if value is not None} | {"limit": limit},
     )
     return [_stored(row) for row in rows]

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES
 from storage import bulk
-from storage.sync import changing, queueing
+from storage.sync import changing, queueing, several
 from storage.sync.changing import Cause, Edit, Touched
 from storage.sync.gathering import OF_HUB, hub_table
 from storage.sync.values import decode, dumps, encode, loads
@@ -154,9 +154,19 @@ def restore(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) 
     back = changing.bring_back(conn, cause, entity, forms)
     _note_differences(conn, cause, entity, [(e, *graves[e.id], fields[e.id]) for e in wanted if e.id in back])
     _restore_associations(conn, cause, [a for i in back for a in graves[i][0].get("_associations", ())])
+    changing.associate(conn, cause, entity, [e for e in wanted if e.id in back])
     changed = _restore_children(conn, cause, {i: graves[i][0].get("_children", ()) for i in back})
     queueing.settle(conn, cause.tenant_id, back)
     return [*changed, *((entity, Touched(i)) for i in back)]
+
+
+def was_erased(conn: Connection, tenant_id: UUID, entity: str, record: UUID) -> bool:
+    """Whether a record went for good, on its person's request."""
+    reason = conn.scalar(
+        text("SELECT reason FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = :id"),
+        {"t": tenant_id, "entity": entity, "id": record},
+    )
+    return bool(reason == "erased")
 
 
 def _note_differences(
@@ -177,7 +187,7 @@ def _standing_references(
     conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]
 ) -> dict[UUID, dict[str, Any]]:
     """The fields of each edit, without references to records that are gone."""
-    result = {e.id: dict(e.fields) for e in edits}
+    result = {e.id: several.split(entity, e.fields)[0] for e in edits}
     for reference in ENTITIES[entity].references:
         named = {v for e in edits if (v := e.fields.get(reference.name)) is not None}
         if not named or reference.refers_to is None:

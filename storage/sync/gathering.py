@@ -1,6 +1,8 @@
 """What the hub knows about a batch of vendor records: links, hub records or their tombstones, candidates, references.
 
-Look-ups are ``LATERAL … LIMIT``, which leaves the planner nothing but the keys, whatever it believes about the tables.
+Look-ups are ``LATERAL … LIMIT``, which leaves the planner nothing but the keys, whatever it believes about the tables. Statements
+that change rows name them by ``key = ANY(…)`` for the same reason: of a table without statistics PostgreSQL assumes that a lane
+has one row, and would rather walk through all of the lane for each batch than look its records up.
 """
 
 from __future__ import annotations
@@ -58,19 +60,14 @@ OF_HUB = "(SELECT * FROM link WHERE entity_id = {} AND tenant_id = :t OFFSET 0)"
 """The links of one hub record. OFFSET keeps other conditions out: by connection and object, too, the planner might rather walk
 through all links of a lane than look a hub record up."""
 
+LINKED_TO = f"""ARRAY(
+    SELECT k.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+    JOIN LATERAL {OF_HUB.format("u.id")} k ON k.connection_id = :c AND k.vendor_object = :o)"""
+"""The vendor ids of the lane's links to the hub records ``:ids``."""
+
 OBJECTS = """vendor_object = ANY(CASE WHEN {0} = '*' THEN ARRAY(
     SELECT object FROM stream WHERE tenant_id = :t AND connection_id = :c) ELSE ARRAY[{0}] END)"""
 """A vendor object by name; ``*`` means every object that the connection keeps in step."""
-
-
-def quick_look_ups(conn: Connection) -> None:
-    """For this transaction: batches are small, so every table is looked up by index, whatever is known of its size."""
-    conn.execute(
-        text(
-            "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
-            "set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"
-        )
-    )
 
 
 def hub_table(entity: str) -> str:
@@ -88,37 +85,56 @@ def stored_link(row: Sequence[Any]) -> StoredLink:
 
 def links(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> list[StoredLink]:
     """The links of vendor records, tombstones included."""
+    wanted = sorted(set(vendor_ids))
+    if not wanted:
+        return []
     rows = conn.execute(
         text(f"""
         SELECT l.* FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN LATERAL (
             SELECT {LINK_COLUMNS} FROM link
             WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id LIMIT 1) l ON true"""),
-        key.parameters | {"ids": sorted(set(vendor_ids))},
+        key.parameters | {"ids": wanted},
     )
     return [stored_link(row) for row in rows]
 
 
+def several_of(entity: str) -> str:
+    """SQL that adds the lists of associated records to the JSON of a record ``h``; nothing for most entities."""
+    parts = [
+        f"""'{s.name}', (SELECT jsonb_agg(x.id ORDER BY x.id) FROM (
+            SELECT a.to_id AS id FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = '{entity}' AND a.from_id = h.id
+              AND a.to_entity = '{s.refers_to}'
+            UNION SELECT h.{bulk.quoted(s.main)} WHERE h.{bulk.quoted(s.main)} IS NOT NULL) x)"""
+        for s in ENTITIES[entity].several
+    ]
+    return f" || jsonb_build_object({', '.join(parts)})" if parts else ""
+
+
 def hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, StoredHub]:
-    """Hub records by id, and tombstones of those that are gone."""
+    """Hub records by id, with the lists of what is associated with them, and tombstones of those that are gone."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
     rows = conn.execute(
         text(f"""
         SELECT x.entity_id, x.version, CAST(x.snapshot AS text), true, x.deleted_by
         FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
             SELECT * FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = u.id LIMIT 1) x ON true
         UNION ALL
-        SELECT h.id, h.version, CAST(to_jsonb(h) AS text), false, CAST(NULL AS uuid)
+        SELECT h.id, h.version, CAST(to_jsonb(h){several_of(entity)} AS text), false, CAST(NULL AS uuid)
         FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
             SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true"""),
-        {"t": tenant_id, "entity": entity, "ids": sorted(set(ids))},
+        {"t": tenant_id, "entity": entity, "ids": bulk.uuids(wanted)},
     )
     return {row[0]: StoredHub(row[0], row[1], loads(row[2]), row[3], row[4]) for row in rows}
 
 
 def lock_hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, tuple[int, bool]]:
     """Lock hub records to the end of the transaction: id to (version, is it live); a tombstone tells the version it went with."""
-    parameters = {"t": tenant_id, "ids": sorted(set(ids))}
-    if not parameters["ids"]:
+    wanted = set(ids)
+    if not wanted:
         return {}
+    parameters = {"t": tenant_id, "ids": bulk.uuids(wanted)}
     graves = conn.execute(
         text("""
         SELECT entity_id, version FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = ANY(CAST(:ids AS uuid[]))
@@ -137,6 +153,9 @@ def lock_hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID
 
 def redirects(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """Where merged hub records lead, step by step to the survivor."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
     rows = conn.execute(
         text("""
         WITH RECURSIVE step AS (
@@ -145,7 +164,7 @@ def redirects(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID
             SELECT r.from_id, r.to_id FROM step JOIN redirect r
               ON r.tenant_id = :t AND r.entity = :entity AND r.from_id = step.to_id)
         SELECT from_id, to_id FROM step"""),
-        {"t": tenant_id, "entity": entity, "ids": sorted(set(ids))},
+        {"t": tenant_id, "entity": entity, "ids": bulk.uuids(wanted)},
     )
     return {row.from_id: row.to_id for row in rows}
 
@@ -154,6 +173,8 @@ def references(
     conn: Connection, key: LaneKey, wanted: Sequence[tuple[tuple[str, ...], str]]
 ) -> dict[tuple[tuple[str, ...], str], UUID]:
     """The hub ids that vendor references lead to; of several objects, the first named. A deleted record is not found."""
+    if not wanted:
+        return {}
     rows = conn.execute(
         text(f"""
         SELECT u.place, l.entity_id
@@ -215,11 +236,14 @@ def intents(conn: Connection, key: LaneKey) -> list[tuple[UUID, Any, datetime, i
 
 def times(conn: Connection, tenant_id: UUID, ids: Iterable[UUID]) -> dict[UUID, dict[str, datetime]]:
     """When fields of hub records were last set, as far as history tells."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
     rows = conn.execute(
         text("""
         SELECT u.id, f.field, f.at FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
             SELECT field, max(at) AS at FROM field_history WHERE tenant_id = :t AND entity_id = u.id GROUP BY field) f ON true"""),
-        {"t": tenant_id, "ids": sorted(set(ids))},
+        {"t": tenant_id, "ids": bulk.uuids(wanted)},
     )
     result: dict[UUID, dict[str, datetime]] = {}
     for hub_id, field, at in rows:

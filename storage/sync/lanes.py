@@ -10,7 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from storage import connection_alerts, connections
 from storage.sync.values import dumps
+
+STOPS_BY_ITSELF = ("reauth", "stopped", "braked")
+"""Statuses of a lane that the engine sets: somebody has to do something."""
 
 _THIS = "tenant_id = :t AND connection_id = :c AND object = :o"
 
@@ -37,17 +41,19 @@ class StoredLane:
     counts: Mapping[str, int]
     status: str
     verified_at: datetime | None
+    deletes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a commit writes to its lane. ``cursor`` None leaves the cursor; ``counts`` are added."""
+    """What a commit writes to its lane. ``cursor`` and ``deletes`` None leave them; ``counts`` are added."""
 
     counts: Mapping[str, int]
     cursor: Mapping[str, Any] | None = None
     resync: Mapping[str, Any] | None = None
     clears_resync: bool = False
     verified_at: datetime | None = None
+    deletes: Mapping[str, int] | None = None
 
 
 def take(conn: Connection, key: LaneKey, owner: str, now: datetime, until: datetime) -> int | None:
@@ -108,7 +114,7 @@ def advance(conn: Connection, key: LaneKey, progress: Progress) -> None:
                 SELECT coalesce(jsonb_object_agg(
                     n.key, coalesce(CAST(counts->>n.key AS bigint), 0) + CAST(n.value AS bigint)), '{{}}')
                 FROM jsonb_each_text(CAST(:counts AS jsonb)) n),
-            cursor = coalesce(CAST(:cursor AS jsonb), cursor),
+            cursor = coalesce(CAST(:cursor AS jsonb), cursor), deletes = coalesce(CAST(:deletes AS jsonb), deletes),
             resync = CASE WHEN :clears THEN NULL ELSE coalesce(CAST(:resync AS jsonb), resync) END,
             verified_at = coalesce(CAST(:verified_at AS timestamptz), verified_at), updated_at = now()
         WHERE {_THIS}"""),
@@ -116,6 +122,7 @@ def advance(conn: Connection, key: LaneKey, progress: Progress) -> None:
         | {
             "counts": dumps(progress.counts),
             "cursor": None if progress.cursor is None else dumps(progress.cursor),
+            "deletes": None if progress.deletes is None else dumps(progress.deletes),
             "resync": None if progress.resync is None else dumps(progress.resync),
             "clears": progress.clears_resync,
             "verified_at": progress.verified_at,
@@ -127,15 +134,21 @@ def state(conn: Connection, key: LaneKey) -> StoredLane | None:
     """Where a lane stands, or None where there is none."""
     row = conn.execute(
         text(f"""
-        SELECT cursor, resync, counts, status, verified_at FROM stream WHERE {_THIS}"""),
+        SELECT cursor, resync, counts, status, verified_at, deletes FROM stream WHERE {_THIS}"""),
         key.parameters,
     ).one_or_none()
     return None if row is None else StoredLane(*row)
 
 
 def set_status(conn: Connection, key: LaneKey, status: str, reason: Mapping[str, Any] | None) -> None:
-    """Set a lane's status with its reason."""
+    """Set a lane's status with its reason. One that stops by itself is told to those who listen."""
+    if status in STOPS_BY_ITSELF:
+        connection_alerts.lock(conn, [key.connection_id])
     conn.execute(
         text(f"UPDATE stream SET status = :status, reason = CAST(:reason AS jsonb), updated_at = now() WHERE {_THIS}"),
         key.parameters | {"status": status, "reason": None if reason is None else dumps(reason)},
     )
+    if status in STOPS_BY_ITSELF:
+        if status == "reauth":
+            connections.tell_reauth(conn, key.connection_id, key.object)
+        connection_alerts.note_trouble(conn, key.connection_id)

@@ -1,9 +1,8 @@
-"""Dead letters that a later success got over: closed in the transaction of the success."""
+"""Dead letters of pulls that a later success got over: closed in the transaction of the success."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from uuid import UUID
+from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
@@ -17,20 +16,7 @@ def close_pulled(conn: Connection, key: LaneKey, outcomes: Mapping[str, str]) ->
             text("""
             UPDATE dead_letter d SET status = 'resolved', resolved_at = now(), resolution = u.resolution
             FROM unnest(CAST(:ids AS text[]), CAST(:resolutions AS text[])) AS u(vendor_id, resolution)
-            WHERE d.tenant_id = :t AND d.connection_id = :c AND d.object = :o AND d.vendor_id = u.vendor_id
-              AND d.status = 'open' AND d.stage IN ('map', 'pull')"""),
+            WHERE d.tenant_id = :t AND d.connection_id = :c AND d.object = :o AND d.vendor_id = ANY(CAST(:ids AS text[]))
+              AND d.vendor_id = u.vendor_id AND d.status = 'open' AND d.stage IN ('map', 'pull')"""),
             key.parameters | {"ids": list(outcomes), "resolutions": list(outcomes.values())},
-        )
-
-
-def close_pushed(conn: Connection, key: LaneKey, hub_ids: Sequence[UUID]) -> None:
-    """Close the open letters of hub records that an earlier push left."""
-    if hub_ids:
-        conn.execute(
-            text("""
-            UPDATE dead_letter d SET status = 'resolved', resolved_at = now(), resolution = 'applied'
-            FROM unnest(CAST(:ids AS uuid[])) AS u(id)
-            WHERE d.tenant_id = :t AND d.connection_id = :c AND d.object = :o AND d.entity_id = u.id
-              AND d.status = 'open' AND d.stage = 'push'"""),
-            key.parameters | {"ids": list(hub_ids)},
         )

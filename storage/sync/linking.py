@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from storage import bulk
-from storage.sync.gathering import OF_HUB
+from storage.sync.gathering import LINKED_TO, OF_HUB
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
 from storage.tenancy import driver_connection
@@ -18,13 +18,16 @@ from storage.tenancy import driver_connection
 
 def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str, tuple[int, UUID, bool]]:
     """Lock links to the end of the transaction: vendor id to (revision, hub id, is it live)."""
+    wanted = sorted(set(vendor_ids))
+    if not wanted:
+        return {}
     rows = conn.execute(
         text("""
         SELECT l.vendor_id, l.revision, l.entity_id, l.tombstoned_at IS NULL
         FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN LATERAL (
             SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id
             FOR UPDATE) l ON true"""),
-        key.parameters | {"ids": sorted(set(vendor_ids))},
+        key.parameters | {"ids": wanted},
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
@@ -58,20 +61,18 @@ def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str,
     )
 
 
-def bury(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> int:
-    """Make tombstones of the live links that hub records have on the lane; returns how many."""
-    ids = sorted(set(hub_ids))
-    if not ids:
-        return 0
-    return conn.execute(
+def bury(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> None:
+    """Make tombstones of the live links that hub records have on the lane."""
+    gone = set(hub_ids)
+    if not gone:
+        return
+    conn.execute(
         text(f"""
-        UPDATE link l SET tombstoned_at = now(), sent = NULL, revision = l.revision + 1, updated_at = now()
-        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
-        JOIN LATERAL {OF_HUB.format("u.id")} k ON k.connection_id = :c AND k.vendor_object = :o
-        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = k.vendor_id
-          AND l.tombstoned_at IS NULL"""),
-        key.parameters | {"ids": ids},
-    ).rowcount
+        UPDATE link SET tombstoned_at = now(), sent = NULL, revision = revision + 1, updated_at = now()
+        WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = ANY({LINKED_TO})
+          AND tombstoned_at IS NULL"""),
+        key.parameters | {"ids": bulk.uuids(gone)},
+    )
 
 
 def vendor_ids(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -81,7 +82,7 @@ def vendor_ids(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> dict[
         SELECT u.id, l.vendor_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
             SELECT vendor_id FROM {OF_HUB.format("u.id")} k WHERE connection_id = :c AND vendor_object = :o
             ORDER BY tombstoned_at IS NOT NULL, created_at LIMIT 1) l ON true"""),
-        key.parameters | {"ids": sorted(set(hub_ids))},
+        key.parameters | {"ids": bulk.uuids(hub_ids)},
     )
     return {row.id: row.vendor_id for row in rows}
 
@@ -98,13 +99,16 @@ def count(conn: Connection, key: LaneKey) -> int:
 
 def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[UUID, str, str]]:
     """The (hub id, object, vendor id) of live links of hub records on the lane's connection."""
+    wanted = set(hub_ids)
+    if not wanted:
+        return []
     rows = conn.execute(
         text(f"""
         SELECT l.entity_id, l.vendor_object, l.vendor_id
         FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL {OF_HUB.format("u.id")} l
           ON l.connection_id = :c AND l.tombstoned_at IS NULL
         ORDER BY l.created_at, l.vendor_object, l.vendor_id"""),
-        {"t": key.tenant_id, "c": key.connection_id, "ids": sorted(set(hub_ids))},
+        {"t": key.tenant_id, "c": key.connection_id, "ids": bulk.uuids(wanted)},
     )
     return [(row.entity_id, row.vendor_object, row.vendor_id) for row in rows]
 

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from storage.sync.gathering import LINK_COLUMNS, OF_HUB, StoredLink, stored_link
+from storage import bulk
+from storage.sync.gathering import LINK_COLUMNS, LINKED_TO, OF_HUB, StoredLink, stored_link
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps, loads
 
@@ -87,45 +88,51 @@ def announce_updates(conn: Connection, key: LaneKey, sent: Mapping[str, Mapping[
         UPDATE link l SET sent = coalesce(l.sent, '{}') || r.sent || CASE WHEN r.sent ? 'custom_fields' THEN jsonb_build_object(
             'custom_fields', coalesce(l.sent->'custom_fields', '{}') || (r.sent->'custom_fields')) ELSE '{}' END
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, sent jsonb)
-        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = r.vendor_id"""),
-        key.parameters | {"rows": dumps([{"vendor_id": v, "sent": form} for v, form in sent.items()])},
+        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = ANY(CAST(:ids AS text[]))
+          AND l.vendor_id = r.vendor_id"""),
+        key.parameters | {"ids": list(sent)} | {"rows": dumps([{"vendor_id": v, "sent": f} for v, f in sent.items()])},
     )
 
 
 def forget_sent(conn: Connection, key: LaneKey, ids: Iterable[UUID]) -> None:
-    """The outcome of what was announced for these hub records is known: nothing is in flight any more."""
-    settled = sorted(set(ids))
-    forget_intents(conn, key, settled)
-    conn.execute(
-        text(f"""
-        UPDATE link l SET sent = NULL
-        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
-        JOIN LATERAL {OF_HUB.format("u.id")} k ON k.connection_id = :c AND k.vendor_object = :o
-        WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = k.vendor_id
-          AND l.sent IS NOT NULL"""),
-        key.parameters | {"ids": settled},
-    )
+    """The outcome of what was announced for these hub records is known: nothing is in flight to any of their links."""
+    settled = set(ids)
+    if settled:
+        conn.execute(
+            text(f"""
+            UPDATE link SET sent = NULL WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
+              AND vendor_id = ANY({LINKED_TO}) AND sent IS NOT NULL"""),
+            key.parameters | {"ids": bulk.uuids(settled)},
+        )
 
 
 def forget_intents(conn: Connection, key: LaneKey, ids: Iterable[UUID]) -> None:
     """Remove the intents of hub records."""
-    settled = sorted(set(ids))
+    settled = set(ids)
     if settled:
         conn.execute(
             text(f"DELETE FROM sync_intent WHERE {_THIS} AND entity_id = ANY(CAST(:ids AS uuid[]))"),
-            key.parameters | {"ids": settled},
+            key.parameters | {"ids": bulk.uuids(settled)},
         )
 
 
-def finish(conn: Connection, key: LaneKey, done: Mapping[UUID, int]) -> None:
-    """Remove work that is done (hub id to token), unless it was queued again meanwhile."""
-    if done:
-        conn.execute(
-            text("""
-            DELETE FROM push_work w USING unnest(CAST(:ids AS uuid[]), CAST(:tokens AS bigint[])) AS u(id, token)
-            WHERE w.tenant_id = :t AND w.connection_id = :c AND w.object = :o AND w.entity_id = u.id AND w.token = u.token"""),
-            key.parameters | {"ids": list(done), "tokens": list(done.values())},
-        )
+def finish(
+    conn: Connection, key: LaneKey, done: Mapping[UUID, int], settled: Iterable[UUID], sent: Iterable[UUID]
+) -> None:
+    """Remove work that is done (hub id to token), unless it was queued again meanwhile, the intents of those whose outcome is
+    known (``settled``), and what dead letters an earlier push left of those that got through (``sent``)."""
+    parameters = {"done": bulk.uuids(done), "settled": bulk.uuids(settled), "sent": bulk.uuids(sent)}
+    conn.execute(
+        # No token comes twice, so it need not be compared record by record.
+        text(f"""
+        WITH intents AS (DELETE FROM sync_intent WHERE {_THIS} AND entity_id = ANY(CAST(:settled AS uuid[]))),
+        letters AS (
+            UPDATE dead_letter SET status = 'resolved', resolved_at = now(), resolution = 'applied'
+            WHERE {_THIS} AND entity_id = ANY(CAST(:sent AS uuid[])) AND status = 'open' AND stage = 'push')
+        DELETE FROM push_work WHERE {_THIS} AND entity_id = ANY(CAST(:done AS uuid[]))
+          AND token = ANY(CAST(:tokens AS bigint[]))"""),
+        key.parameters | parameters | {"tokens": list(done.values())},
+    )
 
 
 def postpone(conn: Connection, key: LaneKey, rows: Sequence[tuple[UUID, int, str, datetime | None]]) -> None:
@@ -137,6 +144,7 @@ def postpone(conn: Connection, key: LaneKey, rows: Sequence[tuple[UUID, int, str
         text("""
         UPDATE push_work w SET state = r.state, due_at = coalesce(r.due_at, 'epoch'), attempts = w.attempts + 1
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, token bigint, state text, due_at timestamptz)
-        WHERE w.tenant_id = :t AND w.connection_id = :c AND w.object = :o AND w.entity_id = r.id AND w.token = r.token"""),
-        key.parameters | {"rows": dumps(forms)},
+        WHERE w.tenant_id = :t AND w.connection_id = :c AND w.object = :o AND w.entity_id = ANY(CAST(:ids AS uuid[]))
+          AND w.entity_id = r.id AND w.token = r.token"""),
+        key.parameters | {"ids": bulk.uuids(row[0] for row in rows), "rows": dumps(forms)},
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from domain.ids import new_id
+from storage import bulk
 from storage.sync.gathering import OBJECTS
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
@@ -18,46 +19,62 @@ _DUE = """
     SELECT DISTINCT CAST(:t AS uuid), r.connection_id, r.object, r.entity, r.entity_id FROM ready r
     ORDER BY 2, 3, 5
     ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
-        SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due'"""
+        SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due', traceparent = DEFAULT"""
 
 _NOTICES = """
     noticed AS (
         INSERT INTO sync_notice AS n (tenant_id, connection_id, object, vendor_id, id)
         SELECT DISTINCT ON (2, 3, 4) CAST(:t AS uuid), r.connection_id, r.object, r.vendor_id, gen_random_uuid() FROM ready r
         ORDER BY 2, 3, 4
-        ON CONFLICT (tenant_id, connection_id, object, vendor_id) DO UPDATE SET id = excluded.id)
+        ON CONFLICT (tenant_id, connection_id, object, vendor_id) DO UPDATE SET id = excluded.id, traceparent = DEFAULT)
     UPDATE link l SET fingerprint = NULL FROM ready r WHERE l.tenant_id = :t AND l.connection_id = r.connection_id
       AND l.vendor_object = r.object AND l.vendor_id = r.vendor_id"""
 """A record that waited is looked at again although it says what it said: only the hub knows more by now."""
 
-_LIVE = """
-    JOIN LATERAL (SELECT * FROM link WHERE entity_id = u.id AND tenant_id = :t AND tombstoned_at IS NULL) l ON true"""
+_FRESH = """
+    fresh AS MATERIALIZED (
+        SELECT l.connection_id, l.vendor_object, l.vendor_id, l.entity_id FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT * FROM link WHERE entity_id = u.id AND tenant_id = :t AND tombstoned_at IS NULL OFFSET 0) l ON true)"""
+"""The live links of hub records."""
 
 
 def settle(conn: Connection, tenant_id: UUID, hub_ids: Iterable[UUID]) -> None:
     """Hub records are linked by now (or back): what waited for them on those connections becomes due."""
-    ids = sorted(set(hub_ids))
-    if not ids:
+    linked = set(hub_ids)
+    if not linked:
         return
-    conn.execute(
-        text(f"""
-        WITH ready AS (
-            DELETE FROM push_wait w USING unnest(CAST(:ids AS uuid[])) AS u(id) {_LIVE}
-            WHERE w.tenant_id = :t AND w.connection_id = l.connection_id AND w.wait_id = l.entity_id
-            RETURNING w.connection_id, w.object, w.entity, w.entity_id)
-        {_DUE}"""),
-        {"t": tenant_id, "ids": ids},
-    )
-    conn.execute(
-        text(f"""
-        WITH ready AS (
-            DELETE FROM vendor_wait w USING unnest(CAST(:ids AS uuid[])) AS u(id) {_LIVE}
-            WHERE w.tenant_id = :t AND w.connection_id = l.connection_id AND w.wait_id = l.vendor_id
-              AND w.wait_object IN (l.vendor_object, '*')
-            RETURNING w.connection_id, w.object, w.vendor_id),
-        {_NOTICES}"""),
-        {"t": tenant_id, "ids": ids},
-    )
+    waits = conn.execute(
+        text("""
+        SELECT EXISTS (SELECT FROM push_wait WHERE tenant_id = :t), EXISTS (SELECT FROM vendor_wait WHERE tenant_id = :t)"""),
+        {"t": tenant_id},
+    ).one()
+    if waits[0]:
+        conn.execute(
+            text(f"""
+            WITH {_FRESH},
+            ready AS (
+                DELETE FROM push_wait w WHERE w.tenant_id = :t
+                  AND w.connection_id = ANY(ARRAY(SELECT connection_id FROM fresh GROUP BY 1))
+                  AND w.wait_id = ANY(CAST(:ids AS uuid[]))
+                  AND EXISTS (SELECT FROM fresh l WHERE l.connection_id = w.connection_id AND l.entity_id = w.wait_id)
+                RETURNING w.connection_id, w.object, w.entity, w.entity_id)
+            {_DUE}"""),
+            {"t": tenant_id, "ids": bulk.uuids(linked)},
+        )
+    if waits[1]:
+        conn.execute(
+            text(f"""
+            WITH {_FRESH},
+            ready AS (
+                DELETE FROM vendor_wait w WHERE w.tenant_id = :t
+                  AND w.connection_id = ANY(ARRAY(SELECT connection_id FROM fresh GROUP BY 1))
+                  AND w.wait_id = ANY(ARRAY(SELECT vendor_id FROM fresh))
+                  AND EXISTS (SELECT FROM fresh l WHERE l.connection_id = w.connection_id AND l.vendor_id = w.wait_id
+                              AND w.wait_object IN (l.vendor_object, '*'))
+                RETURNING w.connection_id, w.object, w.vendor_id),
+            {_NOTICES}"""),
+            {"t": tenant_id, "ids": bulk.uuids(linked)},
+        )
 
 
 def await_vendor(conn: Connection, key: LaneKey, waits: Sequence[tuple[str, Sequence[str], str]]) -> None:
@@ -118,7 +135,7 @@ def add_notices(conn: Connection, key: LaneKey, vendor_ids: Mapping[str, bool]) 
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), u.vendor_id, u.id, u.deleted
         FROM unnest(CAST(:names AS text[]), CAST(:ids AS uuid[]), CAST(:deleted AS boolean[])) AS u(vendor_id, id, deleted)
         ON CONFLICT (tenant_id, connection_id, object, vendor_id)
-            DO UPDATE SET id = excluded.id, deleted = n.deleted OR excluded.deleted"""),
+            DO UPDATE SET id = excluded.id, deleted = n.deleted OR excluded.deleted, traceparent = DEFAULT"""),
         key.parameters | {"names": names, "ids": [new_id() for _ in names], "deleted": [vendor_ids[n] for n in names]},
     )
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES
 from domain.errors import RecordRejectedError
 from domain.ids import new_id
-from storage.sync import changing, deleting, gathering
+from storage.sync import changing, deleting, gathering, several
 from storage.sync.changing import Cause, Edit, Touched
 from storage.sync.values import CUSTOM, decode
 
@@ -26,6 +26,7 @@ def create(
 ) -> UUID:
     """Create a record and return its id (``record``, where given). Raises RecordRejectedError."""
     check(entity, fields, creating=True)
+    _require_references(conn, tenant_id, entity, fields)
     made, cause = record or new_id(), Cause(tenant_id, "hub", by=by)
     if not changing.create(conn, cause, entity, [Edit(made, fields)]):
         raise RecordRejectedError(
@@ -40,6 +41,7 @@ def edit(
 ) -> frozenset[str]:
     """Set fields (None blanks one) and return the names of those that changed. Raises RecordRejectedError."""
     check(entity, fields)
+    _require_references(conn, tenant_id, entity, fields)
     return edit_as(conn, Cause(tenant_id, "hub", by=by), entity, record, fields, "edited")
 
 
@@ -59,6 +61,15 @@ def delete(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: str
     _queue_all(conn, cause, deleting.delete(conn, cause, entity, [record]))
 
 
+def delete_standing(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID], by: str) -> int:
+    """`delete` those of many records that stand; returns how many."""
+    cause = Cause(tenant_id, "hub", by=by)
+    found = gathering.lock_hubs(conn, tenant_id, entity, list(ids))
+    standing = [i for i, (_, stands) in found.items() if stands]
+    _queue_all(conn, cause, deleting.delete(conn, cause, entity, standing))
+    return len(standing)
+
+
 def restore(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: str) -> None:
     """Bring a deleted record back as it was, with what referred to it. Raises RecordRejectedError."""
     cause = Cause(tenant_id, "hub", by=by)
@@ -66,6 +77,12 @@ def restore(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: st
     if grave is None or not grave.deleted:
         raise RecordRejectedError(
             f"No {entity} with this id was deleted.", remedy="Check the id.", code="no_such_record"
+        )
+    if deleting.was_erased(conn, tenant_id, entity, record):
+        raise RecordRejectedError(
+            f"The {entity} was erased on its person's request; nothing is left to restore.",
+            remedy="If the person agreed anew, lift the suppression and enter the record again.",
+            code="person_erased",
         )
     _queue_all(conn, cause, deleting.restore(conn, cause, entity, [Edit(record, decode(entity, grave.values))]))
 
@@ -84,12 +101,31 @@ def _standing(conn: Connection, tenant_id: UUID, entity: str, record: UUID) -> N
         raise RecordRejectedError(f"There is no {entity} with this id.", remedy="Check the id.", code="no_such_record")
 
 
+def _require_references(conn: Connection, tenant_id: UUID, entity: str, fields: Mapping[str, Any]) -> None:
+    """Hold on to the records that ``fields`` refer to. Raises RecordRejectedError naming a field whose record does not stand."""
+    named = [(f.name, f.refers_to, fields.get(f.name)) for f in ENTITIES[entity].references]
+    named += [(s.name, s.refers_to, other) for s in ENTITIES[entity].several for other in fields.get(s.name) or ()]
+    for name, refers_to, target in named:
+        if target is None or refers_to is None:
+            continue
+        found = conn.execute(
+            text(f"SELECT id FROM {gathering.hub_table(refers_to)} WHERE tenant_id = :t AND id = :id FOR KEY SHARE"),
+            {"t": tenant_id, "id": target},
+        )
+        if found.one_or_none() is None:
+            raise RecordRejectedError(
+                f"{name} refers to a {refers_to} that does not stand.",
+                remedy="Create it first, or leave the field out.",
+                code="reference_missing",
+            )
+
+
 def check(entity: str, fields: Mapping[str, Any], *, creating: bool = False) -> None:
     """Refuse names that the entity does not have, and blanks where it needs something."""
     if entity not in ENTITIES:
         raise RecordRejectedError(f"There is no entity {entity}.", remedy="Check its name.", code="no_such_entity")
-    known = ENTITIES[entity].all_fields
-    odd = sorted(n for n in fields if n not in known and not n.startswith(CUSTOM))
+    known, lists = ENTITIES[entity].all_fields, several.names(entity)
+    odd = sorted(n for n in fields if n not in known and n not in lists and not n.startswith(CUSTOM))
     if odd:
         raise RecordRejectedError(
             f"A {entity} has no field {', '.join(odd)}.",

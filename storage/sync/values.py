@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -43,18 +44,23 @@ def loads(text: str | None) -> Any:
 
 def encode(record: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON form of a flat record. Fields that are None stay, as nulls."""
-    result: dict[str, Any] = {n: v for n, v in record.items() if not n.startswith(CUSTOM)}
-    custom = {n.removeprefix(CUSTOM): v for n, v in record.items() if n.startswith(CUSTOM)}
-    return {**result, "custom_fields": custom} if custom else result
+    result = dict(record)
+    custom = [name for name in record if name.startswith(CUSTOM)]
+    if custom:
+        result["custom_fields"] = {name.removeprefix(CUSTOM): result.pop(name) for name in custom}
+    return result
 
 
 def decode(entity: str, form: Mapping[str, Any], *, blanks: bool = False) -> dict[str, Any]:
     """The flat record of a JSON form, without names that the entity does not have, and (but for ``blanks``) without its nulls."""
-    fields = ENTITIES[entity].all_fields
+    decoders = _decoders(entity)
     result: dict[str, Any] = {}
     for name, value in form.items():
-        if name in fields and (blanks or value is not None):
-            result[name] = None if value is None else _DECODERS.get(fields[name].kind, _as_json)(value)
+        if value is None:
+            if blanks and name in decoders:
+                result[name] = None
+        elif name in decoders:
+            result[name] = decoders[name](value)
     for name, value in (form.get("custom_fields") or {}).items():
         result[CUSTOM + name] = _as_json(value)
     return result
@@ -62,9 +68,20 @@ def decode(entity: str, form: Mapping[str, Any], *, blanks: bool = False) -> dic
 
 def decode_field(entity: str, name: str, value: Any) -> Any:
     """One value of a JSON form, by the kind of its field."""
-    if value is None or name.startswith(CUSTOM) or name not in ENTITIES[entity].all_fields:
+    if value is None or name.startswith(CUSTOM):
         return _as_json(value)
-    return _DECODERS.get(ENTITIES[entity].field(name).kind, _as_json)(value)
+    return _decoders(entity).get(name, _as_json)(value)
+
+
+@cache
+def _decoders(entity: str) -> Mapping[str, Callable[[Any], Any]]:
+    """How each field of an entity is read from its JSON form."""
+    known = {name: _DECODERS.get(field.kind, _as_json) for name, field in ENTITIES[entity].all_fields.items()}
+    return known | dict.fromkeys((s.name for s in ENTITIES[entity].several), _ids)
+
+
+def _ids(value: Any) -> list[UUID]:
+    return sorted(map(UUID, value))
 
 
 def from_text(entity: str, name: str, value: Any) -> Any:
@@ -93,6 +110,8 @@ def _decimal(value: Any) -> Decimal:
 
 def _as_json(value: Any) -> Any:
     """JSON as Python has it: a number with a point is a float there, whatever it was read as."""
+    if value.__class__ is str:
+        return value
     match value:
         case Decimal():
             return float(value)
@@ -120,8 +139,14 @@ _READERS: Mapping[Kind, Callable[[str], Any]] = {
 }
 
 
+def _moment(value: datetime) -> str:
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+
+
 def _encodable(value: Any) -> Any:
     """What orjson does not know by itself, in the form that `_storable` gives it."""
+    if value.__class__ is datetime:
+        return _moment(value)
     found = _storable(value)
     if found is value:
         raise TypeError(type(value).__name__)
@@ -139,7 +164,7 @@ def _storable(value: Any) -> Any:
         case Decimal():
             return orjson.Fragment(str(value)) if value.is_finite() else str(value)
         case datetime():
-            return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+            return _moment(value)
         case date():
             return value.isoformat()
         case UUID():

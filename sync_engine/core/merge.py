@@ -46,6 +46,8 @@ class Sides:
 
     ``vendor`` is compared in the fields it has; ``base`` None means that the two were never compared. ``open``: conflicts that
     wait for a person, as (hub value, vendor value). ``hub_times`` and ``vendor_time``: of the last edits, where known.
+    ``own``: fields that the vendor filled in by itself when the hub's value had no place there: taken account of, nobody's edit.
+    ``placeless``: fields whose hub value never has a place there, so that what the vendor changes is all that it could say.
     """
 
     hub: Record
@@ -56,6 +58,8 @@ class Sides:
     open: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     hub_times: Mapping[str, datetime] = field(default_factory=dict)
     vendor_time: datetime | None = None
+    own: frozenset[str] = frozenset()
+    placeless: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -74,7 +78,9 @@ class _Draft:
 
 def is_blank(value: Any) -> bool:
     """None, the empty text, the empty list and the empty object say nothing."""
-    return value is None or value is MISSING or value in ("", [], {})
+    if value is None or value is MISSING:
+        return True
+    return not value and value in ("", [], {})
 
 
 def merge(
@@ -99,11 +105,20 @@ def merge_sides(
     policy_of: Callable[[str], Policy] = lambda _name: Policy.HUB_WINS,
     lists: Mapping[str, ListKind] | None = None,
     skew: timedelta = timedelta(0),
+    follows: Mapping[str, str] | None = None,
 ) -> Merge:
-    """Merge all fields that the vendor sent. ``policy_of``: name to `Policy`; ``skew``: how far two clocks may disagree."""
-    draft = _Draft()
-    for name, theirs in sides.vendor.items():
-        if theirs is not MISSING:
+    """Merge all fields that the vendor sent. ``policy_of``: name to `Policy`; ``skew``: how far two clocks may disagree.
+
+    ``follows``: fields that another one decides; they go with it, and are never contested on their own.
+    """
+    draft, leaders = _Draft(), follows or {}
+    for name in sorted(sides.vendor, key=leaders.__contains__):  # leaders first
+        theirs = sides.vendor[name]
+        if theirs is MISSING:
+            continue
+        if name in sides.own:
+            _rebase(draft, sides, name, theirs)
+        elif name not in leaders or not _goes_with(draft, sides, name, theirs, leaders[name]):
             _merge_field(draft, sides, name, theirs, policy_of(name), (lists or {}).get(name), skew)
     settled = tuple(sorted(n for n in sides.open if n in sides.vendor and n not in draft.undecided))
     return Merge(draft.to_hub, draft.to_vendor, tuple(draft.conflicts), draft.base, draft.rules, settled)
@@ -117,10 +132,12 @@ def _merge_field(
     agreed = _agreed(sides, name, theirs)
     if _equal(kind, ours, theirs) or _equal(kind, seen, theirs):
         _rebase(draft, sides, name, theirs)
+    elif kind is ListKind.LINKS:
+        _merge_links(draft, sides, name, None if agreed is _UNKNOWN else agreed, theirs)
     elif agreed is not _UNKNOWN and _equal(kind, agreed, theirs):
         draft.to_vendor[name] = seen
         _rebase(draft, sides, name, theirs)
-    elif agreed is not _UNKNOWN and _equal(kind, agreed, seen):
+    elif agreed is not _UNKNOWN and (_equal(kind, agreed, seen) or name in sides.placeless):
         draft.take(name, theirs, "vendor_changed")
         draft.base[name] = theirs
     elif kind is not None:
@@ -129,6 +146,21 @@ def _merge_field(
         _fill(draft, name, seen, theirs)
     else:
         _contest(draft, sides, name, seen, theirs, policy, skew)
+
+
+def _goes_with(draft: _Draft, sides: Sides, name: str, theirs: Any, leader: str) -> bool:
+    """Decide a field by the one that it follows, if the two sides differ about it; False where there is nothing to decide."""
+    ours, agreed = sides.hub.get(name), _agreed(sides, name, theirs)
+    seen = sides.seen.get(name, ours)
+    if leader in draft.to_hub:
+        if not same(ours, theirs):
+            draft.take(name, theirs, draft.rules[leader])
+    elif any(same(a, b) for a, b in ((seen, theirs), (agreed, theirs), (agreed, seen))) or (
+        agreed is _UNKNOWN and (is_blank(ours) or is_blank(theirs))
+    ):
+        return False
+    _rebase(draft, sides, name, theirs)
+    return True
 
 
 def _agreed(sides: Sides, name: str, theirs: Any) -> Any:
@@ -149,6 +181,18 @@ def _merge_list(draft: _Draft, name: str, agreed: Any, ours: Any, theirs: Any, k
     if not same_list(kind, merged, theirs):
         draft.to_vendor[name] = merged
     draft.base[name] = theirs
+
+
+def _merge_links(draft: _Draft, sides: Sides, name: str, agreed: Any, theirs: Any) -> None:
+    """Additions and removals of both sides; records that the vendor lacks stay associated in the hub."""
+    ours = sides.hub.get(name) or []
+    lacks = [i for i in ours if i not in (sides.seen.get(name, ours) or [])]
+    merged = sorted(merge_lists(agreed, ours, theirs))
+    if not same(merged, ours):
+        draft.take(name, merged, "merged_links")
+    if not same(there := [i for i in merged if i not in lacks], theirs):
+        draft.to_vendor[name] = there
+    _rebase(draft, sides, name, theirs)
 
 
 def _fill(draft: _Draft, name: str, seen: Any, theirs: Any) -> None:

@@ -35,6 +35,7 @@ class ListKind(StrEnum):
 
     SET = "set"  # order means nothing: additions and removals of both sides
     SEQUENCE = "sequence"  # the hub's order, the vendor's additions after it, its removals taken out
+    LINKS = "links"  # ids of associated records: a set of which a vendor may hold a part, as far as it has the records
 
 
 class DeletePolicy(StrEnum):
@@ -56,8 +57,10 @@ class Rules:
 
     ``reads``/``writes``: canonical fields the mapping reads from the vendor/may write to it (custom fields by prefix:
     ``custom_fields`` in either means all of them). ``required``: fields without which the vendor refuses a create.
-    ``match_keys``: unlinked records that agree on all fields of one key are the same thing. ``only``: values that a hub record
-    must have to be created at the vendor (a call is no meeting, though both are activities).
+    ``match_keys``: unlinked records that agree on all fields of one key are the same thing. ``only``: values of which a hub record
+    must have one to be created at the vendor (a call is no meeting, though both are activities). ``follows``: fields that another
+    one decides. ``refers``: the vendor objects that a reference field may point to. ``once``: fields that the vendor takes when a
+    record is created, and lets nobody change. ``picks``: references for which the vendor names one of a list, having no main one.
     """
 
     entity: str
@@ -68,7 +71,11 @@ class Rules:
     lists: Mapping[str, ListKind] = field(default_factory=dict)
     match_keys: tuple[tuple[str, ...], ...] = ()
     required: frozenset[str] = frozenset()
-    only: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, frozenset[Any]] = field(default_factory=dict)
+    follows: Mapping[str, str] = field(default_factory=dict)
+    refers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    once: frozenset[str] = frozenset()
+    picks: Mapping[str, str] = field(default_factory=dict)
     deletes_in: DeletePolicy = DeletePolicy.PROPAGATE
     deletes_out: DeletePolicy = DeletePolicy.PROPAGATE
     edit_beats_delete: bool = True
@@ -79,10 +86,15 @@ class Rules:
     skew: timedelta = timedelta(minutes=5)
 
     def reads_field(self, name: str) -> bool:
-        return _root(name) in self.reads
+        return name in self.reads or _root(name) in self.reads
 
     def writes_field(self, name: str) -> bool:
-        return _root(name) in self.writes and name not in PROVENANCE
+        return (name in self.writes or _root(name) in self.writes) and name not in PROVENANCE
+
+    @property
+    def links(self) -> frozenset[str]:
+        """Fields that are lists of associated records."""
+        return frozenset(n for n, kind in self.lists.items() if kind is ListKind.LINKS)
 
     def policy_of(self, name: str) -> Policy:
         return self.policies.get(name) or self.policies.get(_root(name)) or self.policy
@@ -283,6 +295,7 @@ class PushKind(StrEnum):
     NOTHING = "nothing"
     CREATE = "create"
     UPDATE = "update"
+    REFUSE = "refuse"  # the vendor has no place for a value that it cannot do without
     DELETE = "delete"
     WAIT = "wait"  # for a parent that the vendor does not have yet, or for the outcome of an earlier create
     ADOPT = "adopt"  # an earlier create did arrive: only the link is missing
@@ -304,7 +317,8 @@ class Pushable:
 
     ``waits``: references that this vendor lacks the other end of; their fields are absent from ``hub.seen``. ``current``: what
     the vendor says now, where it was asked right before writing. ``intent``: an earlier create of unknown outcome; ``found``:
-    the vendor id that reading back found for it.
+    the vendor id that reading back found for it. ``failure``: why a value that must not be left out has no place at the vendor;
+    its field is absent from ``hub.seen``, too.
     """
 
     entity_id: UUID
@@ -314,6 +328,7 @@ class Pushable:
     current: Incoming | None = None
     intent: Intent | None = None
     found: str | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +337,8 @@ class PushDecision:
 
     ``fields``: canonical values to write (all of them for a create). ``pull``: what the pre-read taught (to be applied like a
     pulled record, first). ``waits``: what it waits for. ``later``: left out for now, to be sent once the other end is there.
+    ``failure``: what was left out, or why nothing is sent; a dead letter says it. ``more``: something is left to send as soon as
+    this is done.
     """
 
     entity_id: UUID
@@ -334,3 +351,5 @@ class PushDecision:
     conflicts: tuple[Conflict, ...] = ()
     waits: tuple[HubRef, ...] = ()
     later: tuple[HubRef, ...] = ()
+    failure: Failure | None = None
+    more: bool = False

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+from domain.entities import ENTITIES, SET_UP
 from sync_engine.core.merge import Merge, Sides, is_blank, merge_sides, same
 from sync_engine.core.model import (
     PROVENANCE,
@@ -56,7 +57,7 @@ def plan_pull(batch: Sequence[Incoming], known: Known, rules: Rules, new_id: New
         else Decision(item.vendor_id, Outcome.SUPERSEDED, incoming=item)
         for place, item in enumerate(batch)
     ]
-    return [replace(d, incoming=item) for d, item in zip(decisions, batch, strict=True)]
+    return [d if d.incoming is item else replace(d, incoming=item) for d, item in zip(decisions, batch, strict=True)]
 
 
 AGAIN = "plan_again"
@@ -100,6 +101,17 @@ def is_superseded(item: Incoming, link: Link) -> bool:
     return bool(item.version and link.version and item.version < link.version)
 
 
+def is_doubtful(item: Incoming, link: Link | None) -> bool:
+    """Whether nothing tells if a listed state is older or newer than the one that the hub knows: they differ, at one version.
+
+    A vendor without versions says nothing else; one whose clock counts seconds does for two changes within one. What the hub
+    wrote itself has the version of that write, and no fingerprint yet.
+    """
+    if link is None or item.deleted or item.merged_into is not None or item.version != link.version:
+        return False
+    return item.fingerprint != link.fingerprint and bool((item.fingerprint and link.fingerprint) or not item.version)
+
+
 # ---------------------------------------------------------------- records with a link
 
 
@@ -112,7 +124,7 @@ def _linked(planning: _Planning, item: Incoming, link: Link) -> Decision:
     if link.tombstoned or hub.deleted:
         return _against_tombstone(planning, item, link, hub)
     if item.fingerprint and item.fingerprint == link.fingerprint and not link.sent:
-        unchanged = Decision(item.vendor_id, Outcome.UNCHANGED, hub.id, link_origin=link.origin)
+        unchanged = Decision(item.vendor_id, Outcome.UNCHANGED, hub.id, link_origin=link.origin, incoming=item)
         if item.version == link.version:
             return unchanged
         return replace(unchanged, base=link.base or {}, link_revision=link.revision)
@@ -142,6 +154,7 @@ def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decis
         conflicts=merged.conflicts,
         settled=merged.settled,
         waits=item.waits,
+        incoming=item,
     )
 
 
@@ -149,6 +162,7 @@ def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> M
     """Merge one vendor record into its hub record, by the stream's rules."""
     said = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
     base = None if link is None else link.base
+    placeless = _placeless(rules, hub)
     sides = Sides(
         hub.values,
         _with_removed(rules, said, base, item),
@@ -158,9 +172,44 @@ def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> M
         {} if link is None else link.open,
         hub.times,
         item.modified_at,
+        _filled_in(said, link, hub, placeless),
+        placeless,
     )
-    merged = merge_sides(sides, rules.policy_of, rules.lists, rules.skew)
+    merged = merge_sides(sides, rules.policy_of, rules.lists, rules.skew, rules.follows)
+    if picked := _picked(rules, item, base, hub, merged):
+        merged = replace(
+            merged, to_hub={**merged.to_hub, **picked}, rules={**merged.rules, **dict.fromkeys(picked, "filled_blank")}
+        )
     return replace(merged, to_vendor={n: v for n, v in merged.to_vendor.items() if rules.writes_field(n)})
+
+
+def _picked(rules: Rules, item: Incoming, base: Record | None, hub: Hub, merged: Merge) -> Record:
+    """Main records for lists that have none in the hub: of what it has just added, the one that the vendor names."""
+    result = {}
+    for name, of in rules.picks.items():
+        named, listed = item.values.get(name), merged.to_hub.get(of, hub.values.get(of)) or ()
+        if named in listed and hub.values.get(name) not in listed and named not in ((base or {}).get(of) or ()):
+            result[name] = named
+    return result
+
+
+def _filled_in(said: Record, link: Link | None, hub: Hub, placeless: frozenset[str]) -> frozenset[str]:
+    """What a vendor put by itself into a record that the hub has just created, where the hub's own value had no place there.
+
+    An owner whom only the hub knows stays the hub's, although the vendor names the integration's user instead; a name
+    that the vendor makes up itself is its own. A reference that only waits for its other end is none of these.
+    """
+    if link is None or link.origin != "pushed" or link.revision:
+        return frozenset()
+    base = link.base or {}
+    ours = {n: v for n in said if n not in hub.seen and is_blank(base.get(n)) and not is_blank(v := hub.values.get(n))}
+    return frozenset(n for n, v in ours.items() if n in placeless or not isinstance(v, UUID))
+
+
+def _placeless(rules: Rules, hub: Hub) -> frozenset[str]:
+    """References to users, stages and pipelines that only other vendors have: none of them is ever made at this one."""
+    known = {f.name for f in ENTITIES[rules.entity].references if f.refers_to in SET_UP and rules.writes_field(f.name)}
+    return frozenset(n for n in known if n not in hub.seen and not is_blank(hub.values.get(n)))
 
 
 def _with_removed(rules: Rules, said: Record, base: Record | None, item: Incoming) -> Record:
@@ -175,7 +224,7 @@ def _with_removed(rules: Rules, said: Record, base: Record | None, item: Incomin
 def _compared(rules: Rules, name: str, link: Link | None) -> bool:
     if name in PROVENANCE and link is not None and link.origin != "created":
         return False
-    return rules.reads_field(name)
+    return rules.reads_field(name) and name not in rules.picks
 
 
 def renewed_base(link: Link | None, item: Incoming, merged: Merge) -> Record | None:
@@ -274,7 +323,8 @@ def _adopt_free(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | 
 
 def _adopt(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
     """Link an unlinked record to a hub record that stands."""
-    assumed = Link(item.vendor_id, hub.id, None if intent is None else intent.sent, origin="matched")
+    origin = "matched" if intent is None else "pushed"
+    assumed = Link(item.vendor_id, hub.id, None if intent is None else intent.sent, origin=origin)
     merged = merge_record(planning.rules, item, assumed, hub)
     return Decision(
         item.vendor_id,
@@ -285,7 +335,7 @@ def _adopt(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None,
         hub_version=hub.version,
         base=renewed_base(assumed, item, merged) or assumed.base or {},
         link_revision=None if stale is None else stale.revision,
-        link_origin="pushed" if intent is not None else "matched",
+        link_origin=origin,
         settles_intent=intent is not None,
         push=_lags(planning.rules, merged) or _has_more(planning.rules, hub, item),
         conflicts=merged.conflicts,
@@ -301,7 +351,8 @@ def _has_more(rules: Rules, hub: Hub, item: Incoming) -> bool:
 
 
 def _create(planning: _Planning, item: Incoming, stale: Link | None) -> Decision:
-    values = {n: v for n, v in item.values.items() if not is_blank(v) and planning.rules.reads_field(n)}
+    reads = planning.rules.reads_field
+    values = {n: v for n, v in item.values.items() if v is not None and not is_blank(v) and reads(n)}
     return Decision(
         item.vendor_id,
         Outcome.CREATED,
@@ -312,6 +363,7 @@ def _create(planning: _Planning, item: Incoming, stale: Link | None) -> Decision
         base=values,
         link_revision=None if stale is None else stale.revision,
         waits=item.waits,
+        incoming=item,
     )
 
 
@@ -353,12 +405,23 @@ def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision
 
 
 def edited_since(rules: Rules, link: Link, hub: Hub) -> Record:
-    """What the hub changed since it last agreed with this vendor: edits that a delete would lose."""
+    """What the hub changed since it last agreed with this vendor: edits that a delete would lose.
+
+    A reference that is blank now is none: the record it led to was deleted, and took its lines along at the vendor. Nor is a
+    list of associated records that only lost some.
+    """
+    base = link.base or {}
     return {
         name: hub.values.get(name)
         for name, value in differing(rules, link, hub).items()
         if not _in_flight(link, name, value)
+        and not (is_blank(value) and isinstance(base.get(name), UUID))
+        and not (name in rules.links and _lost_only(value, base.get(name)))
     }
+
+
+def _lost_only(now: Any, before: Any) -> bool:
+    return set(now or ()) <= set(before or ())
 
 
 def differing(rules: Rules, link: Link, hub: Hub) -> Record:
@@ -369,7 +432,7 @@ def differing(rules: Rules, link: Link, hub: Hub) -> Record:
         value = hub.seen.get(name)
         if name not in hub.seen and not is_blank(hub.values.get(name)):
             continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write
-        if rules.writes_field(name) and not same(value, base.get(name)):
+        if rules.writes_field(name) and name not in rules.once and not same(value, base.get(name)):
             result[name] = value
     return result
 
@@ -422,10 +485,17 @@ def vendor_edits(rules: Rules, link: Link, item: Incoming) -> Record:
     if item.version and item.version == link.version:
         return {}
     base = link.base or {}
+    fresh = link.origin == "pushed" and not link.revision
     return {
         n: v
         for n, v in item.values.items()
-        if rules.reads_field(n) and n not in PROVENANCE and not same(v, base.get(n)) and not _in_flight(link, n, v)
+        if rules.reads_field(n)
+        and n not in PROVENANCE
+        and n not in rules.picks
+        and not same(v, base.get(n))
+        and not _in_flight(link, n, v)
+        and not (n in rules.links and _lost_only(v, base.get(n)))
+        and not (fresh and v is False and n not in base)  # a box that nobody ticked in what the hub has just created
     }
 
 

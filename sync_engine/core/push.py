@@ -58,12 +58,13 @@ def _update(item: Pushable, hub: Hub, link: Link, rules: Rules) -> PushDecision:
     version = item.current.version if item.current is not None else link.version
     return PushDecision(
         item.entity_id,
-        PushKind.UPDATE if fields else PushKind.NOTHING,
+        PushKind.UPDATE if fields else PushKind.REFUSE if item.failure else PushKind.NOTHING,
         fields,
         link.vendor_id,
         version or None,
         hub.version,
         later=item.waits,
+        failure=item.failure,
     )
 
 
@@ -85,8 +86,13 @@ def _teaches(learned: Decision, link: Link) -> bool:
 
 
 def outgoing(rules: Rules, link: Link, hub: Hub) -> Record:
-    """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put."""
-    return {name: value for name, value in differing(rules, link, hub).items() if name not in link.open}
+    """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put.
+
+    So do references that the vendor cannot be without, where the record that they led to was deleted.
+    """
+    base = link.base or {}
+    gone = {n for n in rules.required if is_blank(hub.values.get(n)) and isinstance(base.get(n), UUID)}
+    return {n: value for n, value in differing(rules, link, hub).items() if n not in link.open and n not in gone}
 
 
 # ---------------------------------------------------------------- creates
@@ -96,15 +102,19 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     if item.found is not None:
         base = item.intent.sent if item.intent is not None else {}
         return PushDecision(item.entity_id, PushKind.ADOPT, base, item.found, None, hub.version)
-    if any(not same(hub.values.get(name), value) for name, value in rules.only.items()):
+    if any(hub.values.get(name) not in values for name, values in rules.only.items()):
         return PushDecision(item.entity_id, PushKind.NOTHING)
     if not rules.creates_out or (item.link is not None and not _recreates(item.link, hub, rules)):
         return PushDecision(item.entity_id, PushKind.NOTHING)
-    fields = {n: v for n, v in hub.seen.items() if rules.writes_field(n) and not is_blank(v)}
+    fields = {n: v for n, v in hub.seen.items() if v is not None and not is_blank(v) and rules.writes_field(n)}
+    more = bool(fields.keys() & rules.links)  # associated once it is known to be there, so that no create hangs on it
+    fields = {n: v for n, v in fields.items() if n not in rules.links}
+    if item.failure is not None:
+        return PushDecision(item.entity_id, PushKind.REFUSE, fields, hub_version=hub.version, failure=item.failure)
     waited = tuple(w for w in item.waits if w.field in rules.required)
     if waited:
         return PushDecision(item.entity_id, PushKind.WAIT, hub_version=hub.version, waits=waited)
-    return PushDecision(item.entity_id, PushKind.CREATE, fields, None, None, hub.version, later=item.waits)
+    return PushDecision(item.entity_id, PushKind.CREATE, fields, None, None, hub.version, later=item.waits, more=more)
 
 
 def _recreates(link: Link, hub: Hub, rules: Rules) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from domain.errors import (
@@ -17,6 +19,7 @@ from domain.errors import (
 
 BASE_S = 5.0
 MOST_S = 3600.0
+_HOUR = timedelta(hours=1)
 
 
 class Next(StrEnum):
@@ -62,13 +65,34 @@ def backoff_s(attempt: int, jitter: float) -> float:
     return float(whole * (0.5 + 0.5 * min(max(jitter, 0.0), 1.0)))
 
 
+Tally = Mapping[str, int]
+"""Deletes that a stream took over of late, by the hour in which it did (ISO 8601, UTC)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """Stops a run that would delete suspiciously much: more than ``share`` of the stream's records, and more than ``floor``."""
+    """Stops a stream that would delete suspiciously much: more than ``share`` of its records, and more than ``floor``.
+
+    Deletes count together that come within ``window`` (to the hour), on whichever pages, polls and notices they come.
+    """
 
     share: float = 0.1
     floor: int = 20
+    window: timedelta = timedelta(hours=24)
 
     def holds(self, deletes: int, linked: int) -> bool:
         """Whether that many deletes, of that many live links, must be confirmed by a person first."""
         return deletes > self.floor and deletes > self.share * max(linked, 1)
+
+    def recent(self, tally: Tally, now: datetime) -> int:
+        """How many deletes of the tally count together with those of ``now``."""
+        return sum(self._within(tally, now).values())
+
+    def noted(self, tally: Tally, now: datetime, deletes: int) -> Tally:
+        """The tally with these deletes, and without what no longer counts."""
+        hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0).isoformat()
+        kept = self._within(tally, now)
+        return {**kept, hour: kept.get(hour, 0) + deletes}
+
+    def _within(self, tally: Tally, now: datetime) -> dict[str, int]:
+        return {hour: n for hour, n in tally.items() if datetime.fromisoformat(hour) + _HOUR > now - self.window}

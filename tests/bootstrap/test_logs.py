@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ CANARY = "c4nary-S3cret"
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact_module, "_known", set())
+    monkeypatch.setattr(redact_module, "_known", OrderedDict())
+    monkeypatch.setattr(redact_module, "_for_good", set())
 
 
 @pytest.fixture
@@ -41,6 +43,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
         f"refresh_token={CANARY}&grant_type=refresh_token",
         f"password='{CANARY}'",
         f"client_secret={CANARY}",
+        f"client_secret=…{CANARY}",
         f"<sessionId>{CANARY}</sessionId>",
         f"<n1:password>{CANARY}</n1:password>",
         f"could not connect to postgresql://hub:{CANARY}@db:5432/x",
@@ -73,6 +76,7 @@ def test_personal_values_are_hidden(value: str) -> None:
         "https://example.com/services/data",
         "2026-01-31T10:20:30+00:00",
         "token expired",
+        "Give --secret refresh_token=…, or the variable SYNCLINE_CONNECT_REFRESH_TOKEN.",
     ],
 )
 def test_ordinary_text_stays(text: str) -> None:
@@ -82,6 +86,23 @@ def test_ordinary_text_stays(text: str) -> None:
 def test_known_secrets_are_hidden_whatever_they_look_like() -> None:
     remember(["plain words here", "short", ""])
     assert redact("it said plain words here, in short") == f"it said {HIDDEN}, in short"
+
+
+def test_a_secret_within_a_longer_one_hides_no_less_of_it() -> None:
+    remember(["plain words", "plain words here"])
+    assert redact("it said plain words here") == f"it said {HIDDEN}"
+
+
+def test_only_so_many_secrets_are_known_by_heart_and_those_in_use_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redact_module, "KNOWN_MOST", 3)
+    remember(["broker login"], for_good=True)
+    remember(["value one", "value two", "value three"])
+    redact("a line with value one")  # met, so in use
+    remember(["value two"])  # given once more, so in use
+    remember(["value four"])
+    assert list(redact_module._known) == ["value one", "value two", "value four"]
+    said = redact("broker login, value one, value two, value three, value four")
+    assert said == f"{HIDDEN}, {HIDDEN}, {HIDDEN}, value three, {HIDDEN}"
 
 
 def test_of_credentials_only_the_secret_ones_are_hidden() -> None:

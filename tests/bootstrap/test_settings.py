@@ -52,7 +52,12 @@ def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("SYNCLINE_TENANT", "acme-hunter2"), ("SYNCLINE_LOG_LEVEL", "loud-hunter2")]
+    ("variable", "value"),
+    [
+        ("SYNCLINE_TENANT", "acme-hunter2"),
+        ("SYNCLINE_LOG_LEVEL", "loud-hunter2"),
+        ("SYNCLINE_TRUSTED_PROXIES", "*hunter2"),
+    ],
 )
 def test_wrong_value_is_named_but_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)

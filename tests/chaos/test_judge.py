@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos_judge import _agree, _end
-from benchmarks.chaos_people import NAMES, Edit
+from benchmarks.chaos_judge import _agree, _end, _end_of_gone
+from benchmarks.chaos_people import GONE, NAMES, Edit, People
 
 MINE, RIVAL = Edit("hub", "a@example.com", "title", "token 1"), Edit("hubspot", "a@example.com", "title", "token 2")
 ELSEWHERE = Edit("hub", "b@example.com", "title", "token 3")
@@ -51,3 +51,34 @@ def test_what_became_of_an_edit(found: dict[str, Any] | None, end: str) -> None:
 )
 def test_whether_sides_agree(found: dict[str, Any], agree: bool) -> None:
     assert _agree(found) is agree
+
+
+DELETE = Edit("salesforce", "a@example.com", GONE, "deleted")
+
+
+def test_what_became_of_a_delete() -> None:
+    assert _end_of_gone(DELETE, [MINE, DELETE]) == "applied"
+    assert _end_of_gone(MINE, [MINE, DELETE]) == "superseded", "it went with its record"
+    assert _end_of_gone(MINE, [MINE, RIVAL]) == "in_flight", "nobody deleted it: it is lost"
+    assert _end(DELETE, [MINE, DELETE], everywhere("token 1"), set()) == "superseded", "an edit beat the delete"
+    assert _end(DELETE, [DELETE, ELSEWHERE], everywhere("x"), set()) == "in_flight", (
+        "nothing beat it, and yet it stands"
+    )
+    assert _end(DELETE, [MINE, DELETE], sides(hub="x", salesforce="x"), set()) == "in_flight"
+
+
+def test_an_edit_goes_with_a_record_that_its_own_side_deleted_though_another_sides_edit_brought_it_back() -> None:
+    mine = Edit("salesforce", "a@example.com", "title", "token 1")
+    assert _end(mine, [mine, DELETE], everywhere("x"), set()) == "superseded"
+    assert _end(mine, [DELETE, mine], everywhere("x"), set()) == "in_flight", "it was made after the delete"
+    assert _end(MINE, [MINE, DELETE], everywhere("x"), set()) == "in_flight", (
+        "another side's delete takes nothing along"
+    )
+    assert _end(mine, [mine, DELETE], sides(hub="x", salesforce="y", hubspot="x"), set()) == "in_flight"
+
+
+def test_in_hubspot_the_id_of_a_contact_that_was_merged_away_is_one_of_its_survivor() -> None:
+    people = People.__new__(People)
+    people._into = {"a@example.com": "b@example.com", "b@example.com": "c@example.com"}
+    named = {side: people._named(side, {"email": "a@example.com"}) for side in NAMES}
+    assert named == {"hub": "a@example.com", "salesforce": "a@example.com", "hubspot": "c@example.com"}

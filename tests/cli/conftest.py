@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ Syncline = Callable[..., Outcome]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of the test's own, and no setting from outside."""
-    monkeypatch.setattr(redact, "_known", set())
+    monkeypatch.setattr(redact, "_known", OrderedDict())
+    monkeypatch.setattr(redact, "_for_good", set())
     monkeypatch.setattr("logging.captureWarnings", lambda capture: None)  # warnings stay errors in tests
     for name in Settings.model_fields:
         monkeypatch.delenv(variable_name(name), raising=False)

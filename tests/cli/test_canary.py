@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 import typer
 from cryptography.hazmat.primitives import serialization
@@ -17,10 +23,15 @@ from sqlalchemy import Engine, create_engine, text
 
 from cli.main import app, mount_sandbox
 from connectors.kit.retry import RetryPolicy
+from connectors.salesforce.connector import SalesforceConnector
 from sandbox.salesforce.auth import Credentials
 from sandbox.salesforce.model import SandboxOptions
 from sandbox.salesforce.server import SandboxServer
+from storage import connections, dead_letters
+from storage.database import Database
+from storage.dead_letters import NewLetter
 from storage.embedded import EmbeddedPostgres, ServerUrls
+from storage.sync import records
 from tests.cli.conftest import Outcome, Syncline
 
 CANARIES = Credentials(
@@ -41,19 +52,12 @@ WITHOUT_A_RUN = {
     ("version",): "reads nothing",
     ("new", "connector"): "writes a skeleton of source code, reads no connection",
     ("db", "stop"): "stops the embedded server, which these tests do not use",
+    ("api",): "serves until it is stopped; tests/api run it as a process of its own",
     ("sandbox",): "vendors, not the product; each prints the invented credentials of its account by design",
 }
 PERSONAL_FILES = {
     r"export/.*": "the source itself",
 }
-NOT_YET = {
-    ("conflicts", "list"), ("conflicts", "resolve"), ("explain",), ("migrate", "cutover"), ("migrate", "follow"),
-    ("dead-letters", "discard"), ("dead-letters", "edit"), ("dead-letters", "groups"), ("dead-letters", "preview"),
-    ("dead-letters", "purge"), ("dead-letters", "replay"), ("dead-letters", "show"),
-    ("sync", "add"), ("sync", "pause"), ("sync", "remove"), ("sync", "resume"), ("sync", "run"), ("sync", "status"),
-    ("scheduler",), ("up",), ("worker",),
-}  # fmt: skip
-"""Commands of two-way sync that have no run here so far: take one out when it gets its run, and put none in."""
 SECRET_FILES = {"home/demo/sandbox.log": "what the stand-in vendor prints; it is not the product"}
 OBJECTS = (
     "User", "Account", "Contact", "Lead", "Opportunity", "Task", "OpportunityContactRole", "ContentVersion",
@@ -74,10 +78,18 @@ PERSONAL_TABLES = {
 PERSONAL_COLUMNS = {
     ("dead_letter", "payload"): "a person who repairs the record needs it",
     ("dead_letter", "mapped"): "the same record, as far as it was mapped",
+    ("dead_letter", "original"): "what the source sent, of a record that a person mended",
+    ("conflict", "hub_value"): "a person who decides needs both values",
+    ("conflict", "vendor_value"): "a person who decides needs both values",
 }
 PERSONAL_COMMANDS = {
     ("migrate", "dry-run"): "shows samples of what would be written, by design",
     ("dead-letters", "list"): "with --payload the raw records are asked for",
+    ("webhooks", "endpoints", "preview"): "shows what becomes of the sample that it is given, by design",
+    ("dead-letters", "show"): "with --payload the raw record is asked for",
+    ("dead-letters", "preview"): "shows what would change, by design",
+    ("explain",): "shows every value of a record, by design",
+    ("conflicts", "list"): "shows the values that a person decides between, by design",
 }
 
 
@@ -113,8 +125,8 @@ class Told:
         return outcome
 
     def words(self, line: tuple[str | Path, ...]) -> tuple[str, ...]:
-        two = tuple(str(word) for word in line[:2])
-        return two if two in self.known else two[:1]
+        words = tuple(str(word) for word in line[:3])
+        return next((words[:n] for n in (3, 2) if words[:n] in self.known), words[:1])
 
     def saying(self, canary: str) -> set[tuple[str, ...]]:
         return {words for words, said in self.said if canary in said}
@@ -137,6 +149,13 @@ def engine(database_urls: ServerUrls) -> Iterator[Engine]:
     engine = create_engine(database_urls.admin)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def hub(database_urls: ServerUrls) -> Iterator[Database]:
+    database = Database(database_urls.app)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -238,6 +257,102 @@ def connect(told: Told, org: SandboxServer, secrets: dict[str, Path]) -> None:
     told(*app, "--name", "by-app")
 
 
+class Later:
+    """The org and its connector, some time from now."""
+
+    def __init__(self, org: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._org, self._passed = org, timedelta(0)
+        monkeypatch.setitem(SalesforceConnector.__init__.__kwdefaults__, "clock", self)  # type: ignore[index]
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self._passed
+
+    def lag(self) -> None:
+        """Ten minutes pass: the org's index catches up."""
+        self._passed += timedelta(minutes=10)
+        httpx.post(f"{self._org.url}/__sandbox__/clock", json={"advance_s": 600}).raise_for_status()
+
+
+def follow(told: Told, org: SandboxServer, later: Later) -> None:
+    """After the migration: followed until the cut-over, which is taken back."""
+    told("migrate", "follow", "--once", expect=(78,))  # two sources: which?
+    runs = told.once("migrate", "status", "--json", expect=(0,)).json
+    run = next(r["run_id"] for r in runs if r["connection"] == "salesforce" and r["status"] == "done")
+    later.lag()
+    told("migrate", "follow", run, "--once")
+    told("migrate", "cutover", run, expect=(0, 3))
+    told("migrate", "cutover", run, "--take-back")
+
+
+def keep_in_step(told: Told, org: SandboxServer, later: Later, db: Database, tenant_id: UUID) -> None:
+    """Streams in every state, and a conflict that a person decides."""
+    told("sync", "add", "salesforce", "--object", "Contact", "--field", "description=ask")
+    told("sync", "run")
+    told("sync", "status")
+    told("sync", "runs", "salesforce", "--object", "Contact")
+    told("sync", "pause", "salesforce", "--object", "Lead")
+    told("sync", "resume", "salesforce", "--object", "Lead")
+    told.once("sync", "remove", "salesforce", "--object", "Lead", expect=(0,))
+    with db.tenant(tenant_id) as conn:
+        hub_id, vendor_id = conn.execute(
+            text("""
+            SELECT l.entity_id, l.vendor_id FROM link l JOIN crm_contact c ON c.tenant_id = l.tenant_id AND c.id = l.entity_id
+            WHERE l.vendor_object = 'Contact' AND c.description LIKE '%tea at four%' ORDER BY 2 LIMIT 1""")
+        ).one()
+        edit = {"description": "The hub says that her tea at four is at five."}
+        records.edit(conn, tenant_id, "contact", hub_id, edit, "somebody")
+    said = {"object": "Contact", "id": vendor_id, "properties": {"Description": "No, her tea at four is at six."}}
+    httpx.post(f"{org.url}/__sandbox__/edit", json=said).raise_for_status()
+    later.lag()
+    told("sync", "run")
+    told("conflicts", "list")
+    (conflict,) = told.once("conflicts", "list", "--json", expect=(0,)).json
+    told.once("conflicts", "resolve", conflict["id"], "--take", "vendor", expect=(0,))
+    told("explain", "contact", str(hub_id))
+    told("explain", "contact", "nobody@nowhere.example", expect=(1,))
+
+
+def mend(told: Told, db: Database, tenant_id: UUID) -> None:
+    """Dead letters from their causes to the end of their retention."""
+    told("dead-letters", "groups")
+    with db.tenant(tenant_id) as conn:
+        source = connections.by_name(conn, "salesforce")
+        assert source is not None
+        refused = [
+            NewLetter(
+                "map", "bad_email", "Email is no address.", connection_id=source.id, object="Contact", vendor_id=vendor_id,
+                entity="contact", field="Email", payload={**PERSON, "Id": vendor_id, "Email": "no-mail-7Qz"},
+            )
+            for vendor_id in ("003Canary1", "003Canary2")
+        ]  # fmt: skip
+        dead_letters.record(conn, tenant_id, refused)
+    first, second = (
+        told.once("dead-letters", "list", "--record", vendor_id, "--json", expect=(0,)).json["letters"][0]["id"]
+        for vendor_id in ("003Canary1", "003Canary2")
+    )
+    told("dead-letters", "show", first)
+    told("dead-letters", "show", first, "--payload")
+    told("dead-letters", "preview")
+    told.once("dead-letters", "edit", first, "--set", "LastName=Mended", expect=(0,))
+    told.once("dead-letters", "replay", first, expect=(0, 1))
+    told.once("dead-letters", "discard", second, "--reason", "a record for tests", expect=(0,))
+    told("dead-letters", "purge", "--before", "2035-01-01")
+
+
+def serve(told: Told) -> None:
+    """The processes that keep connections in step: refused without a broker, or up until they are told to stop."""
+    told("worker", expect=(78,))
+    told("scheduler", expect=(78,))
+    command = [sys.executable, "-m", "cli.main", "up", "--health-every", "0.2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(20)]
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+    told.said.append((("up",), "".join(lines) + rest))
+    assert process.returncode == 0, rest
+
+
 def fail(told: Told, org: SandboxServer) -> None:
     """The same, with everything that goes wrong on the way."""
     faults = org.sandbox.faults
@@ -263,6 +378,38 @@ def fail(told: Told, org: SandboxServer) -> None:
     assert told.once("migrate", "run", "salesforce", "--plan", "org.toml", "--json", expect=(75,)).error["message"]
     told.once("connections", "test", "--json", expect=(0, 3))
     faults.waiting.clear()
+
+
+def privacy(told: Told, folder: Path) -> None:
+    """Hand over and erase somebody who is not there, which takes the same way; change what is kept; list consents."""
+    out = folder / "person.json"
+    told("privacy", "export", "--email", "nobody@nowhere.example", "--out", str(out))
+    assert json.loads(out.read_text())["format"] == "syncline.person.1"
+    assert told("privacy", "erase", "--email", "nobody@nowhere.example", "--yes").json["left"] == {}
+    told("privacy", "retention", "history", "--days", "400")
+    told("privacy", "erasures")
+    told("privacy", "erase", "--email", "nobody@nowhere.example", "--vendors", "keep", "--yes")
+    told("privacy", "consents")
+
+
+def listen(told: Told) -> list[str]:
+    """An endpoint that listens, and what can be done with it; returns its secrets, which two commands show by design."""
+    words = ("webhooks", "subscriptions")
+    made = told.once(*words, "add", "https://hooks.invalid/in", "--event", "*", "--json", expect=(0,)).json
+    listener = made["subscription"]["id"]
+    secrets = [made["secret"], told.once(*words, "rotate", listener, "--json", expect=(0,)).json["secret"]]
+    told(*words, "list")
+    told(*words, "change", listener, "--name", "theirs")
+    told(*words, "test", listener, expect=(3,))
+    told(*words, "deliveries", listener)
+    told(*words, "replay", listener, "--status", "failed")
+    told(*words, "disable", listener)
+    told(*words, "enable", listener)
+    told(*words, "show", listener)
+    told.once(*words, "remove", listener, "--yes", expect=(0,))
+    shown = {(*words, "add"), (*words, "rotate")}
+    assert set().union(*(told.saying(secret) for secret in secrets)) == shown
+    return secrets
 
 
 def columns(engine: Engine) -> list[tuple[str, str]]:
@@ -298,6 +445,24 @@ def files_holding(folder: Path, canaries: list[str]) -> set[str]:
     }
 
 
+def take_in(told: Told, folder: Path) -> None:
+    """Every command of webhooks; nothing has come in yet."""
+    sample, settings = folder.parent / "sample.json", folder.parent / "settings.json"
+    sample.write_text(json.dumps({"email": PERSON["Email"], "name": PERSON["LastName"]}))
+    fields = {"email": "$.email", "last_name": "$.name"}
+    settings.write_text(json.dumps({"proof": {"kind": "api_key"}, "entity": "lead", "fields": fields}))
+    told("webhooks", "endpoints", "add", "forms", "--settings", str(settings))
+    told("webhooks", "endpoints", "list")
+    told("webhooks", "endpoints", "preview", "forms", sample)
+    for verb in ("show", "rotate", "pause", "remove"):
+        told("webhooks", "endpoints", verb, "forms")
+    told("webhooks", "inbox", "list")
+    for verb in ("show", "replay"):
+        told("webhooks", "inbox", verb, "00000000-0000-7000-8000-00000000dead", expect=(78,))
+    sample.unlink()
+
+
+@pytest.mark.timeout(900)
 def test_secrets_and_personal_values_stay_where_they_belong(
     told: Told,
     org: SandboxServer,
@@ -305,7 +470,10 @@ def test_secrets_and_personal_values_stay_where_they_belong(
     secrets: dict[str, Path],
     private_key: str,
     engine: Engine,
+    hub: Database,
+    tenant_id: UUID,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told("doctor", expect=(0, 3))
     told("db", "upgrade")
@@ -316,16 +484,33 @@ def test_secrets_and_personal_values_stay_where_they_belong(
     told("connections", "show", "salesforce")
     migrate(told, "salesforce", "org", OBJECTS)
     migrate(told, folder, "files")
+    take_in(told, folder)
+    later = Later(org, monkeypatch)
+    follow(told, org, later)
+    keep_in_step(told, org, later, hub, tenant_id)
+    mend(told, hub, tenant_id)
+    serve(told)
     issued = set(hidden(org, private_key))  # sessions that the failures end
     fail(told, org)
     told.once("demo", "--exit", "--contacts", "15", "--json", expect=(0,))
     told("dead-letters", "list", "--payload")
     told("keys", "rotate")
+    door = told("keys", "create", "door", "--role", "member", "--days", "1").json
+    told("keys", "list")
+    told("keys", "revoke", door["id"])
+    privacy(told, tmp_path)
+    told("audit", "list")
+    told("audit", "verify")
+    assert holding(engine, [door["secret"]]) == set()
+    assert files_holding(tmp_path, [door["secret"]]) == set()
     told("connections", "remove", "by-app", "--yes", expect=(0,))
     told("connections", "remove", "by-key", "--yes", expect=(0,))
+    shown_once = listen(told)
     org.stop()
     told.once("connections", "test", "salesforce", "--json", expect=(3,))
 
+    assert not holding(engine, shown_once)
+    assert not files_holding(tmp_path, shown_once)
     every_secret = sorted(issued | set(hidden(org, private_key)) | demo_secrets())
     spoken = set().union(*(told.saying(value) for value in PERSONAL))
     found = holding(engine, list(PERSONAL))
@@ -348,10 +533,7 @@ def test_secrets_and_personal_values_stay_where_they_belong(
 def without_a_run(told: Told) -> set[tuple[str, ...]]:
     """Commands that nobody ran and that are not excused, alone or with their whole group."""
     ran = {words for words, _ in told.said}
-    assert ran.isdisjoint(NOT_YET), "these have a run now"
-    return {
-        words for words in commands() - ran - NOT_YET if words not in WITHOUT_A_RUN and words[:1] not in WITHOUT_A_RUN
-    }
+    return {words for words in commands() - ran if words not in WITHOUT_A_RUN and words[:1] not in WITHOUT_A_RUN}
 
 
 def belongs(table: str, column: str) -> bool:

@@ -6,16 +6,25 @@ import dataclasses
 import importlib.metadata
 import io
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import typer
+from sqlalchemy import Table, text
 
-from cli.connect import choose_method, fill_in, parse_settings, read_secrets
+from bootstrap.filling_in import choose_method, fill_in
+from cli.connect import how_to_give, parse_settings, read_secrets
 from connectors.kit import registry
 from connectors.kit.contract import Setting
+from domain.access import SYSTEM_TENANT
 from domain.errors import ConfigurationError
+from storage import audit, connections, disconnecting
+from storage.database import Database
+from storage.sync import records
+from storage.tables import metadata, route
 from tests.cli.acme import PASSWORD, AcmeConnector
 from tests.cli.conftest import Syncline
+from tests.support.rows import sample
 
 MANIFEST = AcmeConnector.manifest
 
@@ -124,7 +133,7 @@ def test_what_is_missing_is_asked_for_and_only_that() -> None:
 )
 def test_wrong_answers_are_named(given: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        fill_in(MANIFEST, given, auth=None, ask=None)
+        fill_in(MANIFEST, given, auth=None, ask=None, where=how_to_give)
 
 
 # ---------------------------------------------------------------- as a user would
@@ -185,6 +194,67 @@ def test_an_unknown_vendor_gets_a_suggestion(syncline: Syncline) -> None:
     outcome = syncline("connect", "acne")
     assert outcome.code == 78
     assert "Did you mean acme?" in outcome.err
+
+
+@pytest.fixture
+def used(syncline: Syncline, secret: str, db: Database, tenant_id: UUID) -> UUID:
+    """A connection that left a row in every table that names connections, beside one that did, too."""
+    for name in ("acme", "other"):
+        syncline("connect", "acme", "--name", name, "--set", "username=ada", "--secret", secret)
+    with db.tenant(tenant_id) as conn:
+        made = {c.name: c.id for c in connections.list_all(conn)}
+        for table in _naming():
+            for connection_id in made.values() if table.name != "credential" else ():
+                own = {name: str(connection_id) for name in ("name", "key") if name in table.columns}
+                conn.execute(table.insert().values(sample(table, tenant_id, connection_id=connection_id, **own)))
+    with db.tenant(SYSTEM_TENANT) as conn:
+        for connection_id in made.values():
+            given = {"routed_tenant_id": tenant_id, "connection_id": connection_id}
+            conn.execute(route.insert().values(sample(route, SYSTEM_TENANT, **given)))
+    return made["acme"]
+
+
+def _naming() -> list[Table]:
+    return [t for t in metadata.sorted_tables if "connection_id" in t.columns and t.name != "route"]
+
+
+def _left(db: Database, tenant_id: UUID, connection_id: UUID) -> set[str]:
+    with db.tenant(tenant_id) as conn:
+        left = {t.name for t in _naming() if conn.execute(t.select().where(t.c.connection_id == connection_id)).first()}
+    with db.tenant(SYSTEM_TENANT) as conn:
+        return left | (
+            {"route"} if conn.execute(route.select().where(route.c.connection_id == connection_id)).first() else set()
+        )
+
+
+def test_a_connection_that_keeps_objects_in_step_is_removed_only_by_a_purge(
+    syncline: Syncline, used: UUID, db: Database, tenant_id: UUID
+) -> None:
+    refused = syncline("connections", "remove", "acme", "--yes")
+    assert (refused.code, "keeps" in refused.err, "--purge" in refused.err) == (78, True, True)
+    assert _left(db, tenant_id, used) == {t.name for t in _naming()} | {"route"}
+
+
+def test_a_purge_leaves_no_row_that_names_the_connection_but_evidence(
+    syncline: Syncline, used: UUID, db: Database, tenant_id: UUID
+) -> None:
+    with db.tenant(tenant_id) as conn:
+        [other] = [c.id for c in connections.list_all(conn) if c.id != used]
+        contact = records.create(conn, tenant_id, "contact", {"last_name": "Stays"}, "tests")
+    removed = syncline("connections", "remove", "acme", "--purge", "--yes", "--json")
+    assert removed.code == 0, removed.err
+    assert removed.json == {"removed": "acme", "links": 1}
+    assert _left(db, tenant_id, used) <= disconnecting.KEPT.keys()
+    assert _left(db, tenant_id, other) >= {t.name for t in _naming()}, "another connection's rows are not touched"
+    with db.tenant(tenant_id) as conn:
+        assert connections.find(conn, used) is None
+        assert records.edit(conn, tenant_id, "contact", contact, {"last_name": "Still"}, "tests") is not None
+        letters = {
+            r.connection_id: r.status for r in conn.execute(text("SELECT connection_id, status FROM dead_letter"))
+        }
+        noted = {e.action for e in audit.entries(conn, audit.Wanted(target_id=str(used)), limit=10)}
+    assert letters == {used: "resolved", other: "open"}
+    assert noted >= {"connection.disconnect", "connection.purged"}
 
 
 def test_removing_asks_and_then_forgets(syncline: Syncline, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:

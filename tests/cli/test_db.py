@@ -113,5 +113,18 @@ def test_dead_letters_hide_payloads_unless_asked(syncline: Syncline, db: object,
     assert syncline("dead-letters", "list", "--json", "--code", "other").json["letters"] == []
 
 
+def test_with_other_than_open_letters_their_state_is_shown(syncline: Syncline, db: object, tenant_id: object) -> None:
+    from storage.dead_letters import NewLetter, record
+
+    letters = [NewLetter("map", "bad_email", "Email is no address.", vendor_id=i, field="Email") for i in ("1", "2")]
+    with db.tenant(tenant_id) as conn:  # type: ignore[attr-defined]
+        record(conn, tenant_id, letters)  # type: ignore[arg-type]
+    assert syncline("dead-letters", "discard", "--record", "1", "--reason", "a test record").code == 0
+    assert "state" not in syncline("dead-letters", "list").out
+    everything = syncline("dead-letters", "list", "--status", "all").out
+    assert "discarded" in everything
+    assert " open " in everything
+
+
 def test_home_may_hold_spaces_and_letters_of_the_world(syncline: Syncline, tmp_path: Path) -> None:
     assert syncline("db", "status", "--home", tmp_path / "ein Zuhause für Daten").code == 0

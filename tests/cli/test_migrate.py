@@ -65,7 +65,9 @@ def test_a_plan_is_a_file_that_wants_approval(syncline: Syncline, export: Path, 
     assert made.json["approved"] is False
     refused = syncline("migrate", "run", export, "--json")
     assert (refused.code, refused.error["code"]) == (65, "plan_not_approved")
+    file.write_text("# Ann agreed to this.\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
     assert syncline("migrate", "approve", file).code == 0
+    assert file.read_text(encoding="utf-8").startswith("# Ann agreed to this.\n")
     assert syncline("migrate", "run", export).code == 0
 
 
@@ -231,6 +233,21 @@ def test_a_path_is_connected_once_and_by_its_name_ever_after(syncline: Syncline,
 def test_a_single_file_will_do(syncline: Syncline, export: Path) -> None:
     assert syncline("migrate", "plan", export / "accounts.csv", "--approve").code == 0
     assert syncline("migrate", "run", export / "accounts.csv").code == 0
+
+
+@pytest.mark.parametrize("command", [("follow", "--once"), ("cutover",), ("cutover", "--take-back")])
+def test_between_finished_runs_of_two_sources_nothing_is_guessed(
+    syncline: Syncline, export: Path, migrated: str, command: tuple[str, ...]
+) -> None:
+    other = export.with_name("other")
+    export.rename(other)
+    assert syncline("migrate", "plan", other, "--approve").code == 0
+    assert syncline("migrate", "run", other, "--no-certificate").code == 0
+    refused = syncline("migrate", *command, "--json")
+    assert (refused.code, refused.error["code"]) == (78, "several_sources")
+    assert f"{migrated} of ex-port" in refused.error["message"]
+    named = syncline("migrate", *command, migrated)
+    assert f"Run {migrated} of ex-port" in named.err
 
 
 def test_no_personal_value_is_printed_or_logged(syncline: Syncline, export: Path, migrated: str, home: Path) -> None:

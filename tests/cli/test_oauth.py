@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 
-from cli.connect import choose_method
+from bootstrap.filling_in import choose_method
 from cli.loopback import Loopback, query_of
 from connectors.kit import registry
 from domain.errors import ConfigurationError, TransientError

@@ -15,6 +15,8 @@ from bootstrap.error_codes import registry
 from bootstrap.settings import Settings, variable_name
 from cli.exits import MEANINGS
 from cli.reference import Described, commands, error_classes, option_names, pages
+from connectors.salesforce.errors import MEANINGS as MEANINGS_OF_SALESFORCE
+from domain.errors import RecordRejectedError
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -28,7 +30,7 @@ ROOM_FOR_VALUES = {"run", "resume", "undo"}
 @pytest.mark.parametrize("name", pages())
 def test_generated_pages_are_current(name: str) -> None:
     written = (REFERENCE / name).read_text(encoding="utf-8")
-    assert written == pages()[name], "run `python -m cli.reference` and look at what changed"
+    assert written == pages()[name](), "run `python -m cli.reference` and look at what changed"
 
 
 @pytest.mark.parametrize("described", [c for c in commands() if not c.is_group], ids=lambda c: " ".join(c.path))
@@ -71,7 +73,12 @@ def test_every_exit_code_of_an_error_has_a_meaning() -> None:
 def error_codes() -> dict[str, str]:
     """Every code that the product gives an error, a problem, a rejection or a dead letter, with a file that does."""
     found = {c.code: "domain/errors.py" for c in error_classes()}
+    refusals = [
+        code.lower() for code, meaning in MEANINGS_OF_SALESFORCE.items() if meaning.record is RecordRejectedError
+    ]
+    found |= dict.fromkeys(refusals, "connectors/salesforce/errors.py")
     for package in (
+        "api",
         "bootstrap",
         "cli",
         "connectors",
@@ -80,6 +87,7 @@ def error_codes() -> dict[str, str]:
         "migration",
         "storage",
         "sync_engine",
+        "webhooks",
         "workers",
     ):
         for path in (ROOT / package).rglob("*.py"):
@@ -92,7 +100,15 @@ def _codes_in(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             given = [k.value for k in node.keywords if k.arg == "code"]
-            if _called(node) in {"Failure", "Reject", "Problem", "UnreadableValueError", "reject"}:
+            if _called(node) in {
+                "Failure",
+                "Reject",
+                "Problem",
+                "UnreadableValueError",
+                "reject",
+                "ApiError",
+                "Refused",
+            }:
                 given += node.args[:2]
             yield from (v.value for v in given if isinstance(v, ast.Constant) and _is_code(v.value))
 
@@ -126,7 +142,7 @@ def test_no_error_code_is_documented_that_nothing_gives() -> None:
 def _texts_of_the_product() -> set[str]:
     """String constants of the product: codes that tables hold rather than calls."""
     found: set[str] = set()
-    for package in ("connectors", "mappings", "migration", "storage", "cli"):
+    for package in ("api", "connectors", "mappings", "migration", "storage", "cli", "webhooks"):
         for path in (ROOT / package).rglob("*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             found |= {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}

@@ -30,6 +30,18 @@ def test_what_is_no_moment_stays_as_it_is(version: str) -> None:
     assert comparable(version) == version
 
 
+@pytest.mark.parametrize(
+    ("version", "moment"),
+    [
+        ("2024-05-01T09:00:00.120Z", "2024-05-01T09:00:00.120000Z"),
+        ("2024-W18-3T09:00:00.120Z", "2024-05-01T09:00:00.120000Z"),
+        ("2024-02-30T09:00:00.120Z", "2024-02-30T09:00:00.120Z"),
+    ],
+)
+def test_a_version_in_the_usual_form_is_read_no_differently(version: str, moment: str) -> None:
+    assert comparable(version) == moment
+
+
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=-7))])
 MOMENTS = st.tuples(st.integers(0, 7_000_000_000_000_000), ZONES).map(
     lambda drawn: (datetime(1970, 1, 2, tzinfo=UTC) + timedelta(microseconds=drawn[0])).astimezone(drawn[1])

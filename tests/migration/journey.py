@@ -19,7 +19,7 @@ from storage.embedded import ServerUrls
 from storage.tables import metadata
 from tests.migration.conftest import World
 
-BOOKKEEPING = {"migration_run", "migration_chunk", "change", "dead_letter"}
+BOOKKEEPING = {"migration_run", "migration_chunk", "change", "dead_letter", "event"}
 """Tables that tell what happened: an undo adds to them, and empties none."""
 COLUMNS = ("source", "superseded", "created", "merged", "updated", "unchanged", "rejected", "conflicts")
 

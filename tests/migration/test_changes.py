@@ -8,8 +8,10 @@ from uuid import RFC_4122
 
 import pytest
 
+from domain.ids import new_id
 from migration import load
-from storage import updating
+from storage import connections, streams, updating
+from storage.streams import Stream
 from tests.migration.conftest import World
 from tests.migration.test_run import ACCOUNTS, USERS, contact, org
 from tests.migration.test_undo import snapshot
@@ -84,6 +86,82 @@ def test_another_change_of_a_record_leaves_what_its_duplicate_waits_for(world: W
     assert world.rows("SELECT field, vendor_id FROM pending_reference") == [("account_id", "001LATE")]
 
 
+LATE = {"Id": "001LATE", "Name": "Late"}
+LATER = {"Id": "001LATER", "Name": "Later"}
+OF_TWINS = "SELECT a.name FROM crm_contact c LEFT JOIN crm_account a ON a.id = c.account_id"
+
+
+@pytest.mark.parametrize("waiting", [1, 2])
+def test_a_reference_of_one_of_two_merged_records_is_set_to_what_that_one_says_last(world: World, waiting: int) -> None:
+    def both(account: str | None) -> dict[str, list[dict[str, Any]]]:
+        return org([twin(n, AccountId=account if n == waiting else None) for n in (1, 2)])
+
+    world.migrate(both("001LATE"), **RULES)
+    world.migrate(both("001LATER"), **RULES)
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == [("account_id", "001LATER")]
+    world.migrate({**both("001LATER"), "Account": [*ACCOUNTS, LATE]}, **RULES)
+    assert world.rows(OF_TWINS) == [(None,)]
+    world.migrate({**both("001LATER"), "Account": [*ACCOUNTS, LATE, LATER]}, **RULES)
+    assert world.rows(OF_TWINS) == [("Later",)]
+    assert world.count("pending_reference") == 0
+
+
+@pytest.mark.parametrize("waiting", [1, 2])
+@pytest.mark.parametrize("changing", [1, 2])
+def test_a_change_of_either_of_two_merged_records_leaves_what_the_other_waits_for(
+    world: World, waiting: int, changing: int
+) -> None:
+    def people(title: str | None) -> dict[str, list[dict[str, Any]]]:
+        said = {waiting: {"AccountId": "001LATE"}}
+        return org(
+            [
+                twin(n, **({"AccountId": None} | said.get(n, {}) | ({"Title": title} if n == changing else {})))
+                for n in (1, 2)
+            ]
+        )
+
+    world.migrate(people(None), **RULES)
+    world.migrate(people("Boss"), **RULES)
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == [("account_id", "001LATE")]
+
+
+def test_two_merged_records_that_wait_for_the_same_one_both_stop_when_it_comes(world: World) -> None:
+    twins = org([twin(1, AccountId=None), twin(2, AccountId=None)])
+    world.migrate(twins, **RULES)
+    waits = org([twin(1, AccountId="001LATE"), twin(2, AccountId="001LATE")])
+    world.migrate(waits, **RULES)
+    before = snapshot(world)
+    result = world.migrate({**waits, "Account": [*ACCOUNTS, LATE]}, **RULES)
+    assert (world.rows(OF_TWINS), world.count("pending_reference")) == ([("Late",)], 0)
+    assert world.migrations.undo(result.run_id).kept == []
+    assert snapshot(world) == before
+
+
+@pytest.mark.parametrize("twins", [False, True])
+def test_a_reference_that_changes_twice_while_it_waits_waits_once(world: World, *, twins: bool) -> None:
+    for account in (None, "001LATE", "001LATER", "001LAST"):
+        world.migrate(org([twin(1, AccountId=account), *([twin(2, AccountId=None)] if twins else [])]), **RULES)
+    assert world.rows("SELECT field, vendor_id FROM pending_reference") == [("account_id", "001LAST")]
+
+
+@pytest.mark.parametrize("title", [None, "Boss"])
+@pytest.mark.parametrize("steps", [("001LATE",), ("001LATER", "001LATE"), (None, "001LATE")])
+def test_undo_of_the_run_that_brought_a_late_parent_takes_it_back(
+    world: World, steps: tuple[str | None, ...], title: str | None
+) -> None:
+    """Whether or not the record that waited was changed by that run, too."""
+    for account in steps:
+        world.migrate(org([contact(1, AccountId=account)]))
+    before = snapshot(world)
+    more = {} if title is None else {"Title": title}
+    late = {**org([contact(1, AccountId="001LATE", **more)]), "Account": [*ACCOUNTS, LATE]}
+    result = world.migrate(late)
+    assert (world.rows(OF_TWINS), world.count("pending_reference")) == ([("Late",)], 0)
+    undone = world.migrations.undo(result.run_id)
+    assert (undone.kept, undone.deleted["Account"]) == ([], 1)
+    assert snapshot(world) == before
+
+
 def test_a_waiting_reference_to_any_object_is_set_when_its_record_comes(world: World) -> None:
     world.migrate(org([contact(1, AccountId="001LATE")]))
     world.execute("UPDATE pending_reference SET vendor_objects = '{*}'")
@@ -152,6 +230,47 @@ def test_batches_of_one_change_the_same_as_batches_of_many(world: World, monkeyp
     assert result.ledgers["Contact"].updated == 6
 
 
+def test_many_changes_are_shared_out_and_end_as_in_one_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each record refers to its neighbour: sessions that change them side by side must not wait for each other."""
+    people = [contact(n, ReportsToId=contact((n + 1) % 12)["Id"]) for n in range(12)]
+    world.migrate(org(people))
+    before = snapshot(world)
+    monkeypatch.setattr(load, "UPDATE_ROWS", 3)
+    changed = [p | {"ReportsToId": contact((n + 5) % 12)["Id"], "Title": f"T{n}"} for n, p in enumerate(people)]
+    result = world.migrate(org(changed))
+    ledger = result.ledgers["Contact"]
+    assert (ledger.updated, ledger.adds_up) == (12, True)
+    phases = "SELECT DISTINCT phase FROM migration_chunk WHERE phase LIKE 'update%' ORDER BY 1"
+    assert [phase for (phase,) in world.rows(phases)] == list(load.UPDATE_PHASES)
+    assert world.rows("SELECT count(*), count(DISTINCT title) FROM crm_contact WHERE version = 2") == [(12, 12)]
+    assert world.rows("SELECT DISTINCT field FROM field_history ORDER BY 1") == [("reports_to_id",), ("title",)]
+    assert world.rows("SELECT count(*) FROM crm_contact c JOIN crm_contact b ON b.id = c.reports_to_id") == [(12,)]
+    again = world.migrate(org(changed))
+    assert again.ledgers["Contact"].unchanged == 12
+    world.migrations.undo(again.run_id)
+    world.migrations.undo(result.run_id)
+    assert snapshot(world) == before
+
+
+def test_a_change_leaves_other_links_of_the_record_what_they_had_agreed_on(world: World) -> None:
+    """The trigger does that for single records; a batch does it itself, and counts the version once."""
+    world.migrate(org([contact(1, Title="Boss")]))
+    other = new_id()
+    with world.db.tenant(world.tenant_id) as conn:
+        connections.create(conn, other, vendor="hubspot", name="Portal")
+    world.execute(
+        "INSERT INTO link (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, origin) "
+        "SELECT tenant_id, :other, 'contacts', '77', 'contact', id, 'adopted' FROM crm_contact",
+        other=other,
+    )
+    world.migrate(org([contact(1, Title="Other")]))
+    assert world.rows("SELECT title, version FROM crm_contact") == [("Other", 2)]
+    links = (
+        "SELECT vendor_id, base->>'title', base_version, base ? 'version' FROM link WHERE entity = 'contact' ORDER BY 2"
+    )
+    assert world.rows(links) == [("77", "Boss", 1, False), (contact(1)["Id"], "Other", 2, False)]
+
+
 def test_a_batch_is_read_once_more_for_each_further_change_of_a_record_and_no_oftener(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,3 +294,31 @@ def test_a_batch_is_read_once_more_for_each_further_change_of_a_record_and_no_of
 
 
 __all__ = ["USERS"]
+
+
+def test_what_a_run_creates_and_changes_goes_on_to_systems_that_are_kept_in_step(world: World) -> None:
+    """Somebody migrates a second system into a hub that keeps a first one in step: that one must hear of it."""
+    portal = new_id()
+    with world.db.tenant(world.tenant_id) as conn:
+        connections.create(conn, portal, vendor="hubspot", name="Portal")
+        streams.put(conn, Stream(portal, "contacts", "contact", writes=("last_name", "title"), settings={}))
+        streams.put(conn, Stream(portal, "companies", "account", writes=("name",), settings={}))
+    due = "SELECT object, count(*) FROM push_work GROUP BY object ORDER BY object"
+    world.migrate(org([contact(1), contact(2)]))
+    assert world.rows(due) == [("companies", len(ACCOUNTS)), ("contacts", 2)]
+    world.rows("DELETE FROM push_work RETURNING object")
+    world.migrate(org([contact(1, Title="Boss"), contact(2)]))
+    assert world.rows(due) == [("contacts", 1)]
+    assert world.rows("SELECT kind, fields FROM change WHERE entity = 'contact' AND kind <> 'bulk'") == [
+        ("updated", ["title"])
+    ]
+
+
+def test_what_nobody_writes_out_is_not_queued(world: World) -> None:
+    portal = new_id()
+    with world.db.tenant(world.tenant_id) as conn:
+        connections.create(conn, portal, vendor="hubspot", name="Portal")
+        streams.put(conn, Stream(portal, "contacts", "contact", pushes=False, settings={}))
+    world.migrate(org([contact(1)]))
+    world.migrate(org([contact(1, Title="Boss")]))
+    assert world.rows("SELECT * FROM push_work") == []

@@ -59,7 +59,7 @@ def test_a_zombie_loads_nothing(world: World) -> None:
     job = _job(world, world.plan, key)
     lens = compile_spec(job.spec, job.schema, job.context)
     staged = StagedObject(key, world.connection_id, "Contact", "contact")
-    zombie = LoadJob(world.db, staged, lens, rows=10 * load.RANGE_ROWS, staged_rows=1, threads=1)
+    zombie = LoadJob(world.db, staged, lens, rows=10 * load.RANGE_ROWS, staged_rows=1, filled=frozenset(), threads=1)
     with pytest.raises(RunInProgressError):
         load.create(zombie, lambda rows, counts: None)
     assert world.count("crm_contact") == 1

@@ -88,6 +88,29 @@ def test_a_parent_that_is_listed_after_its_child_is_found(world: World) -> None:
     assert world.count("pending_reference") == 0
 
 
+def test_a_field_that_a_single_page_holds_is_loaded(world: World) -> None:
+    late = contact(17, Fax="(415) 555-0199", ReportsToId="0030001")
+    world.migrate(org([contact(i) for i in range(17)] + [late] + [contact(i) for i in range(18, 30)]))
+    assert world.rows("SELECT c.fax, m.email FROM crm_contact c JOIN crm_contact m ON m.id = c.reports_to_id") == [
+        ("+14155550199", "p1@x.example")
+    ]
+
+
+def test_a_reference_to_a_record_that_is_gone_from_the_hub_waits_for_its_return(world: World) -> None:
+    world.migrate(org([]))
+    [[account]] = world.rows("SELECT id FROM crm_account WHERE name = 'Child Ltd'")
+    world.execute("DELETE FROM crm_account WHERE name = 'Child Ltd'")
+    ledger = world.migrate(org([contact(1)])).ledgers["Contact"]
+    assert (ledger.created, ledger.rejected, ledger.pending) == (1, 0, 1)
+    assert world.rows("SELECT account_id FROM crm_contact") == [(None,)]
+    world.execute(
+        "INSERT INTO crm_account (tenant_id, id, name) VALUES (:t, :id, 'Child Ltd')", t=world.tenant_id, id=account
+    )
+    world.migrate(org([contact(1), contact(2)]))
+    assert world.rows("SELECT DISTINCT account_id FROM crm_contact") == [(account,)]
+    assert world.count("pending_reference") == 0
+
+
 def test_references_in_a_ring_are_set(world: World) -> None:
     world.migrate(org([contact(1, ReportsToId="0030002"), contact(2, ReportsToId="0030001")]))
     assert world.rows(

@@ -68,6 +68,20 @@ def test_undo_of_a_first_run_leaves_the_tables_as_they_were(world: World) -> Non
     assert world.migrations.status(result.run_id)[0].state == "undone"
 
 
+def test_undo_closes_the_runs_letters_and_keeps_nothing_of_the_records_in_them(world: World) -> None:
+    result = world.migrate(org([contact(1), contact(2, Id="")]))
+    letters = "SELECT status, resolution, payload, mapped, original FROM dead_letter"
+    [(status, _, payload, *_)] = world.rows(letters)
+    assert status == "open"
+    assert payload["LastName"] == "Nr 2"
+    world.migrations.undo(result.run_id)
+    assert world.rows(letters) == [("resolved", "discarded: the run was undone", None, None, None)]
+    again = world.migrate()
+    [(status, _, payload, *_)] = world.rows(letters)
+    assert (status, payload["LastName"]) == ("open", "Nr 2"), "the source has it, so the next run sets it aside again"
+    assert again.ledgers["Contact"].rejected == 1
+
+
 def test_undo_of_a_second_run_restores_what_it_changed_exactly(world: World) -> None:
     world.migrate(FULL, **RULES)
     before = snapshot(world)

@@ -150,20 +150,26 @@ def delete_hub(tables: Tables, now: datetime, entity_id: UUID, lane: Lane | None
     if row.deleted:
         return
     by = None if lane is None else lane.connection_id
-    tables.hubs[entity_id] = replace(row, version=row.version + 1, deleted=True, deleted_by=by)
+    children = tuple(
+        (i, n) for i, h in tables.hubs.items() for n, v in h.values.items() if not h.deleted and v == entity_id
+    )
+    kept = () if into is not None else children
+    tables.hubs[entity_id] = replace(row, version=row.version + 1, deleted=True, deleted_by=by, children=kept)
     _queue_everywhere(tables, entity_id, None, lane)
-    for other_id, other in list(tables.hubs.items()):
-        names = [n for n, v in other.values.items() if isinstance(v, UUID) and v == entity_id]
-        if names and not other.deleted:
-            set_hub(tables, now, other_id, dict.fromkeys(names, into), dict.fromkeys(names, "reference_gone"), None)
+    for child_id, name in children:
+        set_hub(tables, now, child_id, {name: into}, {name: "reference_gone"}, None)
 
 
 def _restore_hub(tables: Tables, now: datetime, decision: Decision, lane: Lane) -> None:
     assert decision.entity_id is not None
     row = tables.hubs[decision.entity_id]
     tables.redirects.pop(decision.entity_id, None)
-    tables.hubs[decision.entity_id] = replace(row, deleted=False, deleted_by=None)
+    tables.hubs[decision.entity_id] = replace(row, deleted=False, deleted_by=None, children=())
     set_hub(tables, now, decision.entity_id, decision.set_hub, decision.rules, lane, whole=True)
+    for child_id, name in row.children:
+        child = tables.hubs[child_id]
+        if not child.deleted and is_blank(child.values.get(name)):
+            set_hub(tables, now, child_id, {name: decision.entity_id}, {name: "reference_restored"}, None)
 
 
 def _merge_hubs(tables: Tables, now: datetime, decision: Decision, lane: Lane) -> None:
@@ -212,6 +218,8 @@ def _move_lane(tables: Tables, lane: Lane, commit: PullCommit, names: Sequence[s
         state = replace(state, cursor=commit.cursor)
     if commit.resync is not None or commit.clears_resync:
         state = replace(state, resync=None if commit.clears_resync else commit.resync)
+    if commit.deletes is not None:
+        state = replace(state, deletes=dict(commit.deletes))
     if commit.verified_at is not None:
         state = replace(state, verified_at=commit.verified_at)
     tables.lanes[lane] = replace(row, state=state)
@@ -373,10 +381,10 @@ def _apply_end(tables: Tables, lane: Lane, end: Pushed) -> None:
         tables.intents.pop((lane, end.entity_id), None)
     vendor_id = end.link[0] if end.link is not None else _vendor_id(tables, lane, end.entity_id)
     _note_conflicts(tables, lane, vendor_id, end.entity_id, end.conflicts)
-    if end.end is PushEnd.DEAD and end.failure is not None:
-        _bury(tables, lane, "push", str(end.entity_id), end.failure, end.mapped)
-    if end.end is PushEnd.SENT:
+    if end.end in (PushEnd.SENT, PushEnd.NOTHING):
         _unbury(tables, lane, str(end.entity_id))
+    if end.failure is not None:
+        _bury(tables, lane, "push", str(end.entity_id), end.failure, end.mapped)
     _end_work(tables, lane, end)
 
 

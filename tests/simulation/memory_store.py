@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sync_engine.core.merge import same
 from sync_engine.core.model import Failure, Hub, HubRef, Intent, Known, Link, Pushable, Record
+from sync_engine.core.stand_ins import SetUp
 from sync_engine.ports import (
     Gathered,
     Lane,
@@ -100,8 +101,10 @@ class MemoryStore:
                 tables.lanes[lease.lane] = replace(row, owner=None, until=None)
 
     def state(self, lane: Lane) -> LaneState:
-        links = sum(1 for (of, _), link in self.tables.links.items() if of == lane and not link.tombstoned)
-        return replace(self.tables.lanes.get(lane, LaneRow()).state, links=links)
+        return self.tables.lanes.get(lane, LaneRow()).state
+
+    def live_links(self, lane: Lane) -> int:
+        return sum(1 for (of, _), link in self.tables.links.items() if of == lane and not link.tombstoned)
 
     def pause(self, lane: Lane, status: str, failure: Failure | None) -> None:
         with self._change() as tables:
@@ -203,6 +206,9 @@ class MemoryStore:
                 found.setdefault(link.entity_id, []).append((of.object, vendor_id))
         return found
 
+    def set_up(self, lane: Lane) -> SetUp:
+        return SetUp()  # the simulation's entities have no stages
+
     def announce(self, lease: Lease, now: datetime, sendings: Sequence[Sending]) -> None:
         with self._change(lease) as tables:
             for sending in sendings:
@@ -212,10 +218,8 @@ class MemoryStore:
                 else:
                     applying.note_sent(tables, lease.lane, sending.vendor_id, sending.fields)
 
-    def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed], pulls: PullCommit | None = None) -> None:
+    def commit_push(self, lease: Lease, entity: str, ends: Sequence[Pushed]) -> None:
         with self._change(lease) as tables:
-            if pulls is not None:
-                applying.apply_pull(tables, self.clock(), lease, pulls)
             applying.apply_push(tables, lease, ends)
 
     def links_between(self, lane: Lane, span: Span) -> Sequence[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -45,9 +44,12 @@ class SimPort:
     def __init__(self, vendor: Vendor, lane: Lane, rules: Rules, call: Call, can_find: bool) -> None:
         self.vendor, self.lane, self.rules, self._call = vendor, lane, rules, call
         self.object = lane.object
-        self.batch_size, self.page_size = 3, 2
+        self.batch_size, self.page_size, self.ids_size = 3, 2, 4
         self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
         self.can_find = can_find
+        self.untold = False
+        self.read_at: dict[str, int] = {}
+        """When this pass itself last read each record; a pass has a port of its own."""
         self.id_order = "ascii"
         self.settle_s = (LAG + OVERLAP).total_seconds()
         self.on_page: Callable[[Sequence[str]], None] = lambda _ids: None
@@ -72,7 +74,11 @@ class SimPort:
 
     def fetch(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
         rows = self._call("fetch", lambda: [(i, self.vendor.by_id(self.object, i)) for i in dict.fromkeys(vendor_ids)])
+        self.read_at |= dict.fromkeys(vendor_ids, self.vendor.serial)
         return [Raw(Incoming(i, deleted=True)) if row is None else self.raw(row) for i, row in rows]
+
+    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+        raise NotImplementedError("these vendors have no lists of associated records")
 
     def raw(self, row: Row) -> Raw:
         if row.merged_into is not None and self.vendor.strict:
@@ -147,7 +153,9 @@ class SimPort:
         assert write.vendor_id is not None
         key = str(write.entity_id)
         try:
-            row = self.vendor.put(self.object, write.vendor_id, values, write.expected_version)
+            row = self.vendor.put(
+                self.object, write.vendor_id, values, write.expected_version, self.read_at.get(write.vendor_id)
+            )
         except KeyError:
             return WriteResult(key, write.vendor_id, error=RecordRejectedError("It is gone.", code="record_not_found"))
         if row is None:
@@ -158,7 +166,7 @@ class SimPort:
         return self._call("delete", lambda: [self._delete(i) for i in vendor_ids])
 
     def _delete(self, vendor_id: str) -> WriteResult:
-        self.vendor.remove(self.object, vendor_id)
+        self.vendor.remove(self.object, vendor_id, self.read_at.get(vendor_id))
         return WriteResult(vendor_id, vendor_id)
 
     def find(self, keys: Sequence[UUID]) -> Mapping[UUID, str]:
@@ -174,8 +182,3 @@ class SimPort:
 
 def _vendor_id(refs: Refs, hub_id: UUID) -> str | None:
     return next((v for name, v in refs.get(hub_id, ()) if name == OBJECTS["account"]), None)
-
-
-def without_rules(port: SimPort, **chosen: Any) -> None:
-    """Change a port's rules in place."""
-    port.rules = replace(port.rules, **chosen)

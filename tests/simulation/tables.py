@@ -38,7 +38,7 @@ class LaneRow:
 
 @dataclass(frozen=True, slots=True)
 class HubRow:
-    """A hub record; ``deleted`` leaves its tombstone, ``values`` being what it was."""
+    """A hub record; ``deleted`` leaves its tombstone, ``values`` being what it was, ``children`` what referred to it."""
 
     tenant_id: UUID
     entity: str
@@ -47,6 +47,7 @@ class HubRow:
     times: Mapping[str, datetime] = field(default_factory=dict)
     deleted: bool = False
     deleted_by: UUID | None = None
+    children: tuple[tuple[UUID, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sync_engine.core.merge import Merge, Sides, merge_sides, same
@@ -28,12 +27,7 @@ from sync_engine.core.model import (
 )
 from sync_engine.core.pull import plan_pull
 from sync_engine.core.push import in_order, plan_push
-from sync_engine.core.recovery import Brake
-from sync_engine.engine import Engine, Settings
-from sync_engine.ports import Lane, LeaseLostError, PullCommit
-from tests.simulation.memory_store import MemoryStore
-from tests.simulation.ports import SimPort, rules_for
-from tests.simulation.vendors import Vendor
+from tests.simulation import desk_traps
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 RULES = Rules("contact", frozenset({"name", "source_updated_at"}), frozenset({"name"}), match_keys=(("name",),))
@@ -181,6 +175,20 @@ def a_merge_keeps_what_only_one_has() -> None:
     assert (decision.merge_into, decision.set_hub, decision.push) == (ONE, {"phone": "1"}, True)
 
 
+def deleting_the_merged_half_leaves_the_survivor() -> None:
+    """Two hub records were merged; the vendor still has the half that went, until it deletes that one."""
+    hubs = {ONE: Hub(ONE, 2, {"name": "a"}, deleted=True), TWO: Hub(TWO, 1, {"name": "b"})}
+    known = Known({"v1": Link("v1", ONE, {"name": "a"})}, hubs, redirects={ONE: TWO})
+    decision = plan_pull([Incoming("v1", deleted=True)], known, RULES, lambda _: ONE)[0]
+    assert (decision.entity_id, decision.delete) == (ONE, False)
+
+
+def what_was_restored_here_is_created_there_again() -> None:
+    link = Link("v1", ONE, {"name": "a"}, tombstoned=True)
+    item = Pushable(ONE, Hub(ONE, 3, {"name": "a"}, {"name": "a"}), link)
+    assert plan_push([item], RULES)[0].kind is PushKind.CREATE
+
+
 def an_open_question_is_not_sent() -> None:
     link = Link("v1", ONE, {"name": "a"}, open={"name": ("b", "c")})
     item = Pushable(ONE, Hub(ONE, 2, {"name": "b"}, {"name": "b"}), link)
@@ -203,86 +211,6 @@ def an_edit_read_before_a_delete_beats_it() -> None:
     assert (lost.kind, lost.conflicts[0].losing_value) == (PushKind.DELETE, {"name": "z"})
 
 
-class _Desk:
-    """One lane over one vendor with many records."""
-
-    def __init__(self, count: int) -> None:
-        self.now = NOW
-        self.before_write: Callable[[], Any] = lambda: None
-        self.store = MemoryStore(lambda: self.now)
-        self.vendor = Vendor("a", strict=True, clock=lambda: self.now)
-        self.lane = Lane(UUID(int=1), UUID(int=2), "companies")
-        self.store.register(self.lane, "account")
-        for number in range(count):
-            self.vendor.create("companies", {"name": f"who{number}"}, lags=False)
-        self.engine = Engine(self.store, self._port, lambda: self.now, Settings(brake=Brake(0.1, 3)))
-        self.engine.run(self.lane)
-
-    def _port(self, lane: Lane) -> SimPort:
-        port = SimPort(self.vendor, lane, rules_for("account"), self._call, can_find=True)
-        port.page_size = 50
-        return port
-
-    def _call(self, name: str, make: Callable[[], Any]) -> Any:
-        if name == "write":
-            self.before_write()
-        return make()
-
-    def wipe(self) -> None:
-        for row in self.vendor.live("companies"):
-            self.vendor.bury("companies", row.id)
-        self.now += timedelta(hours=1)
-
-    def standing(self) -> int:
-        return sum(1 for row in self.store.tables.hubs.values() if not row.deleted)
-
-
-def a_wiped_vendor_brakes() -> None:
-    """By its own list of deletes, and by what a full comparison misses."""
-    for expires in (False, True):
-        desk = _Desk(12)
-        assert desk.standing() == 12
-        desk.wipe()
-        if expires:
-            desk.vendor.expired_before = desk.now
-        report = desk.engine.run(desk.lane)
-        assert (report.stopped, desk.standing()) == ("braked", 12), expires
-        assert desk.store.state(desk.lane).status == "braked"
-
-
-def a_few_deletes_do_not_brake() -> None:
-    desk = _Desk(12)
-    desk.vendor.bury("companies", desk.vendor.live("companies")[0].id)
-    desk.now += timedelta(hours=1)
-    desk.engine.run(desk.lane)
-    assert desk.standing() == 11
-
-
-def a_zombie_commits_nothing() -> None:
-    desk = _Desk(1)
-    old = desk.store.take(desk.lane, "one", desk.now, desk.now)
-    assert old is not None
-    assert desk.store.take(desk.lane, "two", desk.now, desk.now + timedelta(minutes=1)) is not None
-    try:
-        desk.store.commit_pull(old, PullCommit("account", cursor={"since": "never"}))
-    except LeaseLostError:
-        return
-    raise AssertionError("a worker whose lease was taken over committed")
-
-
-def a_write_that_meets_a_newer_version_is_planned_again() -> None:
-    """Somebody edits another field between our reading and our writing: both edits stand, and nothing is given up."""
-    desk = _Desk(1)
-    hub_id, vendor_id = next(iter(desk.store.tables.hubs)), desk.vendor.live("companies")[0].id
-    desk.store.edit(hub_id, {"city": "ROME"})
-    edits = [lambda: desk.vendor.change("companies", vendor_id, {"name": "renamed"})]
-    desk.before_write = lambda: edits.pop()() if edits else None
-    desk.now += timedelta(hours=1)
-    desk.engine.run(desk.lane)
-    assert desk.vendor.rows["companies", vendor_id].values == {"name": "renamed", "city": "ROME"}
-    assert not desk.store.tables.dead
-
-
 ALL: tuple[Callable[[], None], ...] = (
     newest_within_the_clocks_allowance_is_the_hub,
     a_yes_is_no_one,
@@ -299,14 +227,13 @@ ALL: tuple[Callable[[], None], ...] = (
     an_edit_beats_a_delete_or_is_logged,
     our_own_write_does_not_undo_a_delete,
     a_merge_keeps_what_only_one_has,
+    deleting_the_merged_half_leaves_the_survivor,
+    what_was_restored_here_is_created_there_again,
     an_open_question_is_not_sent,
     a_required_reference_is_awaited,
     an_edit_read_before_a_delete_beats_it,
     an_announced_create_is_recognised,
     a_create_that_arrives_after_the_delete_is_deleted_too,
     deletes_stay_out_where_they_must,
-    a_zombie_commits_nothing,
-    a_write_that_meets_a_newer_version_is_planned_again,
-    a_wiped_vendor_brakes,
-    a_few_deletes_do_not_brake,
+    *desk_traps.ALL,
 )

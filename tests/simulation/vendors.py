@@ -55,7 +55,6 @@ class Vendor:
     serial: int = 0
     writes: int = 0
     raced: set[str] = field(default_factory=set)
-    read_at: dict[tuple[str, str], int] = field(default_factory=dict)
     tokens_at: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -133,7 +132,6 @@ class Vendor:
         return sorted(place, key=lambda r: (r.modified_at, r.id))[:limit]
 
     def by_id(self, object_name: str, vendor_id: str) -> Row | None:
-        self.read_at[object_name, vendor_id] = self.serial
         return self.rows.get((object_name, vendor_id))
 
     def listed(self, object_name: str, after: str | None, limit: int) -> list[Row]:
@@ -144,15 +142,20 @@ class Vendor:
 
     # ------------------------------------------------------------ what the engine writes
 
-    def put(self, object_name: str, vendor_id: str, values: Mapping[str, Any], expected: str | None) -> Row | None:
-        """Update; None where a newer version stands and the write named an older one. Raises KeyError where it is gone."""
+    def put(
+        self, object_name: str, vendor_id: str, values: Mapping[str, Any], expected: str | None, read: int | None
+    ) -> Row | None:
+        """Update; None where a newer version stands and the write named an older one. Raises KeyError where it is gone.
+
+        ``read``: the serial at which the writer itself last read the record, None if it did not.
+        """
         row = self.rows.get((object_name, vendor_id))
         if row is None or row.deleted:
             raise KeyError(vendor_id)
         if self.strict and expected is not None and expected != self.version(row):
             return None
         if not self.strict:
-            self._note_race(object_name, row, {n: row.values.get(n) for n in values})
+            self._note_race({n: row.values.get(n) for n in values}, read)
         self.writes += 1
         return self.change(object_name, vendor_id, values)
 
@@ -166,21 +169,25 @@ class Vendor:
             for row in self.live(object_name):
                 if row.key == key:
                     if blind:
-                        self._note_race(object_name, row, {n: row.values.get(n) for n in values})
+                        self._note_race({n: row.values.get(n) for n in values}, 0)
                     return self.change(object_name, row.id, values), False
         vendor_id = self.create(object_name, values, key)
         return self.rows[object_name, vendor_id], True
 
-    def remove(self, object_name: str, vendor_id: str) -> None:
+    def remove(self, object_name: str, vendor_id: str, read: int | None) -> None:
         row = self.rows.get((object_name, vendor_id))
         if row is not None and not row.deleted:
-            self._note_race(object_name, row, row.values)
+            self._note_race(row.values, read)
             self.writes += 1
             self.bury(object_name, vendor_id)
 
-    def _note_race(self, object_name: str, row: Row, replaced: Mapping[str, Any]) -> None:
-        """Without conditional writes, what a person enters between our reading and our writing is lost: known, and counted."""
-        read = self.read_at.get((object_name, row.id), 0)
+    def _note_race(self, replaced: Mapping[str, Any], read: int | None) -> None:
+        """Without conditional writes, what a person enters between a writer's own reading and its writing is lost: counted.
+
+        Nothing excuses a writer that did not read (``read`` None), nor does what somebody else read.
+        """
+        if read is None:
+            return
         self.raced |= {t for v in replaced.values() for t in tokens(v) if self.tokens_at.get(t, 0) > read}
 
     def version(self, row: Row) -> str:

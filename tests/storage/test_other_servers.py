@@ -21,7 +21,7 @@ from storage.partitions import ensure_partitions
 from storage.tables import change, entity_tables, link, metadata
 from storage.tenancy import protect
 from tests.support import server
-from tests.support.rows import sample
+from tests.support.rows import parents, sample
 
 PLAIN = os.environ.get("SYNCLINE_TEST_PLAIN_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
@@ -58,6 +58,7 @@ def owned() -> Iterator[str]:
             for statement in (
                 "DROP DATABASE syncline",
                 "DROP ROLE syncline",
+                "REVOKE SET ON PARAMETER session_replication_role FROM syncline_app",
                 "DROP ROLE syncline_app",
                 "CREATE ROLE landlord LOGIN CREATEROLE PASSWORD 'pw'",
                 "CREATE DATABASE crm OWNER landlord",
@@ -92,11 +93,7 @@ def test_tenants_are_apart_in_every_table(url: str) -> None:
             with db.tenant(tenant) as conn:
                 made: dict[str, dict[str, object]] = {}
                 for table in metadata.sorted_tables:
-                    given = {
-                        "credential": {"connection_id": made.get("connection", {}).get("id")},
-                        "blob_part": {"sha256": made.get("blob", {}).get("sha256")},
-                    }.get(table.name, {})
-                    made[table.name] = sample(table, tenant, **given)
+                    made[table.name] = sample(table, tenant, **parents(table, made))
                     conn.execute(table.insert().values(made[table.name]))
         with db.tenant(ours) as conn:
             for table in metadata.sorted_tables:

@@ -23,7 +23,7 @@ from domain.errors import ConfigurationError
 from domain.ids import new_id
 from storage import blobs, connections, dead_letters, tenants
 from storage.database import Database
-from storage.dead_letters import NewLetter
+from storage.dead_letters import Filter, NewLetter
 from storage.storable import storable_json, storable_text
 from storage.tables import blob_part
 
@@ -211,8 +211,8 @@ def test_counts_by_cause(db: Database, tenant_id: UUID, other_tenant_id: UUID) -
     _record(db, tenant_id, *(_letter(n, run_id=run) for n in range(3)), _letter(code="orphan", field="account_id"))
     _record(db, other_tenant_id, _letter())
     with db.tenant(tenant_id) as conn:
-        everything = dead_letters.count_by_code(conn)
-        of_run = dead_letters.count_by_code(conn, run_id=run)
+        everything = dead_letters.groups(conn)
+        of_run = dead_letters.groups(conn, Filter(run_id=run))
     assert [(c.code, c.field, c.count) for c in everything] == [("bad_email", "email", 3), ("orphan", "account_id", 1)]
     assert [(c.code, c.count, c.message) for c in of_run] == [("bad_email", 3, "Email is not an address.")]
 

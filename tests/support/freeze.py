@@ -54,13 +54,26 @@ REVOKE ALL ON FUNCTION syncline_analyze(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION syncline_analyze(text) TO syncline_app;
 """
 
+_DELETE_WAITS = """
+-- A bulk load creates records without a foreign key's look-up and lock for each reference (storage.loading): it holds this lock
+-- instead, shared with other loads, and a delete waits for it. So no record goes while another that refers to it is on its way in.
+CREATE FUNCTION syncline_delete_waits() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id', true), 0));
+    RETURN NULL;
+END
+$body$;
+"""
+
 _TENANTS = """
 -- Which tenants there are: the one thing that a scheduler has to know across tenants. Ids only; names stay behind row security.
+-- Those that are closed are told only to who asks for them.
 -- The owner is bound by it, too, but for a policy that lets it list this table (see storage.tenancy).
-CREATE FUNCTION syncline_tenants() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $body$ SELECT tenant_id FROM public.tenant ORDER BY tenant_id $body$;
-REVOKE ALL ON FUNCTION syncline_tenants() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION syncline_tenants() TO syncline_app;
+CREATE FUNCTION syncline_tenants(closed boolean DEFAULT false) RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $body$ SELECT tenant_id FROM public.tenant WHERE closed OR closed_at IS NULL ORDER BY tenant_id $body$;
+REVOKE ALL ON FUNCTION syncline_tenants(boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION syncline_tenants(boolean) TO syncline_app;
 """
 
 
@@ -87,11 +100,17 @@ def ddl() -> str:
     lines.append("ALTER TABLE blob_part ALTER COLUMN content SET STORAGE EXTERNAL;")
     lines.append(_TOUCH.strip())
     lines.append(_ANALYZE.strip())
+    lines.append(_DELETE_WAITS.strip())
     lines.append(_TENANTS.strip())
     for entity, table in {**entity_tables, "association": association}.items():
         lines.append(
             f"CREATE TRIGGER syncline_touch BEFORE UPDATE ON {table.name}\n"
             f"    FOR EACH ROW EXECUTE FUNCTION syncline_touch('{entity}');"
+        )
+    for table in entity_tables.values():
+        lines.append(
+            f"CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON {table.name}\n"
+            "    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();"
         )
     return "\n\n".join(lines) + "\n"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Date, DateTime, Integer, LargeBinary, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Float, Integer, LargeBinary, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as UUIDColumn
 
@@ -18,6 +19,7 @@ _VALUES: tuple[tuple[Any, Any], ...] = (
     (BigInteger, 7),
     (Integer, 0),
     (Numeric, 1),
+    (Float, 1.0),
     (DateTime, dt.datetime(2024, 5, 6, 7, 8, tzinfo=dt.UTC)),
     (Date, dt.date(2024, 5, 6)),
     (JSONB, {}),
@@ -25,6 +27,16 @@ _VALUES: tuple[tuple[Any, Any], ...] = (
     (ARRAY, ["a"]),
     (Text, "text"),
 )
+
+
+def parents(table: Table, made: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What ``table`` must refer to, among rows ``made`` by the names of their tables."""
+    return {
+        element.parent.name: made[element.column.table.name][element.column.name]
+        for key in table.foreign_key_constraints
+        for element in key.elements
+        if not element.parent.nullable and element.parent.name != "tenant_id" and element.column.table.name in made
+    }
 
 
 def sample(table: Table, tenant_id: UUID, **given: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sync_engine.store_contract import ACCOUNT, CONTACT, Worker, World
+from tests.sync_engine.contract.world import ACCOUNT, CONTACT, Worker, World
 
 
 @pytest.fixture

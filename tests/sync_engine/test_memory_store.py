@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sync_engine.store_contract import StoreContract
+from tests.sync_engine.contract import StoreContract
 from tests.sync_engine.worlds import MemoryWorld
 
 

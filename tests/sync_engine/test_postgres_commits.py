@@ -16,7 +16,7 @@ from domain.ids import new_id
 from storage.database import Database
 from sync_engine.core.model import Failure, HubRef, Outcome, VendorRef
 from sync_engine.ports import LeaseLostError, PullCommit, Pushed, PushEnd, StaleError
-from tests.sync_engine.store_contract import CONTACT, LATER, Worker, gone, said
+from tests.sync_engine.contract.world import CONTACT, LATER, Worker, gone, said
 from tests.sync_engine.worlds import PostgresWorld
 
 

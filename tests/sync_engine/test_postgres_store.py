@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from storage.database import Database
-from tests.sync_engine.store_contract import StoreContract
+from tests.sync_engine.contract import StoreContract
 from tests.sync_engine.worlds import PostgresWorld
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,12 @@ import pytest
 
 from benchmarks.vendors import MemoryHubSpot, MemorySalesforce, MemoryVendor, port_of
 from domain.ids import new_id
-from domain.records import FieldSchema, Option
-from mappings.compile import compile_spec
+from domain.records import FieldSchema, ObjectSchema, Option
+from mappings.compile import MappingContext, compile_spec
+from mappings.spec import load_shipped
 from sync_engine.core.model import Hub
-from sync_engine.vendor import ConnectorObject
+from sync_engine.ports import Write
+from sync_engine.vendor import ConnectorObject, rules_of
 
 ACCOUNT, OWNER = new_id(), new_id()
 REFS = {ACCOUNT: [("Account", "001000000000001AAA"), ("companies", "77")]}
@@ -82,3 +85,72 @@ def test_a_value_that_a_closed_list_lacks_is_not_seen_and_leaves_the_others_alon
     assert ["salutation" in p.seen for p in found] == [True, False, True]
     assert [p.seen.get("salutation") for p in found] == ["Ms.", None, None]
     assert [p.seen.get("last_name") for p in found] == [None, "Dracula", "Hopper"]
+
+
+def shipped(vendor: str, name: str, fields: tuple[FieldSchema, ...] = ()) -> ConnectorObject:
+    """An object of a vendor with the mapping that comes with the product; without ``fields`` everything may be written."""
+    spec = load_shipped(vendor, name)
+    assert spec is not None
+    schema = ObjectSchema(name, fields) if fields else None
+    lens = compile_spec(spec, schema, MappingContext(default_currency="USD"))
+    return replace(port_of(MemoryHubSpot(), UUID(int=1)), lens=lens, rules=rules_of(lens))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "body", "kept", "shown"),
+    [
+        ("hubspot", "notes", "one < two\nthree", "text", "one &lt; two<br>three"),
+        ("hubspot", "notes", "<p>as it is</p>", "html", "<p>as it is</p>"),
+        ("salesforce", "Note", "<p>one &lt; two</p>", "html", "one < two"),
+        ("salesforce", "Note", "1 < 2", "text", "1 < 2"),
+    ],
+)
+def test_a_body_is_shown_in_the_vendors_own_form(vendor: str, name: str, body: str, kept: str, shown: str) -> None:
+    port = shipped(vendor, name)
+    (found,) = port.project([Hub(new_id(), 1, {"kind": "note", "body": body, "body_format": kept})], {})
+    assert (found.seen["body"], found.seen.get("body_format")) == (shown, None)
+    write = Write(new_id(), {"body": shown}, {"body": body, "body_format": kept}, "1")
+    values = port._outgoing(write, {}).values  # what the connector is handed
+    assert shown in values.values(), "what was shown is what is written"
+
+
+def test_what_a_vendor_cannot_be_without_is_written_from_something_else_and_shown_so() -> None:
+    title = FieldSchema("Title", length=8, required=True)
+    port = shipped("salesforce", "Note", (FieldSchema("Id"), title, FieldSchema("Body")))
+    (found,) = port.project([Hub(new_id(), 1, {"body": "A long story\nends", "body_format": "text"})], {})
+    assert found.seen["subject"] == "A long s"
+    (named,) = port.project([Hub(new_id(), 1, {"subject": "Tale", "body": "A long story"})], {})
+    assert named.seen["subject"] == "Tale"
+
+
+CURRENCY = FieldSchema("deal_currency_code", closed=True, options=(Option("EUR"), Option("USD")))
+AMOUNT = FieldSchema("amount")
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "fits"),
+    [
+        pytest.param((AMOUNT, CURRENCY), {"amount": Decimal(5), "currency": "EUR"}, True, id="one of its own"),
+        pytest.param((AMOUNT, CURRENCY), {"amount": Decimal(5), "currency": "BRL"}, False, id="not one of its own"),
+        pytest.param((AMOUNT, CURRENCY), {"currency": "BRL", "name": "No amount"}, True, id="nothing to misread"),
+        pytest.param((AMOUNT,), {"amount": Decimal(5), "currency": "USD"}, True, id="the only one of the account"),
+        pytest.param((AMOUNT,), {"amount": Decimal(5), "currency": "EUR"}, False, id="not the only one of the account"),
+    ],
+)
+def test_no_amount_counts_as_one_of_another_currency(
+    fields: tuple[FieldSchema, ...], values: dict[str, Any], fits: bool
+) -> None:
+    port = shipped("hubspot", "deals", (FieldSchema("hs_object_id"), *fields))
+    (found,) = port.project([Hub(new_id(), 1, values)], {})
+    assert (found.failure is None) == fits
+    assert found.failure is None or (found.failure.code, found.failure.field) == ("no_counterpart", "currency")
+    assert ("amount" in found.seen) == (fits or "amount" not in values)
+
+
+def test_rules_know_what_is_made_of_an_object_what_follows_and_what_is_set_but_once() -> None:
+    once = FieldSchema("TaskSubtype", updateable=False)
+    rules = shipped("salesforce", "Task", (FieldSchema("Id"), once, FieldSchema("Subject"))).rules
+    assert (rules.only, rules.once) == ({"kind": frozenset({"task", "call"})}, frozenset({"kind"}))
+    assert (rules.follows["body_format"], rules.follows["is_closed"]) == ("body", "status")
+    assert shipped("salesforce", "ContentNote").rules.only == {"kind": frozenset()}, "nothing is made of it"
+    assert shipped("hubspot", "line_items").rules.required == {"opportunity_id", "product_id"}

@@ -1,4 +1,4 @@
-"""The worlds of `store_contract`: one over PostgreSQL, one over the store in memory."""
+"""The worlds of the contract: one over PostgreSQL, one over the store in memory."""
 
 from __future__ import annotations
 

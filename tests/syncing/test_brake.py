@@ -37,6 +37,30 @@ def test_a_mass_delete_waits_for_a_persons_word(both: Both) -> None:
     assert both.syncline("explain", "contact", people[0], "--json").json["records"][0]["state"] == "deleted"
 
 
+def test_deletes_that_come_bit_by_bit_wait_for_a_persons_word_too(both: Both) -> None:
+    assert both.syncline("sync", "add", "portal", "--object", "contacts", "--direction", "in").code == 0
+    people = [
+        both.edit("hubspot", object="contacts", properties={"email": f"p{n}@example.org", "lastname": f"Person {n}"})[
+            "id"
+        ]
+        for n in range(40)
+    ]
+    both.sync()
+    for part, expected in ((people[:15], ("idle", 15)), (people[15:25], ("braked", 15))):
+        for person in part:
+            both.edit("hubspot", object="contacts", id=person, delete=True)
+        both.lag()
+        both.syncline("sync", "run")
+        assert standing(both) == expected
+    assert both.syncline("sync", "resume", "portal").code == 0
+    both.sync()
+    assert standing(both) == ("idle", 25)
+    both.edit("hubspot", object="contacts", id=people[25], delete=True)
+    both.lag()
+    both.syncline("sync", "run")
+    assert standing(both) == ("idle", 26), "what a person let through does not count"
+
+
 def test_letters_of_a_migration_are_replayed_without_any_stream(both: Both) -> None:
     both.edit("hubspot", object="companies", properties={"domain": "nameless.example"})
     both.lag()

@@ -67,5 +67,7 @@ def test_a_person_decides_a_conflict_and_it_stays_decided(both: Both) -> None:
     both.sync()
     assert in_salesforce(both, salesforce_id)["Title"] == "Head"
     assert in_hubspot(both, hubspot_id).values["jobtitle"] == "Head"
+    (story,) = [f for f in told(both, "contact", salesforce_id)["fields"] if f["field"] == "title"]
+    assert (story["value"], story["by"], story["rule"]) == ("Head", "command line", "resolved")
     both.sync()
     assert both.syncline("conflicts", "list", "--json").json == []

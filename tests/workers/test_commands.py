@@ -28,6 +28,7 @@ def environment(fresh_database: ServerUrls, tmp_path: Path) -> dict[str, str]:
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("SYNCLINE_", "DATABASE_", "BROKER_"))}
     return {
         **kept, "SYNCLINE_HOME": str(tmp_path / "home"), "DATABASE_URL": fresh_database.app, "SYNCLINE_SWEEP_S": "0.1",
+        "SYNCLINE_API_PORT": "0",
         "PYTHONPATH": str(ROOT),
     }  # fmt: skip
 
@@ -64,6 +65,7 @@ def test_up_tells_how_it_stands_and_stops_in_order(environment: dict[str, str], 
 
 def test_people_get_a_line(environment: dict[str, str]) -> None:
     with running(environment, "up", "--threads", "2") as process:
+        assert first_line(process).startswith("Listening on http://127.0.0.1:")
         assert first_line(process) == "worker and scheduler: well, 0 under way; nothing done yet\n"
         process.terminate()
         out, err = process.communicate(timeout=WITHIN_S)

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dramatiq
@@ -221,6 +222,18 @@ def test_the_loop_outlives_a_database_that_is_away(hub: Hub, monkeypatch: pytest
     assert scheduler.trouble == ""
 
 
+def test_the_sweep_looks_at_health_once_a_minute(company: Make, hub: Hub) -> None:
+    old, moment = company("old"), [datetime.now(UTC)]
+    old.set(verified_at=moment[0] - hub.settings.health_target, not_before="2100-01-01")
+    scheduler = Scheduler(hub, lambda _: None, clock=lambda: moment[0])
+    changes = []
+    for seconds in (0, 1, 58, 1, 60):
+        moment[0] += timedelta(seconds=seconds)
+        scheduler.sweep(old.lane.tenant_id)
+        changes.append(scheduler.counts["health changes"])
+    assert changes == [0, 0, 0, 1, 1]
+
+
 # ---------------------------------------------------------------- stopping
 
 
@@ -302,7 +315,9 @@ def test_the_memory_broker_hands_back_what_was_not_worked_on() -> None:
     class Deaf:
         def run_lane(self, hint: Hint) -> None: ...
         def sweep(self, tenant_id: Any) -> None: ...
+        def process_inbox(self, tenant_id: Any, endpoint_id: Any) -> None: ...
         def purge(self, tenant_id: Any) -> None: ...
+        def tell_events(self, tenant_id: Any) -> None: ...
 
     actors = Actors(broker, Deaf())
     actors.send_sweep()

@@ -1,3 +1,379 @@
+CREATE TABLE api_key (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT NOT NULL,
+    secret_hash BYTEA NOT NULL,
+    role TEXT NOT NULL,
+    scopes TEXT[],
+    created_by TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    last_used_at TIMESTAMP WITH TIME ZONE,
+    revoked_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT api_key_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE member (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    email TEXT NOT NULL,
+    name TEXT DEFAULT '' NOT NULL,
+    role TEXT NOT NULL,
+    status TEXT DEFAULT 'invited' NOT NULL,
+    issuer TEXT,
+    subject TEXT,
+    invited_by TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    joined_at TIMESTAMP WITH TIME ZONE,
+    removed_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT member_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT member_tenant_id_email_key UNIQUE (tenant_id, email),
+    CONSTRAINT member_tenant_id_issuer_subject_key UNIQUE (tenant_id, issuer, subject)
+);
+
+CREATE TABLE idempotency_key (
+    tenant_id UUID NOT NULL,
+    caller TEXT NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    request_hash BYTEA NOT NULL,
+    attempt UUID NOT NULL,
+    lease_until TIMESTAMP WITH TIME ZONE NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    status INTEGER,
+    headers JSONB,
+    key_id TEXT,
+    wrapped_key BYTEA,
+    ciphertext BYTEA,
+    CONSTRAINT idempotency_key_pkey PRIMARY KEY (tenant_id, caller, key)
+);
+
+CREATE INDEX idempotency_key_tenant_id_expires_at_idx ON idempotency_key (tenant_id, expires_at);
+
+CREATE TABLE rate_bucket (
+    tenant_id UUID NOT NULL,
+    caller TEXT NOT NULL,
+    tokens FLOAT NOT NULL,
+    granted FLOAT NOT NULL,
+    refilled_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT rate_bucket_pkey PRIMARY KEY (tenant_id, caller)
+);
+
+CREATE TABLE api_usage (
+    tenant_id UUID NOT NULL,
+    day DATE NOT NULL,
+    caller TEXT NOT NULL,
+    calls BIGINT NOT NULL,
+    CONSTRAINT api_usage_pkey PRIMARY KEY (tenant_id, day, caller)
+);
+
+CREATE TABLE audit_log (
+    tenant_id UUID NOT NULL,
+    seq BIGINT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    target_kind TEXT NOT NULL,
+    target_id TEXT NOT NULL,
+    detail JSONB DEFAULT '{}' NOT NULL,
+    request_id TEXT,
+    previous BYTEA NOT NULL,
+    hash BYTEA NOT NULL,
+    CONSTRAINT audit_log_pkey PRIMARY KEY (tenant_id, seq)
+);
+
+CREATE INDEX audit_log_tenant_id_action_seq_idx ON audit_log (tenant_id, action, seq);
+
+CREATE INDEX audit_log_tenant_id_actor_seq_idx ON audit_log (tenant_id, actor, seq);
+
+CREATE INDEX audit_log_tenant_id_target_kind_target_id_seq_idx ON audit_log (tenant_id, target_kind, target_id, seq);
+
+CREATE TABLE audit_head (
+    tenant_id UUID NOT NULL,
+    seq BIGINT NOT NULL,
+    hash BYTEA NOT NULL,
+    CONSTRAINT audit_head_pkey PRIMARY KEY (tenant_id)
+);
+
+CREATE TABLE secret (
+    tenant_id UUID NOT NULL,
+    owner_id UUID NOT NULL,
+    generation BIGINT NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped_key BYTEA NOT NULL,
+    ciphertext BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT secret_pkey PRIMARY KEY (tenant_id, owner_id, generation)
+);
+
+CREATE TABLE inbound_endpoint (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT NOT NULL,
+    scheme TEXT NOT NULL,
+    connection_id UUID,
+    settings JSONB DEFAULT '{}' NOT NULL,
+    status TEXT DEFAULT 'active' NOT NULL,
+    hinted_at TIMESTAMP WITH TIME ZONE,
+    purged JSONB DEFAULT '{}' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT inbound_endpoint_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE UNIQUE INDEX inbound_endpoint_name_key ON inbound_endpoint (tenant_id, name) WHERE status <> 'removed';
+
+CREATE TABLE inbox (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    endpoint_id UUID NOT NULL,
+    dedupe_key TEXT COLLATE "C" NOT NULL,
+    occurred_at TIMESTAMP WITH TIME ZONE,
+    headers JSONB,
+    body BYTEA NOT NULL,
+    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    status TEXT DEFAULT 'pending' NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    next_at TIMESTAMP WITH TIME ZONE,
+    outcome TEXT,
+    reason TEXT,
+    counts JSONB,
+    processed_at TIMESTAMP WITH TIME ZONE,
+    traceparent TEXT,
+    CONSTRAINT inbox_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX inbox_endpoint_outcome_idx ON inbox (tenant_id, endpoint_id, outcome, id) WHERE outcome IS NOT NULL;
+
+CREATE INDEX inbox_outcome_idx ON inbox (tenant_id, outcome, id) WHERE outcome IS NOT NULL;
+
+CREATE INDEX inbox_pending_idx ON inbox (tenant_id, endpoint_id, id) WHERE status = 'pending';
+
+CREATE UNIQUE INDEX inbox_dedupe_key ON inbox (tenant_id, endpoint_id, dedupe_key);
+
+CREATE TABLE posted_record (
+    tenant_id UUID NOT NULL,
+    endpoint_id UUID NOT NULL,
+    entity TEXT NOT NULL,
+    entity_id UUID NOT NULL,
+    occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT posted_record_pkey PRIMARY KEY (tenant_id, endpoint_id, entity_id)
+);
+
+CREATE TABLE posted_event (
+    tenant_id UUID NOT NULL,
+    endpoint_id UUID NOT NULL,
+    dedupe_key TEXT COLLATE "C" NOT NULL,
+    inbox_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT posted_event_pkey PRIMARY KEY (tenant_id, endpoint_id, dedupe_key)
+);
+
+CREATE INDEX posted_event_tenant_id_inbox_id_idx ON posted_event (tenant_id, inbox_id);
+
+CREATE TABLE route (
+    tenant_id UUID NOT NULL,
+    vendor TEXT NOT NULL,
+    remote_account TEXT COLLATE "C" NOT NULL,
+    routed_tenant_id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT route_pkey PRIMARY KEY (tenant_id, vendor, remote_account, routed_tenant_id, connection_id)
+);
+
+CREATE INDEX route_tenant_id_routed_tenant_id_connection_id_idx ON route (tenant_id, routed_tenant_id, connection_id);
+
+CREATE TABLE job (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    params JSONB NOT NULL,
+    status TEXT DEFAULT 'queued' NOT NULL,
+    progress JSONB DEFAULT '{}' NOT NULL,
+    result JSONB,
+    error JSONB,
+    created_by JSONB NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    not_before TIMESTAMP WITH TIME ZONE,
+    started_at TIMESTAMP WITH TIME ZONE,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    cancel_requested BOOLEAN DEFAULT false NOT NULL,
+    generation BIGINT DEFAULT 0 NOT NULL,
+    lease_owner TEXT,
+    lease_until TIMESTAMP WITH TIME ZONE,
+    traceparent TEXT DEFAULT coalesce(current_setting('app.traceparent', true), ''),
+    CONSTRAINT job_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX job_tenant_id_kind_id_idx ON job (tenant_id, kind, id);
+
+CREATE INDEX job_tenant_id_status_id_idx ON job (tenant_id, status, id);
+
+CREATE INDEX job_unfinished_idx ON job (tenant_id, id) WHERE status IN ('queued', 'running');
+
+CREATE TABLE mapping_version (
+    tenant_id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    author TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT mapping_version_pkey PRIMARY KEY (tenant_id, connection_id, object, version)
+);
+
+CREATE TABLE sign_in (
+    tenant_id UUID NOT NULL,
+    state_hash BYTEA NOT NULL,
+    id UUID NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped_key BYTEA NOT NULL,
+    ciphertext BYTEA NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT sign_in_pkey PRIMARY KEY (tenant_id, state_hash)
+);
+
+CREATE TABLE event (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    type TEXT NOT NULL,
+    type_version INTEGER DEFAULT 1 NOT NULL,
+    occurred_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    subject UUID,
+    cause TEXT,
+    data JSONB NOT NULL,
+    emitted BOOLEAN DEFAULT true NOT NULL,
+    told BOOLEAN DEFAULT false NOT NULL,
+    seq BIGINT GENERATED ALWAYS AS IDENTITY,
+    xid BIGINT DEFAULT (pg_current_xact_id()::text)::bigint NOT NULL,
+    traceparent TEXT DEFAULT coalesce(current_setting('app.traceparent', true), ''),
+    CONSTRAINT event_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX event_cause_idx ON event (tenant_id, cause, occurred_at) WHERE told;
+
+CREATE INDEX event_emitted_idx ON event (tenant_id, xid, seq) WHERE emitted;
+
+CREATE INDEX event_tenant_id_occurred_at_idx ON event (tenant_id, occurred_at);
+
+CREATE TABLE event_relay (
+    tenant_id UUID NOT NULL,
+    low BIGINT NOT NULL,
+    high BIGINT NOT NULL,
+    change_seq BIGINT DEFAULT 0 NOT NULL,
+    event_seq BIGINT DEFAULT 0 NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT event_relay_pkey PRIMARY KEY (tenant_id)
+);
+
+CREATE TABLE change_purge (
+    tenant_id UUID NOT NULL,
+    xid BIGINT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT change_purge_pkey PRIMARY KEY (tenant_id)
+);
+
+CREATE TABLE webhook_subscription (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    name TEXT NOT NULL,
+    url TEXT NOT NULL,
+    types TEXT[] NOT NULL,
+    ordered BOOLEAN DEFAULT true NOT NULL,
+    bulk TEXT DEFAULT 'summary' NOT NULL,
+    rate_per_s INTEGER DEFAULT 50 NOT NULL,
+    status TEXT DEFAULT 'active' NOT NULL,
+    status_reason TEXT,
+    since_xid BIGINT NOT NULL,
+    failures INTEGER DEFAULT 0 NOT NULL,
+    failing_since TIMESTAMP WITH TIME ZONE,
+    paused_until TIMESTAMP WITH TIME ZONE,
+    next_at TIMESTAMP WITH TIME ZONE,
+    created_by TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT webhook_subscription_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE migration_plan (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    text TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    approved TEXT,
+    approved_by TEXT,
+    approved_at TIMESTAMP WITH TIME ZONE,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT migration_plan_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX migration_plan_tenant_id_connection_id_id_idx ON migration_plan (tenant_id, connection_id, id);
+
+CREATE TABLE suppression_key (
+    tenant_id UUID NOT NULL,
+    key_id TEXT NOT NULL,
+    wrapped_key BYTEA NOT NULL,
+    ciphertext BYTEA NOT NULL,
+    CONSTRAINT suppression_key_pkey PRIMARY KEY (tenant_id)
+);
+
+CREATE TABLE suppression (
+    tenant_id UUID NOT NULL,
+    digest BYTEA NOT NULL,
+    kind TEXT NOT NULL,
+    erasure_id UUID NOT NULL,
+    policy TEXT DEFAULT 'refuse' NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT suppression_pkey PRIMARY KEY (tenant_id, digest)
+);
+
+CREATE TABLE erasure (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    status TEXT NOT NULL,
+    vendors TEXT NOT NULL,
+    key_id TEXT,
+    wrapped_key BYTEA,
+    ciphertext BYTEA,
+    report JSONB,
+    report_hash BYTEA,
+    outcomes JSONB,
+    requested_by TEXT NOT NULL,
+    requested_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT erasure_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE retention (
+    tenant_id UUID NOT NULL,
+    kind TEXT NOT NULL,
+    days INTEGER,
+    updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT retention_pkey PRIMARY KEY (tenant_id, kind)
+);
+
+CREATE TABLE consent (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    who TEXT NOT NULL,
+    scopes TEXT[] NOT NULL,
+    text_version TEXT NOT NULL,
+    given_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    withdrawn_at TIMESTAMP WITH TIME ZONE,
+    withdrawn_by TEXT,
+    CONSTRAINT consent_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX consent_tenant_id_connection_id_idx ON consent (tenant_id, connection_id);
+
 CREATE TABLE stream (
     tenant_id UUID NOT NULL,
     connection_id UUID NOT NULL,
@@ -10,6 +386,7 @@ CREATE TABLE stream (
     cursor JSONB,
     resync JSONB,
     counts JSONB DEFAULT '{}' NOT NULL,
+    deletes JSONB DEFAULT '{}' NOT NULL,
     status TEXT DEFAULT 'idle' NOT NULL,
     reason JSONB,
     generation BIGINT DEFAULT 0 NOT NULL,
@@ -19,6 +396,7 @@ CREATE TABLE stream (
     not_before TIMESTAMP WITH TIME ZONE,
     failures INTEGER DEFAULT 0 NOT NULL,
     polled_at TIMESTAMP WITH TIME ZONE,
+    poll_asked_at TIMESTAMP WITH TIME ZONE,
     compare_at TIMESTAMP WITH TIME ZONE,
     hinted_at TIMESTAMP WITH TIME ZONE,
     hinted_generation BIGINT,
@@ -31,6 +409,26 @@ CREATE TABLE stream (
 
 CREATE INDEX stream_tenant_id_entity_idx ON stream (tenant_id, entity);
 
+CREATE TABLE stream_run (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    connection_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ended_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    counts JSONB NOT NULL,
+    calls INTEGER NOT NULL,
+    complete BOOLEAN NOT NULL,
+    stopped TEXT,
+    code TEXT,
+    CONSTRAINT stream_run_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX stream_run_tenant_id_connection_id_object_id_idx ON stream_run (tenant_id, connection_id, object, id);
+
+CREATE INDEX stream_run_tenant_id_ended_at_idx ON stream_run (tenant_id, ended_at);
+
 CREATE TABLE push_work (
     tenant_id UUID NOT NULL,
     connection_id UUID NOT NULL,
@@ -41,11 +439,12 @@ CREATE TABLE push_work (
     due_at TIMESTAMP WITH TIME ZONE DEFAULT 'epoch' NOT NULL,
     attempts INTEGER DEFAULT 0 NOT NULL,
     state TEXT DEFAULT 'due' NOT NULL,
+    traceparent TEXT DEFAULT coalesce(current_setting('app.traceparent', true), '') NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT push_work_pkey PRIMARY KEY (tenant_id, connection_id, object, entity_id)
 );
 
-CREATE INDEX push_work_due_idx ON push_work (tenant_id, connection_id, object, due_at, token);
+CREATE INDEX push_work_due_idx ON push_work (tenant_id, connection_id, object, due_at, token) WHERE state <> 'waiting';
 
 CREATE TABLE push_wait (
     tenant_id UUID NOT NULL,
@@ -57,8 +456,6 @@ CREATE TABLE push_wait (
     entity_id UUID NOT NULL,
     CONSTRAINT push_wait_pkey PRIMARY KEY (tenant_id, connection_id, wait_id, object, entity_id)
 );
-
-CREATE INDEX push_wait_tenant_id_connection_id_object_entity_id_idx ON push_wait (tenant_id, connection_id, object, entity_id);
 
 CREATE TABLE vendor_wait (
     tenant_id UUID NOT NULL,
@@ -88,6 +485,7 @@ CREATE TABLE sync_notice (
     vendor_id TEXT COLLATE "C" NOT NULL,
     id UUID NOT NULL,
     deleted BOOLEAN DEFAULT false NOT NULL,
+    traceparent TEXT DEFAULT coalesce(current_setting('app.traceparent', true), '') NOT NULL,
     at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT sync_notice_pkey PRIMARY KEY (tenant_id, connection_id, object, vendor_id),
     CONSTRAINT sync_notice_tenant_id_id_key UNIQUE (tenant_id, id)
@@ -128,7 +526,11 @@ CREATE TABLE conflict (
     CONSTRAINT conflict_pkey PRIMARY KEY (tenant_id, id)
 );
 
+CREATE INDEX conflict_tenant_id_connection_id_opened_at_id_idx ON conflict (tenant_id, connection_id, opened_at, id);
+
 CREATE INDEX conflict_tenant_id_entity_id_idx ON conflict (tenant_id, entity_id);
+
+CREATE INDEX conflict_tenant_id_opened_at_id_idx ON conflict (tenant_id, opened_at, id);
 
 CREATE INDEX conflict_tenant_id_status_opened_at_idx ON conflict (tenant_id, status, opened_at);
 
@@ -1826,6 +2228,7 @@ CREATE TABLE tenant (
     tenant_id UUID NOT NULL,
     name TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    closed_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT tenant_pkey PRIMARY KEY (tenant_id)
 );
 
@@ -1843,6 +2246,9 @@ CREATE TABLE connection (
     quota_used BIGINT,
     quota_limit BIGINT,
     quota_at TIMESTAMP WITH TIME ZONE,
+    healthy BOOLEAN DEFAULT true NOT NULL,
+    unhealthy_reasons JSONB DEFAULT '[]' NOT NULL,
+    health_since TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT connection_pkey PRIMARY KEY (tenant_id, id),
@@ -1894,6 +2300,8 @@ CREATE INDEX link_run_id_idx ON link (tenant_id, run_id) WHERE run_id IS NOT NUL
 CREATE TABLE pending_reference (
     tenant_id UUID NOT NULL,
     connection_id UUID NOT NULL,
+    waiting_object TEXT NOT NULL,
+    waiting_id TEXT NOT NULL,
     vendor_id TEXT NOT NULL,
     vendor_objects TEXT[] NOT NULL,
     entity TEXT NOT NULL,
@@ -1901,7 +2309,7 @@ CREATE TABLE pending_reference (
     field TEXT NOT NULL,
     run_id UUID,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pending_reference_pkey PRIMARY KEY (tenant_id, connection_id, vendor_id, entity, entity_id, field)
+    CONSTRAINT pending_reference_pkey PRIMARY KEY (tenant_id, connection_id, waiting_object, waiting_id, field)
 );
 
 CREATE INDEX pending_reference_tenant_id_entity_id_idx ON pending_reference (tenant_id, entity_id);
@@ -1953,29 +2361,14 @@ CREATE TABLE change (
     connection_id UUID,
     detail JSONB,
     xid BIGINT DEFAULT (pg_current_xact_id()::text)::bigint NOT NULL,
+    traceparent TEXT DEFAULT coalesce(current_setting('app.traceparent', true), ''),
     CONSTRAINT change_pkey PRIMARY KEY (tenant_id, at, id)
 )
  PARTITION BY RANGE (at);
 
 CREATE INDEX change_tenant_id_seq_idx ON change (tenant_id, seq);
 
-CREATE TABLE inbox (
-    tenant_id UUID NOT NULL,
-    id UUID NOT NULL,
-    connection_id UUID,
-    source TEXT NOT NULL,
-    dedupe_key TEXT NOT NULL,
-    headers JSONB,
-    body BYTEA,
-    received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    status TEXT DEFAULT 'received' NOT NULL,
-    processed_at TIMESTAMP WITH TIME ZONE,
-    outcome TEXT,
-    CONSTRAINT inbox_pkey PRIMARY KEY (tenant_id, id),
-    CONSTRAINT inbox_tenant_id_source_dedupe_key_key UNIQUE (tenant_id, source, dedupe_key)
-);
-
-CREATE INDEX inbox_tenant_id_status_received_at_idx ON inbox (tenant_id, status, received_at);
+CREATE INDEX change_tenant_id_xid_seq_idx ON change (tenant_id, xid, seq);
 
 CREATE TABLE outbox (
     tenant_id UUID NOT NULL,
@@ -2024,13 +2417,21 @@ CREATE TABLE dead_letter (
     CONSTRAINT dead_letter_tenant_id_key_key UNIQUE (tenant_id, key)
 );
 
-CREATE INDEX dead_letter_push_idx ON dead_letter (tenant_id, entity_id) WHERE status = 'open' AND stage = 'push';
-
 CREATE INDEX dead_letter_tenant_id_connection_id_object_vendor_id_idx ON dead_letter (tenant_id, connection_id, object, vendor_id);
+
+CREATE INDEX dead_letter_tenant_id_entity_id_idx ON dead_letter (tenant_id, entity_id);
 
 CREATE INDEX dead_letter_tenant_id_run_id_idx ON dead_letter (tenant_id, run_id);
 
-CREATE INDEX dead_letter_tenant_id_status_fingerprint_idx ON dead_letter (tenant_id, status, fingerprint);
+CREATE INDEX dead_letter_tenant_id_status_code_id_idx ON dead_letter (tenant_id, status, code, id);
+
+CREATE INDEX dead_letter_tenant_id_status_fault_id_idx ON dead_letter (tenant_id, status, fault, id);
+
+CREATE INDEX dead_letter_tenant_id_status_fingerprint_id_idx ON dead_letter (tenant_id, status, fingerprint, id);
+
+CREATE INDEX dead_letter_tenant_id_status_id_idx ON dead_letter (tenant_id, status, id);
+
+CREATE INDEX dead_letter_tenant_id_status_stage_id_idx ON dead_letter (tenant_id, status, stage, id);
 
 CREATE TABLE migration_run (
     tenant_id UUID NOT NULL,
@@ -2095,6 +2496,50 @@ CREATE TABLE blob (
     CONSTRAINT blob_pkey PRIMARY KEY (tenant_id, sha256)
 );
 
+CREATE TABLE webhook_delivery (
+    tenant_id UUID NOT NULL,
+    subscription_id UUID NOT NULL,
+    event_id UUID NOT NULL,
+    seq BIGINT GENERATED ALWAYS AS IDENTITY,
+    subject UUID,
+    status TEXT DEFAULT 'pending' NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
+    lease UUID,
+    lease_until TIMESTAMP WITH TIME ZONE,
+    traceparent TEXT,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    finished_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT webhook_delivery_pkey PRIMARY KEY (tenant_id, subscription_id, event_id),
+    CONSTRAINT webhook_delivery_tenant_id_subscription_id_fkey FOREIGN KEY(tenant_id, subscription_id) REFERENCES webhook_subscription (tenant_id, id) ON DELETE CASCADE,
+    CONSTRAINT webhook_delivery_tenant_id_event_id_fkey FOREIGN KEY(tenant_id, event_id) REFERENCES event (tenant_id, id)
+);
+
+CREATE INDEX webhook_delivery_due_idx ON webhook_delivery (tenant_id, subscription_id, seq) WHERE status = 'pending';
+
+CREATE INDEX webhook_delivery_order_idx ON webhook_delivery (tenant_id, subscription_id, subject, seq) WHERE status = 'pending';
+
+CREATE INDEX webhook_delivery_tenant_id_created_at_idx ON webhook_delivery (tenant_id, created_at);
+
+CREATE INDEX webhook_delivery_tenant_id_event_id_idx ON webhook_delivery (tenant_id, event_id);
+
+CREATE INDEX webhook_delivery_tenant_id_subscription_id_seq_idx ON webhook_delivery (tenant_id, subscription_id, seq);
+
+CREATE INDEX webhook_delivery_tenant_id_subscription_id_status_seq_idx ON webhook_delivery (tenant_id, subscription_id, status, seq);
+
+CREATE TABLE webhook_bulk (
+    tenant_id UUID NOT NULL,
+    subscription_id UUID NOT NULL,
+    run_id UUID NOT NULL,
+    object TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    after TEXT COLLATE "C" DEFAULT '' NOT NULL,
+    again BOOLEAN DEFAULT false NOT NULL,
+    due_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT webhook_bulk_pkey PRIMARY KEY (tenant_id, subscription_id, run_id, object),
+    CONSTRAINT webhook_bulk_tenant_id_subscription_id_fkey FOREIGN KEY(tenant_id, subscription_id) REFERENCES webhook_subscription (tenant_id, id) ON DELETE CASCADE
+);
+
 CREATE TABLE credential (
     tenant_id UUID NOT NULL,
     connection_id UUID NOT NULL,
@@ -2115,6 +2560,20 @@ CREATE TABLE blob_part (
     CONSTRAINT blob_part_pkey PRIMARY KEY (tenant_id, sha256, part),
     CONSTRAINT blob_part_tenant_id_sha256_fkey FOREIGN KEY(tenant_id, sha256) REFERENCES blob (tenant_id, sha256) ON DELETE CASCADE,
     CONSTRAINT blob_part_part_size_check CHECK (octet_length(content) <= 1048576)
+);
+
+CREATE TABLE webhook_attempt (
+    tenant_id UUID NOT NULL,
+    id UUID NOT NULL,
+    subscription_id UUID NOT NULL,
+    event_id UUID NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    ms INTEGER NOT NULL,
+    http_status INTEGER,
+    error TEXT,
+    excerpt TEXT,
+    CONSTRAINT webhook_attempt_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT webhook_attempt_tenant_id_subscription_id_event_id_fkey FOREIGN KEY(tenant_id, subscription_id, event_id) REFERENCES webhook_delivery (tenant_id, subscription_id, event_id) ON DELETE CASCADE
 );
 
 ALTER TABLE crm_account ADD CONSTRAINT crm_account_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
@@ -2245,6 +2704,8 @@ ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_manager_id_fkey FOREIGN K
 
 ALTER TABLE crm_user ADD CONSTRAINT crm_user_tenant_id_owner_id_fkey FOREIGN KEY(tenant_id, owner_id) REFERENCES crm_user (tenant_id, id) ON DELETE SET NULL (owner_id);
 
+CREATE INDEX webhook_attempt_tenant_id_subscription_id_event_id_at_idx ON webhook_attempt (tenant_id, subscription_id, event_id, at);
+
 CREATE TABLE change_default PARTITION OF change DEFAULT;
 
 CREATE TABLE field_history_default PARTITION OF field_history DEFAULT;
@@ -2285,12 +2746,23 @@ $body$;
 REVOKE ALL ON FUNCTION syncline_analyze(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION syncline_analyze(text) TO syncline_app;
 
+-- A bulk load creates records without a foreign key's look-up and lock for each reference (storage.loading): it holds this lock
+-- instead, shared with other loads, and a delete waits for it. So no record goes while another that refers to it is on its way in.
+CREATE FUNCTION syncline_delete_waits() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(current_setting('app.tenant_id', true), 0));
+    RETURN NULL;
+END
+$body$;
+
 -- Which tenants there are: the one thing that a scheduler has to know across tenants. Ids only; names stay behind row security.
+-- Those that are closed are told only to who asks for them.
 -- The owner is bound by it, too, but for a policy that lets it list this table (see storage.tenancy).
-CREATE FUNCTION syncline_tenants() RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $body$ SELECT tenant_id FROM public.tenant ORDER BY tenant_id $body$;
-REVOKE ALL ON FUNCTION syncline_tenants() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION syncline_tenants() TO syncline_app;
+CREATE FUNCTION syncline_tenants(closed boolean DEFAULT false) RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    AS $body$ SELECT tenant_id FROM public.tenant WHERE closed OR closed_at IS NULL ORDER BY tenant_id $body$;
+REVOKE ALL ON FUNCTION syncline_tenants(boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION syncline_tenants(boolean) TO syncline_app;
 
 CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_user
     FOR EACH ROW EXECUTE FUNCTION syncline_touch('user');
@@ -2357,3 +2829,66 @@ CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_custom_record
 
 CREATE TRIGGER syncline_touch BEFORE UPDATE ON crm_association
     FOR EACH ROW EXECUTE FUNCTION syncline_touch('association');
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_user
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_account
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_contact
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_lead
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_pipeline
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_stage
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_campaign
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_opportunity
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_stage_change
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_product
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_price
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_line_item
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_ticket
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_activity
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_communication
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_calendar_event
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_invoice
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_order
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_payment
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_attachment
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();
+
+CREATE TRIGGER syncline_delete_waits BEFORE DELETE ON crm_custom_record
+    FOR EACH STATEMENT EXECUTE FUNCTION syncline_delete_waits();

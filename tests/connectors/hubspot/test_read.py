@@ -139,6 +139,41 @@ def test_a_merged_record_is_no_deleted_one(portal: HubSpotServer, hubspot: HubSp
     assert {pair for page in pages for pair in page.merged} == {("1", "2")}
 
 
+def test_who_was_merged_into_a_record_goes_with_it_where_it_was_archived_before_the_merge_was_read(
+    portal: HubSpotServer, hubspot: HubSpotConnector
+) -> None:
+    for number in ("1", "2", "3"):
+        seed(portal, number)
+    portal.sandbox.edit({"object": "contacts", "id": "2", "merge": "1"})
+    portal.sandbox.edit({"object": "contacts", "id": "2", "delete": True})
+    portal.sandbox.clock.advance(1)
+    pages = list(hubspot.read(changed(portal.portal.now() - DAY, portal, deleted=True)))
+    assert [page.deleted for page in pages if page.deleted] == [["2", "1"]]
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_the_search_brings_nobody_back_whom_it_has_not_yet_seen_go(
+    portal: HubSpotServer, hubspot: HubSpotConnector, restored: bool
+) -> None:
+    for number in ("1", "2"):
+        seed(portal, number)
+    portal.portal.lag.least_s = portal.portal.lag.most_s = 5.0
+    portal.sandbox.edit({"object": "contacts", "id": "1", "delete": True})
+    portal.sandbox.clock.advance(1)
+    if restored:
+        original = hubspot._reader._deletions.since  # restored right after the archive was looked through
+
+        def since(*given: Any) -> Any:
+            found = original(*given)
+            portal.sandbox.edit({"object": "contacts", "id": "1", "restore": True})
+            return found
+
+        hubspot._reader._deletions.since = since  # type: ignore[method-assign]
+    pages = list(hubspot.read(changed(portal.portal.now() - DAY, portal, deleted=True)))
+    assert [page.deleted for page in pages if page.deleted] == [["1"]]
+    assert sorted(ids(pages)) == ([1, 2] if restored else [2])
+
+
 def test_an_archive_that_forgot_means_a_full_listing(portal: HubSpotServer, hubspot: HubSpotConnector) -> None:
     with pytest.raises(CursorExpiredError):
         list(hubspot.read(changed(portal.portal.now() - 100 * DAY, portal, deleted=True)))

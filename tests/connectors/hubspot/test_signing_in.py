@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from bootstrap.connecting import sign_in
-from cli.connect import fill_in
+from bootstrap.filling_in import fill_in
 from connectors.hubspot.errors import error_table, parse_fault
 from connectors.hubspot.portal import read_quota
 from connectors.kit.faults import Again

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.hubspot.connector import HubSpotConnector
 from connectors.hubspot.links import decide, errors_of
-from connectors.kit.contract import ReadRequest
+from connectors.kit.contract import EndsChange, ReadRequest
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError
 from domain.records import Outgoing, Page, WriteResult
 from sandbox.hubspot.server import HubSpotServer
@@ -325,3 +325,31 @@ def test_one_bad_pair_of_a_record_fails_alone(hubspot: HubSpotConnector) -> None
 def test_an_error_is_about_the_pairs_that_it_names(context: dict[str, Any], about: set[tuple[str, str]]) -> None:
     inputs = [{"from": {"id": f}, "to": {"id": t}} for f, t in (("1", "10"), ("1", "11"), ("2", "10"))]
     assert set(errors_of({"errors": [{"category": "X", "context": context}]}, inputs, "x")) == about
+
+
+# ---------------------------------------------------------------- associates, one by one
+
+
+def contacts_of(hubspot: HubSpotConnector, deal: str) -> list[str]:
+    return list(hubspot.associated("deals", "associations.contacts", [deal]).get(deal, ()))
+
+
+def test_contacts_are_added_to_a_deal_and_taken_away_while_all_others_stay(hubspot: HubSpotConnector) -> None:
+    deal, other = made(hubspot, "deals", "One"), made(hubspot, "deals", "Other")
+    a, b, c = (made(hubspot, "contacts", name) for name in "ABC")
+    changes = [EndsChange(deal, add=(a, b)), EndsChange(other, add=(b,))]
+    for _ in range(2):  # doing it twice is doing it once
+        assert all(r.ok for r in hubspot.associate("deals", "associations.contacts", changes))
+        assert (contacts_of(hubspot, deal), contacts_of(hubspot, other)) == ([a, b], [b])
+    swap = [EndsChange(deal, add=(c,), remove=(b,))]
+    for _ in range(2):
+        assert all(r.ok for r in hubspot.associate("deals", "associations.contacts", swap))
+        assert (contacts_of(hubspot, deal), contacts_of(hubspot, other)) == ([a, c], [b])
+
+
+def test_a_contact_that_is_not_there_fails_its_own_deal_alone(hubspot: HubSpotConnector) -> None:
+    deal, other = made(hubspot, "deals", "One"), made(hubspot, "deals", "Other")
+    contact = made(hubspot, "contacts", "A")
+    changes = [EndsChange(deal, add=("999999999",)), EndsChange(other, add=(contact,))]
+    refused, done = hubspot.associate("deals", "associations.contacts", changes)
+    assert (refused.ok, done.ok, contacts_of(hubspot, other)) == (False, True, [contact])

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.kit.contract import AuthKind, AuthMethod, CallRecord, Connection, Manifest
+from connectors.kit.contract import AuthKind, AuthMethod, CallRecord, Connection, Manifest, RateLimit
 from connectors.kit.decode import BodyCap
 from connectors.kit.faults import Again, ErrorTable, Fault, Rule
 from connectors.kit.gate import Gate
@@ -68,6 +68,17 @@ def test_reads_json_and_reports_the_call(client: VendorClient, vendor: StubVendo
     assert reply.json() == {"id": 7}
     assert vendor.arrived[0].path == f"/people/{PERSON}?email=jane.canary%40example.org&limit=5"
     assert [(c.method, c.path, c.status, c.attempt) for c in calls] == [("GET", "/people/*", 200, 1)]
+
+
+def test_a_call_tells_how_long_it_waited_for_the_rate_limit(
+    client: VendorClient, gate: Gate, vendor: StubVendor, calls: list[CallRecord]
+) -> None:
+    gate.limits = (RateLimit(calls=2, per_s=10.0),)
+    vendor.script = [as_json({}), as_json({}), as_json({})]
+    for _ in range(3):
+        client.request("GET", "/a")
+    assert [c.waited_s for c in calls] == [0.0, 0.0, 10.0]
+    assert all(c.duration_s < 10.0 for c in calls)
 
 
 def test_sends_json_form_and_bytes(client: VendorClient, vendor: StubVendor) -> None:

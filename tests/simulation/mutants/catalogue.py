@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MERGE, LISTS, MODEL = "sync_engine/core/merge.py", "sync_engine/core/lists.py", "sync_engine/core/model.py"
 PULL, PUSH, RECOVERY = "sync_engine/core/pull.py", "sync_engine/core/push.py", "sync_engine/core/recovery.py"
-ENGINE, PUSHING = "sync_engine/engine.py", "sync_engine/pushing.py"
+ENGINE, PUSHING, BRAKING = "sync_engine/engine.py", "sync_engine/pushing.py", "sync_engine/braking.py"
 STORE, APPLYING = "tests/simulation/memory_store.py", "tests/simulation/applying.py"
 VENDORS = "tests/simulation/vendors.py"
 
@@ -70,8 +70,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "no_projection",
         "what the vendor cannot hold looks like an edit",
         MERGE,
-        "seen = sides.seen.get(name, ours)",
-        "seen = ours",
+        "    seen = sides.seen.get(name, ours)\n    agreed = ",
+        "    seen = ours\n    agreed = ",
     ),
     Mutant(
         "echo_by_flag",
@@ -270,8 +270,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "ask_pushes_anyway",
         "the hub's side of an open question overwrites the vendor's",
         PUSH,
-        "if name not in link.open}",
-        "if True}",
+        "if n not in link.open and n not in gone}",
+        "if n not in gone}",
     ),
     Mutant("required_not_awaited", "a child goes out before its parent", PUSH, "    if waited:\n", "    if False:\n"),
     Mutant(
@@ -310,6 +310,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False:",
     ),
     # ------------------------------------------------------------ the shell
+    Mutant(
+        "listing_trusted",
+        "a listing that lags takes back what was read by id",
+        ENGINE,
+        "            if may_lag:\n",
+        "            if False:\n",
+    ),
     Mutant(
         "cursor_before_records",
         "a kill between the two loses a page",
@@ -391,6 +398,48 @@ MUTANTS: tuple[Mutant, ...] = (
         "return False",
     ),
     Mutant(
+        "brake_by_the_batch",
+        "deletes that are spread over pages wipe the hub",
+        RECOVERY,
+        "return {**kept, hour: kept.get(hour, 0) + deletes}",
+        "return {}",
+    ),
+    Mutant(
+        "brake_never_forgets",
+        "deletes of many days stop a stream",
+        RECOVERY,
+        "if datetime.fromisoformat(hour) + _HOUR > now - self.window}",
+        "if True}",
+    ),
+    Mutant(
+        "notices_unbraked",
+        "a vendor that tells of each delete wipes the hub",
+        ENGINE,
+        "            if self._brakes(raws):\n                return\n",
+        "",
+    ),
+    Mutant(
+        "sending_unbraked",
+        "a wiped vendor wipes what the hub is about to send",
+        PUSHING,
+        "        if self.run.stops(deletes_of(pulls)):\n            return\n",
+        "",
+    ),
+    Mutant(
+        "word_not_taken",
+        "deletes that a person let through stop the stream again",
+        BRAKING,
+        "self._let_through = began.resync is not None and began.resync.confirmed",
+        "self._let_through = False",
+    ),
+    Mutant(
+        "merges_brake",
+        "a vendor that merges its duplicates stops the stream",
+        BRAKING,
+        "and d.merge_into is None)",
+        ")",
+    ),
+    Mutant(
         "creates_before_listed",
         "what is there already is created again",
         ENGINE,
@@ -403,6 +452,13 @@ MUTANTS: tuple[Mutant, ...] = (
         PUSHING,
         "for d in decisions])\n        writes",
         "for d in decisions if d.vendor_id])\n        writes",
+    ),
+    Mutant(
+        "open_questions_unread",
+        "a question that a change of the hub has settled stays open, and holds its field back",
+        PUSHING,
+        "if kind is PushKind.DELETE or link.sent or link.open:",
+        "if kind is PushKind.DELETE or link.sent:",
     ),
     Mutant(
         "uncertain_create_repeated",
@@ -434,6 +490,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "no_check_before_sending", "a worker that slept sends on an expired lease", PUSHING, "        run.check()\n", ""
+    ),
+    Mutant(
+        "no_check_before_deleting",
+        "a worker that slept deletes on an expired lease",
+        PUSHING,
+        "        self.run.check()\n",
+        "",
     ),
     Mutant(
         "lost_edits_after_the_fact",

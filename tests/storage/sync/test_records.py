@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from domain.errors import ConfigurationError, RecordRejectedError
 from domain.ids import new_id
-from storage import streams
+from storage import explaining, streams
 from storage.database import Database
 from storage.streams import Stream
 from storage.sync import conflicts, contested, records
@@ -201,6 +201,21 @@ def test_an_answer_is_taken_by_the_hub_and_sent(
         (found,) = conflicts.list_conflicts(conn, status=None)
         assert (found.status, found.winner, found.resolved_by) == ("resolved", choice.get("side"), "ada")
         assert conflicts.list_conflicts(conn) == []
+
+
+def test_the_history_of_an_edit_or_answer_names_the_person(db: Database, tenant_id: UUID, key: LaneKey) -> None:
+    with db.tenant(tenant_id) as conn:
+        record, conflict = _contested(conn, key, "email", None)
+    with db.tenant(tenant_id) as conn:
+        records.edit(conn, tenant_id, "contact", record, {"phone": "+15550100"}, "bob")
+    with db.tenant(tenant_id) as conn:
+        conflicts.resolve(conn, conflict, side="vendor", by="ada")
+    with db.tenant(tenant_id) as conn:
+        told = explaining.explain(conn, "contact", record)
+    stories = {f.field: (f.value, f.by, f.rule) for f in told.fields}
+    assert stories["email"] == ("vendor", "ada", "resolved")
+    assert stories["phone"] == ("+15550100", "bob", "edited")
+    assert [(c["status"], c["resolved_by"]) for c in told.conflicts] == [("resolved", "ada")]
 
 
 def test_an_answer_is_given_once(db: Database, tenant_id: UUID, key: LaneKey) -> None:

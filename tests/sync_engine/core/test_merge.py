@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.records import MISSING
-from sync_engine.core.merge import Conflict, Merge, Policy, Side, is_blank, merge
+from sync_engine.core.merge import Conflict, Merge, Policy, Side, Sides, is_blank, merge, merge_sides
 
 A, B, C = "agreed", "hub's", "vendor's"
 
@@ -180,3 +180,43 @@ def test_only_what_the_vendor_speaks_of_is_considered(base: Any, hub: Any, vendo
     spoken = {n for n, v in vendor.items() if v is not MISSING}
     assert {*merged.to_hub, *merged.to_vendor} <= spoken
     assert not {*merged.to_hub} & {*merged.to_vendor}
+
+
+def followed(base: Any, hub: Any, vendor: Any, **more: Any) -> Merge:
+    """A stage and the probability that follows it, each side as (stage, probability); ``base`` None: never compared."""
+    sides = [
+        None if side is None else dict(zip(("stage", "chance"), side, strict=True)) for side in (hub, vendor, base)
+    ]
+    return merge_sides(Sides(*sides, **more), follows={"chance": "stage"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("base", "hub", "vendor", "to_hub"),
+    [
+        pytest.param(
+            (A, 1), (A, 2), (C, 3), {"stage": C, "chance": 3}, id="taken with its leader, although both changed it"
+        ),
+        pytest.param((A, 1), (B, 2), (B, 3), {}, id="derived there from what the hub sent: nobody's edit"),
+        pytest.param((A, 1), (B, 2), (A, 3), {}, id="both changed it, and the leader is the hub's"),
+        pytest.param((A, 1), (A, 1), (A, 3), {"chance": 3}, id="only the vendor changed it"),
+        pytest.param((A, 1), (A, 2), (A, 1), {}, id="only the hub changed it"),
+        pytest.param(None, (A, 1), (A, 3), {}, id="never compared: the hub's stays"),
+        pytest.param(None, (A, None), (A, 3), {"chance": 3}, id="never compared: a blank is filled"),
+    ],
+)
+def test_a_field_that_follows_another_one_is_never_contested(base: Any, hub: Any, vendor: Any, to_hub: Any) -> None:
+    merged = followed(base, hub, vendor)
+    assert (dict(merged.to_hub), merged.conflicts) == (to_hub, ())
+    if base is not None:
+        assert {"chance": base[1], **merged.base}["chance"] == vendor[1], "it is taken account of"
+
+
+def test_what_a_vendor_filled_in_by_itself_is_nobodys_edit() -> None:
+    merged = merge_sides(Sides({"owner": B}, {"owner": C}, {}, own=frozenset({"owner"})))
+    assert (merged.to_hub, merged.to_vendor, merged.conflicts, merged.base) == ({}, {}, (), {"owner": C})
+
+
+@pytest.mark.parametrize(("vendor", "to_hub"), [(C, {"owner": C}), (A, {})])
+def test_where_the_hubs_value_has_no_place_the_vendors_change_is_all_there_is(vendor: str, to_hub: Any) -> None:
+    merged = merge_sides(Sides({"owner": B}, {"owner": vendor}, {"owner": A}, placeless=frozenset({"owner"})))
+    assert (merged.to_hub, merged.conflicts) == (to_hub, ())

@@ -1,0 +1,107 @@
+"""Lists of associated records as fields of a record (see `domain.entities.Several`): the rows of `crm_association` behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from domain.entities import ENTITIES, Several
+from storage import bulk
+from storage.sync.gathering import hub_table
+from storage.sync.values import dumps
+
+LABEL = "associated"
+"""The label of an association that says no more than that two records belong together, as HubSpot's plain one is called here."""
+
+
+def names(entity: str) -> frozenset[str]:
+    """The fields of an entity that are lists of associated records."""
+    return frozenset(s.name for s in ENTITIES[entity].several)
+
+
+def split(entity: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[UUID]]]:
+    """The columns of a record, and its lists."""
+    lists = names(entity)
+    return {n: v for n, v in fields.items() if n not in lists}, {
+        n: list(v or ()) for n, v in fields.items() if n in lists
+    }
+
+
+def held(conn: Connection, tenant_id: UUID, entity: str, one: Several, ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """What each record's list says now."""
+    main = bulk.quoted(one.main)
+    rows = conn.execute(
+        text(f"""
+        SELECT a.from_id, a.to_id FROM crm_association a
+        WHERE a.tenant_id = :t AND a.from_entity = :entity AND a.from_id = ANY(CAST(:ids AS uuid[])) AND a.to_entity = :other
+        UNION SELECT h.id, h.{main} FROM {hub_table(entity)} h
+        WHERE h.tenant_id = :t AND h.id = ANY(CAST(:ids AS uuid[])) AND h.{main} IS NOT NULL ORDER BY 1, 2"""),
+        {"t": tenant_id, "entity": entity, "ids": list(ids), "other": one.refers_to},
+    )
+    found: dict[UUID, list[UUID]] = {i: [] for i in ids}
+    for record, other in rows:
+        found[record].append(other)
+    return found
+
+
+def add(conn: Connection, tenant_id: UUID, entity: str, one: Several, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    """Associate records with others that stand, unless they are associated already, by whichever label."""
+    if not pairs:
+        return
+    conn.execute(
+        text(f"""
+        INSERT INTO crm_association (tenant_id, id, from_entity, from_id, to_entity, to_id, label)
+        SELECT CAST(:t AS uuid), {bulk.NEW_ID}, :entity, p.record, :other, p.other, :label
+        FROM jsonb_to_recordset(CAST(:pairs AS jsonb)) AS p(record uuid, other uuid)
+        WHERE EXISTS (SELECT FROM {hub_table(one.refers_to)} o WHERE o.tenant_id = :t AND o.id = p.other)
+          AND NOT EXISTS (SELECT FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = :entity AND a.from_id = p.record
+                          AND a.to_entity = :other AND a.to_id = p.other)
+        ON CONFLICT DO NOTHING"""),
+        {"t": tenant_id, "entity": entity, "other": one.refers_to, "label": LABEL}
+        | {"pairs": dumps([{"record": record, "other": other} for record, other in pairs])},
+    )
+
+
+def remove(conn: Connection, tenant_id: UUID, entity: str, one: Several, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    """Part records from others: every association from the one to the other goes, with its links."""
+    if not pairs:
+        return
+    conn.execute(
+        text("""
+        WITH gone AS (
+            DELETE FROM crm_association a USING jsonb_to_recordset(CAST(:pairs AS jsonb)) AS p(record uuid, other uuid)
+            WHERE a.tenant_id = :t AND a.from_entity = :entity AND a.from_id = p.record AND a.to_entity = :other
+              AND a.to_id = p.other RETURNING a.id)
+        DELETE FROM link l USING gone WHERE l.entity_id = gone.id AND l.tenant_id = :t AND l.entity = 'association'"""),
+        {"t": tenant_id, "entity": entity, "other": one.refers_to}
+        | {"pairs": dumps([{"record": record, "other": other} for record, other in pairs])},
+    )
+
+
+def touch(conn: Connection, tenant_id: UUID, entity: str, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Count a version of records of which lists changed; returns it."""
+    table = hub_table(entity)
+    rows = conn.execute(
+        text(f"UPDATE {table} h SET updated_at = clock_timestamp() WHERE h.tenant_id = :t AND h.id = ANY(CAST(:ids AS uuid[])) "
+             "RETURNING h.id, h.version"),
+        {"t": tenant_id, "ids": list(ids)},
+    )  # fmt: skip
+    return {row.id: row.version for row in rows}
+
+
+def keep_bases(
+    conn: Connection, tenant_id: UUID, entity: str, before: Mapping[UUID, Mapping[str, Sequence[UUID]]]
+) -> None:
+    """Write out bases that say what the record itself says, with its lists as they stood (``before``)."""
+    conn.execute(
+        text(f"""
+        UPDATE link l SET base = (to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[])) || b.lists
+        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS b(id uuid, lists jsonb)
+        JOIN LATERAL (SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = b.id LIMIT 1) h ON true
+        WHERE l.entity_id = h.id AND l.tenant_id = :t AND l.entity = :entity AND l.base IS NULL"""),
+        {"t": tenant_id, "entity": entity}
+        | {"rows": dumps([{"id": i, "lists": {n: list(v) for n, v in lists.items()}} for i, lists in before.items()])},
+    )

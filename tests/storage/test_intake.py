@@ -1,0 +1,300 @@
+"""Deliveries share commits: each hears of its own after it, one that cannot be stored fails alone, tenants stay apart."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from domain.errors import RecordRejectedError, StorageFullError, SynclineError, TransientError
+from domain.ids import new_id
+from storage import inbox
+from storage.database import Database
+from storage.embedded import ServerUrls
+from storage.intake import Delivery, InboxWriter
+from tests.conftest import new_tenant
+
+T = TypeVar("T")
+ENDPOINT = new_id()
+
+
+def with_writer(url: str, work: Callable[[InboxWriter], Awaitable[T]], **options: Any) -> T:
+    async def run() -> T:
+        writer = InboxWriter(url, **options)
+        try:
+            return await work(writer)
+        finally:
+            await writer.close()
+
+    return asyncio.run(run())
+
+
+def delivery(tenant_id: UUID, key: str, **more: Any) -> Delivery:
+    return dataclasses.replace(Delivery(tenant_id, ENDPOINT, key, b"{}"), **more)
+
+
+def stored(db: Database, tenant_id: UUID) -> list[str]:
+    """Keys of what a tenant's inbox holds, in the order of arrival."""
+    with db.tenant(tenant_id) as conn:
+        return [e.dedupe_key for e in reversed(inbox.entries(conn, limit=100_000))]
+
+
+def test_a_delivery_comes_back_as_it_was_sent(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:
+    sent = delivery(tenant_id, "k", body=bytes(range(256)), headers='{"x-topic": "a"}')
+    assert with_writer(database_urls.app, lambda w: w.store(sent)) is True
+    with db.tenant(tenant_id) as conn:
+        [entry] = inbox.entries(conn)
+        assert inbox.payload(conn, entry.id) == ({"x-topic": "a"}, bytes(range(256)))
+    assert (entry.status, entry.endpoint_id) == ("pending", ENDPOINT)
+
+
+def test_what_is_there_already_is_not_stored_again_whoever_sends_it_at_the_same_time(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    async def work(writer: InboxWriter) -> list[bool]:
+        other = InboxWriter(database_urls.app)
+        posts = [w.store(delivery(tenant_id, f"k{n % 50}")) for n in range(500) for w in (writer, other)]
+        found = await asyncio.gather(*posts)
+        await other.close()
+        return found
+
+    found = with_writer(database_urls.app, work)
+    assert found.count(True) == 50
+    assert sorted(stored(db, tenant_id)) == sorted(f"k{n}" for n in range(50))
+
+
+def test_deliveries_keep_the_order_of_their_arrival(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:
+    keys = [f"{n * 7919 % 1000:03}" for n in range(1000)]
+
+    async def work(writer: InboxWriter) -> None:
+        await asyncio.gather(*(writer.store(delivery(tenant_id, key)) for key in keys))
+
+    with_writer(database_urls.app, work)
+    assert stored(db, tenant_id) == keys
+
+
+def test_what_queues_during_a_commit_shares_the_next_one(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    told: list[Any] = []
+
+    async def work(writer: InboxWriter) -> None:
+        await asyncio.gather(*(writer.store(delivery(tenant_id, str(n))) for n in range(300)))
+
+    with_writer(database_urls.app, work, on_stored=told.append)
+    assert len(told) < 10
+    assert told[0] == {(tenant_id, ENDPOINT)}
+
+
+def test_one_that_cannot_be_stored_fails_alone(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:
+    keys = [f"bad\0{n}" if n in (3, 40, 41) else f"good{n}" for n in range(64)]
+
+    async def work(writer: InboxWriter) -> list[Any]:
+        posts = [writer.store(delivery(tenant_id, key)) for key in keys]
+        return await asyncio.gather(*posts, return_exceptions=True)
+
+    found = with_writer(database_urls.app, work)
+    assert [n for n, r in enumerate(found) if isinstance(r, RecordRejectedError)] == [3, 40, 41]
+    assert found.count(True) == 61
+    assert stored(db, tenant_id) == [key for key in keys if key.startswith("good")]
+
+
+def test_a_row_that_the_server_refuses_fails_alone(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:
+    async def work(writer: InboxWriter) -> list[Any]:
+        posts = [writer.store(delivery(tenant_id, str(n), headers="{" if n == 5 else None)) for n in range(20)]
+        return await asyncio.gather(*posts, return_exceptions=True)
+
+    found = with_writer(database_urls.app, work)
+    assert [n for n, r in enumerate(found) if isinstance(r, RecordRejectedError)] == [5]
+    assert len(stored(db, tenant_id)) == 19
+
+
+def test_tenants_in_one_batch_stay_apart(db: Database, database_urls: ServerUrls) -> None:
+    tenants = [new_tenant(db) for _ in range(5)]
+
+    async def work(writer: InboxWriter) -> None:
+        await asyncio.gather(*(writer.store(delivery(tenants[n % 5], f"{n}")) for n in range(100)))
+
+    with_writer(database_urls.app, work)
+    for place, tenant in enumerate(tenants):
+        assert stored(db, tenant) == [f"{n}" for n in range(100) if n % 5 == place]
+
+
+def test_the_same_key_at_another_tenant_is_another_delivery(
+    db: Database, tenant_id: UUID, other_tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    async def work(writer: InboxWriter) -> list[bool]:
+        return await asyncio.gather(*(writer.store(delivery(t, "same")) for t in (tenant_id, other_tenant_id)))
+
+    assert with_writer(database_urls.app, work) == [True, True]
+
+
+def _cut(admin_url: str) -> None:
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'syncline intake' AND datname = current_database()"
+        )
+
+
+def test_a_lost_connection_is_told_and_the_next_delivery_finds_a_new_one(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    async def work(writer: InboxWriter) -> list[object]:
+        outcomes: list[object] = [await writer.store(delivery(tenant_id, "before"))]
+        await asyncio.to_thread(_cut, database_urls.admin)
+        for _ in range(2):
+            try:
+                outcomes.append(await writer.store(delivery(tenant_id, "after")))
+            except TransientError as error:
+                outcomes.append(error.code)
+        return outcomes
+
+    found = with_writer(database_urls.app, work)
+    assert found == [True, "database_unavailable", True]
+    assert stored(db, tenant_id) == ["before", "after"]
+
+
+def test_a_server_that_is_not_there_is_told_at_once(tenant_id: UUID) -> None:
+    async def work(writer: InboxWriter) -> SynclineError:
+        with pytest.raises(TransientError) as raised:
+            await writer.store(delivery(tenant_id, "k"))
+        return raised.value
+
+    assert with_writer("postgresql://nobody@127.0.0.1:1/none", work).code == "database_unavailable"
+
+
+def test_a_server_that_does_not_answer_leaves_the_loop_free_and_everyone_told(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.intake.COMMIT_WITHIN_S", 0.5)
+    longest = 0.0
+
+    async def beats() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.perf_counter() - before)
+
+    async def work(writer: InboxWriter) -> list[Any]:
+        await writer.store(delivery(tenant_id, "first"))
+        beating = asyncio.create_task(beats())
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            posts = [writer.store(delivery(tenant_id, str(n))) for n in range(5)]
+            found = await asyncio.gather(*posts, return_exceptions=True)
+        beating.cancel()
+        assert await writer.store(delivery(tenant_id, "last")) is True
+        return found
+
+    found = with_writer(database_urls.app, work)
+    assert {getattr(e, "code", e) for e in found} == {"database_unavailable"}
+    assert longest < 1.5
+    assert stored(db, tenant_id)[0] == "first"
+
+
+def test_too_much_waiting_is_refused_and_not_kept_in_memory(
+    tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.intake.QUEUED_BYTES_MOST", 1_000)
+
+    async def work(writer: InboxWriter) -> list[Any]:
+        posts = [writer.store(delivery(tenant_id, str(n), body=b"x" * 400)) for n in range(10)]
+        return await asyncio.gather(*posts, return_exceptions=True)
+
+    found = with_writer(database_urls.app, work)
+    assert found[:3] == [True, True, True]
+    assert {getattr(e, "code", e) for e in found[3:]} == {"intake_busy"}
+
+
+def test_closing_stores_what_is_queued_and_takes_nothing_more(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    async def run() -> None:
+        writer = InboxWriter(database_urls.app)
+        posts = [asyncio.ensure_future(writer.store(delivery(tenant_id, str(n)))) for n in range(50)]
+        await asyncio.sleep(0)
+        await writer.close()
+        assert await asyncio.gather(*posts) == [True] * 50
+        with pytest.raises(TransientError):
+            await writer.store(delivery(tenant_id, "late"))
+
+    asyncio.run(run())
+    assert len(stored(db, tenant_id)) == 50
+
+
+def test_it_writes_as_the_application_role_and_waits_for_the_disk_whatever_the_login_and_the_server_say(
+    database_urls: ServerUrls,
+) -> None:
+    async def work(writer: InboxWriter) -> Any:
+        pipeline = await writer._connected()
+        await pipeline.prepare({b"ask": b"SELECT current_user::text, current_setting('synchronous_commit')"})
+        [answer] = await pipeline.run([(b"ask", ())])
+        return answer.get_value(0, 0), answer.get_value(0, 1)
+
+    with Database.connect(database_urls.admin) as privileged:
+        assert with_writer(privileged.url, work) == (b"syncline_app", b"on")
+
+
+def test_a_commit_that_fails_is_told_to_everyone_and_nothing_of_it_stands(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """The statements went well and the commit itself does not: a constraint that is only checked then."""
+    with psycopg.connect(database_urls.admin, autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$"
+        )
+        admin.execute(
+            "CREATE CONSTRAINT TRIGGER refuse_late AFTER INSERT ON inbox DEFERRABLE INITIALLY DEFERRED"
+            f" FOR EACH ROW WHEN (NEW.tenant_id = '{tenant_id}') EXECUTE FUNCTION refuse_late()"
+        )
+        try:
+
+            async def work(writer: InboxWriter) -> list[Any]:
+                posts = [writer.store(delivery(tenant_id, str(n))) for n in range(10)]
+                return await asyncio.gather(*posts, return_exceptions=True)
+
+            found = with_writer(database_urls.app, work)
+        finally:
+            admin.execute("DROP TRIGGER refuse_late ON inbox")
+            admin.execute("DROP FUNCTION refuse_late()")
+    assert {type(e) for e in found} == {StorageFullError}
+    assert stored(db, tenant_id) == []
+
+
+def test_a_moment_is_kept_to_the_microsecond(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:
+    moments = [
+        datetime(1970, 1, 1, tzinfo=UTC),
+        datetime(1999, 12, 31, 23, 59, 59, 999_999, UTC),
+        datetime(2026, 3, 1, 12, 0, 0, 1, timezone(timedelta(hours=5, minutes=30))),
+        None,
+    ]
+
+    async def work(writer: InboxWriter) -> None:
+        await asyncio.gather(
+            *(writer.store(delivery(tenant_id, f"{n}", occurred_at=at)) for n, at in enumerate(moments))
+        )
+
+    with_writer(database_urls.app, work)
+    with db.tenant(tenant_id) as conn:
+        assert [entry.occurred_at for entry in reversed(inbox.entries(conn))] == moments
+
+
+def test_a_batch_larger_than_the_sockets_buffers_is_stored_whole(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    async def work(writer: InboxWriter) -> list[bool]:
+        posts = [writer.store(delivery(tenant_id, f"{n:03}", body=b"x" * 500_000)) for n in range(30)]
+        return await asyncio.gather(*posts)
+
+    assert with_writer(database_urls.app, work) == [True] * 30
+    assert len(stored(db, tenant_id)) == 30

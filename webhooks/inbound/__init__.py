@@ -1,0 +1,1 @@
+"""Deliveries from outside: verified, deduplicated, stored before they are acknowledged."""
