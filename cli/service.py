@@ -17,6 +17,8 @@ from cli.session import Session
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from tenacity import RetryCallState
+
     from api.intake import IntakeApp
     from bootstrap.wiring import Hub
     from workers.service import Health, Service
@@ -31,6 +33,9 @@ ThreadsOption = Annotated[
         "--threads", min=1, max=64, metavar="N", help="Lanes at the same time, instead of SYNCLINE_WORKER_THREADS."
     ),
 ]
+
+STARTS_WITHIN_S = 60
+"""How long a service waits, at its start, for a database that does not answer."""
 
 
 def worker(session: Session, threads: ThreadsOption = None, health_every: HealthOption = 60.0) -> None:
@@ -72,7 +77,7 @@ def api(session: Session) -> None:
 
     settings = session.settings
     session.on_close(start("api"))
-    _ = session.hub.db, session.hub.vault  # what is wrong with them is told before anybody is served
+    _open(session, session.hub)  # what is wrong with them is told before anybody is served
     listening = listen(settings)
     session.out.say(f"Listening on http://{settings.api_host}:{listening.getsockname()[1]}")
     if settings.api_workers == 1:
@@ -91,6 +96,7 @@ def application_of_environment() -> IntakeApp:
 
     session = Session()
     start("api")  # ends with the process: what it has not sent yet is sent then
+    _open(session, session.hub)
     return application(session.hub, on_stored=_teller(session))
 
 
@@ -130,6 +136,7 @@ def _serve(
             session.out.say(health.line())
 
     hub = _hub(session, threads)
+    _open(session, hub)
     service = Service(hub, works=works, schedules=schedules)
     if serves:
         _beside(session, hub, service)
@@ -150,6 +157,30 @@ def _beside(session: Session, hub: Hub, service: Service) -> None:
     service.beside = serving
     if not session.as_json:
         session.out.say(f"Listening on http://{hub.settings.api_host}:{serving.port}")
+
+
+def _open(session: Session, hub: Hub) -> None:
+    """Open database and vault. A database that does not answer yet is waited for: a service starts while its server restarts.
+
+    Raises TransientError when it does not answer within `STARTS_WITHIN_S`; ConfigurationError at once.
+    """
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+    from domain.errors import TransientError
+
+    def tell(state: RetryCallState) -> None:
+        if state.attempt_number == 1:
+            session.out.say(f"The database does not answer yet; waiting for it, at most {STARTS_WITHIN_S} seconds …")
+
+    for attempt in Retrying(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_delay(STARTS_WITHIN_S),
+        wait=wait_fixed(0.5),
+        before_sleep=tell,
+        reraise=True,
+    ):
+        with attempt:
+            _ = hub.db, hub.vault
 
 
 def _hub(session: Session, threads: int | None) -> Hub:

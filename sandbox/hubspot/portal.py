@@ -192,10 +192,11 @@ class Portal:
                 index[key] = record.id
 
     def will_be_seen(self, item: ObjectType, record: Record) -> None:
-        """After a write: the index hears of it later."""
+        """After a write: the index hears of it later, and never of an older write after a newer one."""
         visible = None if record.archived or record.merged_into else record.values
-        record.pending.append((self.now() + self.lag.of(item.name, record), visible))
-        record.pending.sort(key=lambda entry: entry[0])
+        at = self.now() + self.lag.of(item.name, record)
+        record.pending = [entry for entry in record.pending if entry[0] < at]
+        record.pending.append((at, visible))
 
     def note(self, item: ObjectType, record_id: str, kind: str, source: str, name: str = "", value: str = "") -> None:
         self.changes.append(Change(item.name, record_id, kind, name, value, self.now(), source))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -70,6 +74,40 @@ def test_people_get_a_line(environment: dict[str, str]) -> None:
         process.terminate()
         out, err = process.communicate(timeout=WITHIN_S)
     assert (process.returncode, out) == (0, "Stopped.\n"), err
+
+
+class Relay(socketserver.StreamRequestHandler):
+    """Hands one connection on to the database at ``server.to``, which listens on this machine."""
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.to)) as database:  # type: ignore[attr-defined]
+            back = threading.Thread(target=self._copy, args=(database, self.connection), daemon=True)
+            back.start()
+            self._copy(self.connection, database)
+            back.join()
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while read := source.recv(65_536):
+                target.sendall(read)
+            target.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("words", [("up",), ("api",)])
+def test_a_database_that_starts_later_is_waited_for(environment: dict[str, str], words: tuple[str, ...]) -> None:
+    url = urlsplit(environment["DATABASE_URL"])
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay, bind_and_activate=False) as relay:
+        relay.to, relay.daemon_threads = url.port, True  # type: ignore[attr-defined]
+        relay.server_bind()  # from here on the address is taken, and refuses connections until it listens
+        here = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{relay.server_address[1]}"))
+        with running(environment | {"DATABASE_URL": here.geturl()}, *words) as process:
+            assert first_line(process).startswith("The database does not answer yet; waiting for it")
+            relay.server_activate()
+            threading.Thread(target=relay.serve_forever, daemon=True).start()
+            lines = iter(process.stderr or ())
+            assert any(line.startswith("Listening on http://127.0.0.1:") for line in lines)
+        relay.shutdown()
 
 
 @pytest.mark.parametrize("role", ["worker", "scheduler"])

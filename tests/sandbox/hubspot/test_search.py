@@ -124,6 +124,17 @@ def test_the_index_lags_behind_every_kind_of_write(empty: InProcess) -> None:
     assert by("New") == []
 
 
+def test_a_write_that_is_seen_late_does_not_undo_a_newer_one(empty: InProcess) -> None:
+    contacts = [empty.create("contacts", firstname="First") for _ in range(40)]  # with lags between two and ten seconds
+    for contact in contacts:
+        empty.ok("PATCH", f"contacts/{contact}", {"properties": {"firstname": "Second"}})
+    empty.clock.advance(5)
+    empty.search("contacts", limit=100)
+    empty.clock.advance(10)
+    hits = empty.ok("POST", "contacts/search", {"properties": ["firstname"], "limit": 100})["results"]
+    assert [hit["properties"]["firstname"] for hit in hits] == ["Second"] * len(contacts)
+
+
 def test_the_lag_differs_from_record_to_record_and_is_the_same_for_a_seed() -> None:
     def visible(seed: int) -> list[int]:
         portal = InProcess(contacts=0, seed=seed)
