@@ -23,6 +23,7 @@ SETTINGS: Mapping[str, str] = {
     "password_encryption": "scram-sha-256",
     "max_connections": "60",
     "shared_buffers": "256MB",
+    "wal_buffers": "64MB",
     "work_mem": "32MB",
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "2GB",
