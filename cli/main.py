@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,7 +76,15 @@ def mount_sandbox() -> None:
     from sandbox.cli import app as sandbox_app
 
     group = next(g for g in app.registered_groups if g.name == "sandbox")
-    group.typer_instance = sandbox_app
+    if group.typer_instance is not sandbox_app:
+        group.typer_instance = sandbox_app
+        _tree.cache_clear()
+
+
+@cache
+def _tree(of: typer.Typer) -> Callable[..., Any]:
+    """The commands as they are carried out: building them takes as long as many a command does."""
+    return typer.main.get_command(of)
 
 
 command(app)(connect.connect)
@@ -113,7 +123,7 @@ def run(argv: list[str]) -> int:
     if "sandbox" in argv:
         mount_sandbox()
     try:
-        app(argv, prog_name="syncline", standalone_mode=True)
+        _tree(app)(argv, prog_name="syncline", standalone_mode=True)
     except SystemExit as stop:
         return _code(stop.code)
     except SynclineError as error:
