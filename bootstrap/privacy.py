@@ -33,6 +33,7 @@ from storage.jobs import Job
 from storage.persons import Person, Sought
 from storage.suppression import Mark
 from storage.sync.changing import Cause
+from webhooks.inbound import erasing as inbound_erasing
 
 if TYPE_CHECKING:
     from bootstrap.jobs import Work
@@ -97,11 +98,12 @@ def _erase(conn: Connection, hub: Hub, actor: Actor, erasure_id: UUID, sought: S
     days = retention.effective(conn, defaults(hub.settings))["uploads"]
     files = uploads.search(hub, person.needles, days)
     answers = _forget_answers(conn, hub, person)
+    shared = inbound_erasing.empty(hub.db, hub.tenant_id, person.needles)
+    erased = {"idempotency_key": answers, inbound_erasing.PLACE: shared.erased}
     elsewhere = Elsewhere(
-        erased={"idempotency_key": answers} if answers else {},
-        uploads=files.naming,
-        uploads_unsearched=files.unsearched,
-    )
+        erased={place: n for place, n in erased.items() if n}, searched={inbound_erasing.PLACE: shared.left},
+        uploads=files.naming, uploads_unsearched=files.unsearched,
+    )  # fmt: skip
     report = erasing.erase(conn, key, person, cause, erasure_id, policy=policy, elsewhere=elsewhere)
     erasures.finish(conn, erasure_id, report)
     proof = {"records": sum(report.records.values()), "left": sum(report.left.values()), "vendors": policy}

@@ -138,10 +138,8 @@ class _Looking:
             return look()
         except _TooMuchError:
             why = TOO_MUCH
-        except NotImplementedError:
-            why = UNKNOWN_PACKING
-        except RuntimeError:
-            why = LOCKED
+        except RuntimeError as error:  # what is locked raises just this, what is packed in an unknown way a kind of it
+            why = LOCKED if type(error) is RuntimeError else UNKNOWN_PACKING
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError):
             why = DAMAGED
         self.unread.append((place, why))

@@ -337,7 +337,7 @@ class Syncs:
         space = record_namespace(lane.tenant_id, opened.vendor, opened.account.remote_account, lane.object)
         hub = self._hub
         guard = Guard(hub.db, lambda: hub.vault, lane.tenant_id, lane.connection_id, lane.object)
-        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field, guard, several)
+        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field, guard, several, guard.naming)
 
     def _settings_of(self, lane: Lane) -> tuple[StreamSettings, MappingSpec]:
         """What the lane goes by: its stream; or, for letters of a migration, the plan of the migration, read only."""
