@@ -58,6 +58,16 @@ CREATE TABLE rate_bucket (
     CONSTRAINT rate_bucket_pkey PRIMARY KEY (tenant_id, caller)
 );
 
+CREATE UNLOGGED TABLE failed_sign_in (
+    tenant_id UUID NOT NULL,
+    network TEXT COLLATE "C" NOT NULL,
+    tries FLOAT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT failed_sign_in_pkey PRIMARY KEY (tenant_id, network)
+);
+
+CREATE INDEX failed_sign_in_tenant_id_at_idx ON failed_sign_in (tenant_id, at);
+
 CREATE TABLE api_usage (
     tenant_id UUID NOT NULL,
     day DATE NOT NULL,
