@@ -401,6 +401,7 @@ CREATE TABLE stream (
     reason JSONB,
     generation BIGINT DEFAULT 0 NOT NULL,
     lease_owner TEXT,
+    lease_since TIMESTAMP WITH TIME ZONE,
     lease_until TIMESTAMP WITH TIME ZONE,
     verified_at TIMESTAMP WITH TIME ZONE,
     not_before TIMESTAMP WITH TIME ZONE,
