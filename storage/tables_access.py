@@ -132,6 +132,7 @@ audit_log = Table(  # `hash` covers the entry and the hash before it; the applic
     Index(None, "tenant_id", "target_kind", "target_id", "seq"),
     Index(None, "tenant_id", "actor", "seq"),
     Index(None, "tenant_id", "action", "seq"),
+    Index(None, "tenant_id", "at", "seq"),
 )
 
 audit_head = Table(  # the last entry of each tenant's chain; locked while one is added

@@ -96,6 +96,8 @@ CREATE INDEX audit_log_tenant_id_action_seq_idx ON audit_log (tenant_id, action,
 
 CREATE INDEX audit_log_tenant_id_actor_seq_idx ON audit_log (tenant_id, actor, seq);
 
+CREATE INDEX audit_log_tenant_id_at_seq_idx ON audit_log (tenant_id, at, seq);
+
 CREATE INDEX audit_log_tenant_id_target_kind_target_id_seq_idx ON audit_log (tenant_id, target_kind, target_id, seq);
 
 CREATE TABLE audit_head (
@@ -2432,6 +2434,8 @@ CREATE INDEX dead_letter_tenant_id_connection_id_object_vendor_id_idx ON dead_le
 
 CREATE INDEX dead_letter_tenant_id_entity_id_idx ON dead_letter (tenant_id, entity_id);
 
+CREATE INDEX dead_letter_tenant_id_last_at_idx ON dead_letter (tenant_id, last_at);
+
 CREATE INDEX dead_letter_tenant_id_run_id_idx ON dead_letter (tenant_id, run_id);
 
 CREATE INDEX dead_letter_tenant_id_status_code_id_idx ON dead_letter (tenant_id, status, code, id);
@@ -2511,6 +2515,7 @@ CREATE TABLE webhook_delivery (
     tenant_id UUID NOT NULL,
     subscription_id UUID NOT NULL,
     event_id UUID NOT NULL,
+    type TEXT NOT NULL,
     seq BIGINT GENERATED ALWAYS AS IDENTITY,
     subject UUID,
     status TEXT DEFAULT 'pending' NOT NULL,
@@ -2528,15 +2533,17 @@ CREATE TABLE webhook_delivery (
 
 CREATE INDEX webhook_delivery_due_idx ON webhook_delivery (tenant_id, subscription_id, seq) WHERE status = 'pending';
 
+CREATE INDEX webhook_delivery_newest_idx ON webhook_delivery (tenant_id, subscription_id, created_at, seq);
+
 CREATE INDEX webhook_delivery_order_idx ON webhook_delivery (tenant_id, subscription_id, subject, seq) WHERE status = 'pending';
+
+CREATE INDEX webhook_delivery_status_idx ON webhook_delivery (tenant_id, subscription_id, status, created_at, seq);
 
 CREATE INDEX webhook_delivery_tenant_id_created_at_idx ON webhook_delivery (tenant_id, created_at);
 
 CREATE INDEX webhook_delivery_tenant_id_event_id_idx ON webhook_delivery (tenant_id, event_id);
 
-CREATE INDEX webhook_delivery_tenant_id_subscription_id_seq_idx ON webhook_delivery (tenant_id, subscription_id, seq);
-
-CREATE INDEX webhook_delivery_tenant_id_subscription_id_status_seq_idx ON webhook_delivery (tenant_id, subscription_id, status, seq);
+CREATE INDEX webhook_delivery_type_idx ON webhook_delivery (tenant_id, subscription_id, type, created_at, seq);
 
 CREATE TABLE webhook_bulk (
     tenant_id UUID NOT NULL,
