@@ -217,7 +217,9 @@ def _summary(report: Mapping[str, Any]) -> str:
     said = [f"{len(report['searched']):,} tables were searched."]
     said += [f"{left:,} rows still name the person."] if left else []
     said += [f"{named:,} uploaded files still name the person."] if named else []
-    if unread:
+    if not report["sought"]:
+        said.append("They have no address or number to look for: only what is bound to their records was found.")
+    elif unread:
         said.append(f"Not everything could be searched: {unread:,} uploaded files may name the person.")
     elif not left and not named:
         said.append("Nothing names the person any more.")

@@ -90,7 +90,8 @@ class Report:
     ``tables``: rows deleted or blanked; ``searched``: every table that was searched, with the rows that named the person
     afterwards; ``left``: of these the tables with any (none); ``not_searched``: every other table, and why. ``vendors``: one of
     `suppression.POLICIES`; ``at_vendors``: what becomes of each linked record there. ``uploads``: files that still name the person;
-    ``uploads_unsearched``: files, or parts of them, of which nobody can tell, and why.
+    ``uploads_unsearched``: files, or parts of them, of which nobody can tell, and why. ``sought``: how many addresses and numbers
+    of the person were looked for; of one who has none, only what is bound to their records is found.
     """
 
     records: Mapping[str, int]
@@ -103,11 +104,12 @@ class Report:
     at_vendors: Sequence[AtVendor]
     uploads: Sequence[Mapping[str, Any]] = ()
     uploads_unsearched: Sequence[Mapping[str, Any]] = ()
+    sought: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether everything could be searched that is to be searched."""
-        return not self.uploads_unsearched
+        return self.sought > 0 and not self.uploads_unsearched
 
     def to_json(self) -> dict[str, Any]:
         told = {name: getattr(self, name) for name in self.__slots__}
@@ -149,7 +151,7 @@ def erase(
     counts = {e: len(ids) for e, ids in person.records.items()}
     return Report(
         counts, dict(sorted(done.items())), searched, left, dict(sweeping.KEPT), added, policy, held, list(elsewhere.uploads),
-        list(elsewhere.uploads_unsearched),
+        list(elsewhere.uploads_unsearched), len(person.needles),
     )  # fmt: skip
 
 

@@ -197,6 +197,17 @@ def test_uploaded_files_that_cannot_be_searched_are_told_and_the_proof_is_not_co
     assert (entry.detail["complete"], entry.detail["uploads_unsearched"]) == (readable, len(told))
 
 
+def test_of_a_person_without_an_address_the_proof_does_not_say_that_everything_was_searched(
+    admin: Client, hub: Hub, db: Database, tenant_id: UUID
+) -> None:
+    with db.tenant(tenant_id) as conn:
+        record = records.create(conn, tenant_id, "contact", {"last_name": "Lovelace"}, "tests")
+    job = admin.post("/v1/privacy/erasures", json={"record_id": str(record)}).json()
+    _run(hub, tenant_id, job["id"])
+    result = admin.get(f"/v1/jobs/{job['id']}").json()["result"]
+    assert (result["records"], result["sought"], result["complete"]) == ({"contact": 1}, 0, False)
+
+
 def test_what_is_cached_of_files_goes_with_an_erasure(
     admin: Client, hub: Hub, db: Database, tenant_id: UUID, ada: UUID
 ) -> None:

@@ -23,6 +23,10 @@ NAMED = {"connection_id": "c", "file": "a.csv", "expires": None}
     ("given", "said"),
     [
         ({}, "2 tables were searched. Nothing names the person any more."),
+        (
+            {"sought": 0},
+            "2 tables were searched. They have no address or number to look for: only what is bound to their records was found.",
+        ),
         ({"left": {"job": 3}}, "2 tables were searched. 3 rows still name the person."),
         ({"uploads": [NAMED]}, "2 tables were searched. 1 uploaded files still name the person."),
         (
@@ -30,10 +34,16 @@ NAMED = {"connection_id": "c", "file": "a.csv", "expires": None}
             "2 tables were searched. Not everything could be searched: 1 uploaded files may name the person.",
         ),
     ],
-    ids=["nothing left", "rows left", "files left", "files unsearched"],
+    ids=["nothing left", "nothing sought", "rows left", "files left", "files unsearched"],
 )
 def test_the_outcome_says_no_more_than_was_searched(given: dict[str, Any], said: str) -> None:
-    report = {"searched": {"job": 0, "event": 0}, "left": {}, "uploads": [], "uploads_unsearched": []} | given
+    report = {
+        "searched": {"job": 0, "event": 0},
+        "left": {},
+        "uploads": [],
+        "uploads_unsearched": [],
+        "sought": 1,
+    } | given
     assert privacy._summary(report) == said
 
 
