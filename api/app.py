@@ -69,7 +69,7 @@ def create_app(hub: Hub) -> FastAPI:
     app.state.collector = HubCollector(hub)
     app.state.verifier = Verifier.of(settings)
     app.state.limiter = Limiter(settings.calls_per_minute, settings.calls_at_once)
-    app.state.strangers = Strangers(settings.failures_per_minute)
+    app.state.strangers = Strangers(settings.failures_per_minute, lambda: hub.db)
     app.state.tails = Tails(lambda tenant_id: _newest(hub, tenant_id))
     errors.install(app)
     app.add_exception_handler(ReplayError, _replayed)

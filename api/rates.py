@@ -1,6 +1,6 @@
 """How often a caller may call, agreed between processes: each takes a few tokens at once out of a bucket in the database.
 
-And how often an address may fail to sign in, counted by each process for itself.
+And how often an address may fail to sign in, counted there, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from uuid import UUID
 
 from api.errors import ApiError
 from storage import rates
-from storage.database import Connection
+from storage.database import Connection, Database
+from storage.failed_sign_ins import Tries
 
 _CALLERS_MAX = 10_000
 _LAPSES_S = 10.0
@@ -121,7 +122,7 @@ def require(standing: Standing) -> None:
 
 
 @dataclass(slots=True)
-class _Failing:
+class _Refused:
     left: float
     at: float
 
@@ -129,24 +130,30 @@ class _Failing:
 class Strangers:
     """Limits failed sign-ins of an address: ``per_minute`` in one go, and as many a minute for long. Thread-safe.
 
-    Who signed in from there within the last ten minutes goes on undisturbed, whatever others at the same address try. Memory is
-    bounded: of too many addresses the ones that were quiet for longest are forgotten. IPv6 counts by network (/64).
+    All processes share the count, which stands in the database. It is asked for once when a key or token is new here, and written
+    when one fails; who signed in from there within the last ten minutes costs nothing, and goes on undisturbed, whatever others at
+    the same address try. While an address has to wait, it is refused by heart. Memory is bounded: of too many addresses the ones
+    that were quiet for longest are forgotten. IPv6 counts by network (/64).
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._per_s, self._clock = float(per_minute), per_minute / 60, clock
-        self._failing: OrderedDict[str, _Failing] = OrderedDict()
+    def __init__(
+        self, per_minute: int, db: Callable[[], Database], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._per_s, self._db, self._clock = float(per_minute), per_minute / 60, db, clock
+        self._refused: OrderedDict[str, _Refused] = OrderedDict()
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._lock = Lock()
 
     def require(self, address: str, credential: str) -> None:
-        """Raise ApiError 429, before anything is looked up, where too many tries from there failed."""
-        now = self._clock()
+        """Raise ApiError 429, before anything else is looked up, where too many tries from there failed."""
+        now, network = self._clock(), network_of(address)
         with self._lock:
             if self._known.get(_digest(address, credential), 0.0) > now:
                 return
-            failing = self._failing.get(network_of(address))
-            left = self._most if failing is None else self._left(failing, now)
+            left = self._by_heart(network, now)
+        if left >= 1:
+            left = self._tries.left(network)
+            self._note(network, left)
         if left < 1:
             raise ApiError(
                 429,
@@ -158,13 +165,8 @@ class Strangers:
 
     def failed(self, address: str) -> None:
         """Count a try that failed."""
-        now, network = self._clock(), network_of(address)
-        with self._lock:
-            failing = self._failing.setdefault(network, _Failing(self._most, now))
-            failing.left, failing.at = max(0.0, self._left(failing, now) - 1), now
-            self._failing.move_to_end(network)
-            while len(self._failing) > _ADDRESSES_MAX:
-                self._failing.popitem(last=False)
+        network = network_of(address)
+        self._note(network, self._tries.fail(network))
 
     def succeeded(self, address: str, credential: str) -> None:
         """Remember who signed in, as a digest."""
@@ -175,8 +177,22 @@ class Strangers:
             while len(self._known) > _CALLERS_MAX:
                 self._known.popitem(last=False)
 
-    def _left(self, failing: _Failing, now: float) -> float:
-        return min(self._most, failing.left + (now - failing.at) * self._per_s)
+    @property
+    def _tries(self) -> Tries:
+        return Tries(self._db(), self._most, self._per_s)
+
+    def _by_heart(self, network: str, now: float) -> float:
+        """What an address has left at most; others may have failed there since."""
+        known = self._refused.get(network)
+        return self._most if known is None else known.left + (now - known.at) * self._per_s
+
+    def _note(self, network: str, left: float) -> None:
+        with self._lock:
+            self._refused.pop(network, None)
+            if left < 1:
+                self._refused[network] = _Refused(left, self._clock())
+            while len(self._refused) > _ADDRESSES_MAX:
+                self._refused.popitem(last=False)
 
 
 def network_of(address: str) -> str:

@@ -28,10 +28,12 @@ from storage import (
     sweeping,
 )
 from storage.database import Connection
+from storage.erasing import Elsewhere
 from storage.jobs import Job
 from storage.persons import Person, Sought
 from storage.suppression import Mark
 from storage.sync.changing import Cause
+from webhooks.inbound import erasing as inbound_erasing
 
 if TYPE_CHECKING:
     from bootstrap.jobs import Work
@@ -94,13 +96,19 @@ def _erase(conn: Connection, hub: Hub, actor: Actor, erasure_id: UUID, sought: S
     person = persons.find(conn, sought)
     cause = Cause(hub.tenant_id, "hub", by=f"erasure {erasure_id}")
     days = retention.effective(conn, defaults(hub.settings))["uploads"]
-    report = erasing.erase(
-        conn, key, person, cause, erasure_id, policy=policy, uploads=uploads.naming(hub, person.needles, days),
-        sealed={"idempotency_key": n} if (n := _forget_answers(conn, hub, person)) else {},
+    files = uploads.search(hub, person.needles, days)
+    answers = _forget_answers(conn, hub, person)
+    shared = inbound_erasing.empty(hub.db, hub.tenant_id, person.needles)
+    erased = {"idempotency_key": answers, inbound_erasing.PLACE: shared.erased}
+    elsewhere = Elsewhere(
+        erased={place: n for place, n in erased.items() if n}, searched={inbound_erasing.PLACE: shared.left},
+        uploads=files.naming, uploads_unsearched=files.unsearched,
     )  # fmt: skip
+    report = erasing.erase(conn, key, person, cause, erasure_id, policy=policy, elsewhere=elsewhere)
     erasures.finish(conn, erasure_id, report)
     proof = {"records": sum(report.records.values()), "left": sum(report.left.values()), "vendors": policy}
-    proof |= {"uploads": len(report.uploads), "sha256": report.sha256.hex()}
+    proof |= {"uploads": len(report.uploads), "uploads_unsearched": len(report.uploads_unsearched)}
+    proof |= {"complete": report.complete, "sha256": report.sha256.hex()}
     audit.record(conn, actor, "person.erase", "erasure", erasure_id, proof)
     return person
 

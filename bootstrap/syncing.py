@@ -15,7 +15,7 @@ from bootstrap.syncing_rules import StreamSettings
 from connectors.kit.contract import Connector, ReadRequest, SupportsCursorAt, SupportsUpsert
 from domain.entities import SET_UP
 from domain.errors import ConfigurationError, TransientError
-from domain.ids import record_namespace
+from domain.ids import new_id, record_namespace
 from domain.records import AccountInfo, ObjectSchema
 from mappings.compile import Lens, MappingContext, compile_spec
 from mappings.spec import MappingSpec, load_shipped, parse_spec, spec_to_toml
@@ -264,20 +264,22 @@ class Syncs:
         self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
     ) -> Report:
         """One pass over one lane, as `Engine.run` explains; how it went is kept."""
-        started, calls = self._clock(), self._hub.calls[lane.connection_id]
-        report = self.engine.run(lane, poll=poll, compare=compare, over=over)
+        run_id, started, calls = new_id(), self._clock(), self._hub.calls[lane.connection_id]
+
+        def ended(report: Report) -> None:
+            self._keep(lane, report, run_id, started, self._hub.calls[lane.connection_id] - calls, poll=poll)
+
+        report = self.engine.run(lane, poll=poll, compare=compare, over=over, owner=str(run_id), ended=ended)
         log.info("pass", extra={"object": lane.object, "counts": dict(report.counts), "stopped": report.stopped})
-        if report.stopped != "busy":
-            self._keep(lane, report, started, self._hub.calls[lane.connection_id] - calls, poll=poll)
         return report
 
-    def _keep(self, lane: Lane, report: Report, started: datetime, calls: int, *, poll: bool) -> None:
+    def _keep(self, lane: Lane, report: Report, run_id: UUID, started: datetime, calls: int, *, poll: bool) -> None:
         """Note how a pass went. What it did is committed: where the database is away, only the note is lost."""
         run = StreamRun(
             lane.connection_id, lane.object, kind_of(report, poll=poll), started, self._clock(),
             {name: count for name, count in report.counts.items() if count}, calls,
             complete=not report.more and not report.stopped, stopped=report.stopped or None,
-            code=None if report.error is None else report.error.code,
+            code=None if report.error is None else report.error.code, id=run_id,
         )  # fmt: skip
         with suppress(TransientError), self._hub.db.tenant(lane.tenant_id) as conn:
             stream_runs.add(conn, run)
@@ -337,7 +339,7 @@ class Syncs:
         space = record_namespace(lane.tenant_id, opened.vendor, opened.account.remote_account, lane.object)
         hub = self._hub
         guard = Guard(hub.db, lambda: hub.vault, lane.tenant_id, lane.connection_id, lane.object)
-        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field, guard, several)
+        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field, guard, several, guard.naming)
 
     def _settings_of(self, lane: Lane) -> tuple[StreamSettings, MappingSpec]:
         """What the lane goes by: its stream; or, for letters of a migration, the plan of the migration, read only."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from uuid import UUID
 
+from bootstrap import searching
 from domain.errors import ConfigurationError, RecordRejectedError, RunInProgressError, StorageFullError
 from domain.ids import new_id
 from storage import connections, runs, sweeping
@@ -24,8 +25,7 @@ from storage.connections import StoredConnection
 if TYPE_CHECKING:
     from bootstrap.wiring import Hub
 
-_PIECE = 1 << 20
-_SEAM = 4096
+_NAMED_MOST = 5
 _NAME = re.compile(r"[\w][\w .,()+-]{0,150}\.[A-Za-z0-9]{1,8}")
 
 
@@ -82,23 +82,39 @@ def remove(hub: Hub, connection_id: UUID) -> None:
     shutil.rmtree(_folder(hub, connection_id), ignore_errors=True)
 
 
-def naming(hub: Hub, needles: Sequence[str], kept_days: int | None) -> list[dict[str, Any]]:
-    """Uploaded files in which one of ``needles`` stands, each with the moment at which it will be deleted, if ever.
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a search for a person says of uploaded files. ``naming``: those in which they stand, each with when it will be deleted.
 
-    Names of files tell nothing of the person, either. What is packed in a workbook is looked into; what is scanned is not.
+    ``unsearched``: files of which nobody can tell, one entry for each reason. ``inside`` names up to five of the ``parts`` that
+    could not be searched; there are none where it is the whole file.
     """
-    if not needles:
-        return []
-    kept = None if kept_days is None else timedelta(days=kept_days)
-    return [
-        {
+
+    naming: list[dict[str, Any]] = field(default_factory=list)
+    unsearched: list[dict[str, Any]] = field(default_factory=list)
+
+
+def search(hub: Hub, needles: Sequence[str], kept_days: int | None) -> Named:
+    """Look for ``needles`` in uploaded files. Names of files and parts tell nothing of the person, either."""
+    told = Named()
+    for connection, path in _all(hub) if needles else ():
+        try:
+            found, sent_at = searching.search(path, needles), _sent_at(path)
+        except FileNotFoundError:  # deleted meanwhile
+            continue
+        about = {
             "connection_id": str(connection),
             "file": sweeping.cleaned(path.name, needles),
-            "expires": None if kept is None else (_sent_at(path) + kept).isoformat(),
+            "expires": None if kept_days is None else (sent_at + timedelta(days=kept_days)).isoformat(),
         }
-        for connection, path in _all(hub)
-        if _names(path, needles)
-    ]
+        if found.named:
+            told.naming.append(about)
+            continue
+        for why in dict.fromkeys(why for _, why in found.unread):
+            parts = [place for place, reason in found.unread if reason == why and place]
+            inside = [sweeping.cleaned(place, needles) for place in parts[:_NAMED_MOST]]
+            told.unsearched.append({**about, "why": why, "parts": len(parts), "inside": inside})
+    return told
 
 
 def purge(hub: Hub, before: datetime) -> int:
@@ -120,27 +136,6 @@ def _all(hub: Hub) -> list[tuple[UUID, Path]]:
 
 def _sent_at(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
-def _names(path: Path, needles: Sequence[str]) -> bool:
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            return _stands_in(file, needles)
-    try:
-        with zipfile.ZipFile(path) as packed:
-            return any(_stands_in(part, needles) for name in packed.namelist() for part in [packed.open(name)])
-    except (zipfile.BadZipFile, RuntimeError):  # damaged, packed in an unknown way, or locked by a password
-        return False
-
-
-def _stands_in(file: IO[bytes], needles: Sequence[str]) -> bool:
-    """Read piece by piece, each with the end of the one before, so that nothing is missed at a seam."""
-    seam = b""
-    while piece := file.read(_PIECE):
-        if sweeping.names(seam + piece, needles):
-            return True
-        seam = piece[-_SEAM:]
-    return False
 
 
 def _folder(hub: Hub, connection_id: UUID) -> Path:

@@ -28,6 +28,7 @@ PhoneOption = Annotated[
 ]
 RecordOption = Annotated[UUID | None, typer.Option("--record", metavar="ID", help="Id of their contact, lead or user.")]
 _ACTOR = Actor("command", "command line")
+_NEVER = "never: delete it"
 
 
 @command(app)
@@ -96,11 +97,8 @@ def erase(
     with session.hub.db.tenant(session.tenant_id) as conn:
         result = running.result_of(jobs.get(conn, job.id))
     rows = [(name, count) for name, count in result["tables"].items()]
-    left = sum(result["left"].values())
-    text = f"{len(result['searched']):,} tables were searched. "
-    text += "Nothing names the person any more." if not left else f"{left:,} rows still name the person."
     shown = [table(("table", "rows erased"), rows, numbers=("rows erased",)) if rows else "", _told(result["at_vendors"]),
-             _files(result["uploads"]), text]  # fmt: skip
+             *_files(result), _summary(result)]  # fmt: skip
     session.out.result(result, *(part for part in shown if part))
 
 
@@ -120,7 +118,9 @@ def erasures(
         proof = told[0]
         searched = [(name, n) for name, n in ((proof["report"] or {}).get("searched") or {}).items()]
         shown = table(("table searched", "rows left"), searched, numbers=("rows left",)) if searched else ""
-        session.out.result(proof, *(part for part in (shown, _told(proof["at_vendors"])) if part))
+        parts = [shown, _told(proof["at_vendors"])]
+        parts += [*_files(proof["report"]), _summary(proof["report"])] if proof["report"] else []
+        session.out.result(proof, *(part for part in parts if part))
         return
     rows = [
         (e["id"], e["status"], e["vendors"], e["requested_by"], e["finished_at"], _summed(e["at_vendors"]))
@@ -193,6 +193,34 @@ def _summed(held: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{n} {outcome}" for outcome, n in sorted(Counter(h["outcome"] for h in held).items()))
 
 
-def _files(uploads: Sequence[Mapping[str, Any]]) -> Any:
-    rows = [(u["file"], u["connection_id"], u["expires"] or "never: delete it") for u in uploads]
-    return table(("uploaded file that names them still", "connection", "goes"), rows) if rows else ""
+def _files(report: Mapping[str, Any]) -> list[Any]:
+    named = [(u["file"], u["connection_id"], u["expires"] or _NEVER) for u in report["uploads"]]
+    unread = [
+        (u["file"], f"{_inside(u)} {u['why']}".strip(), u["connection_id"], u["expires"] or _NEVER)
+        for u in report["uploads_unsearched"]
+    ]
+    return [
+        table(("uploaded file that names them still", "connection", "goes"), named) if named else "",
+        table(("uploaded file that could not be searched", "why", "connection", "goes"), unread) if unread else "",
+    ]
+
+
+def _inside(unread: Mapping[str, Any]) -> str:
+    """The parts that could not be searched; none where it is the whole file."""
+    more = unread["parts"] - len(unread["inside"])
+    return ", ".join([*unread["inside"], *([f"{more:,} more"] if more else [])]) + (":" if unread["parts"] else "")
+
+
+def _summary(report: Mapping[str, Any]) -> str:
+    left, named = sum(report["left"].values()), len(report["uploads"])
+    unread = len({(u["connection_id"], u["file"]) for u in report["uploads_unsearched"]})
+    said = [f"{len(report['searched']):,} tables were searched."]
+    said += [f"{left:,} rows still name the person."] if left else []
+    said += [f"{named:,} uploaded files still name the person."] if named else []
+    if not report["sought"]:
+        said.append("They have no address or number to look for: only what is bound to their records was found.")
+    elif unread:
+        said.append(f"Not everything could be searched: {unread:,} uploaded files may name the person.")
+    elif not left and not named:
+        said.append("Nothing names the person any more.")
+    return " ".join(said)

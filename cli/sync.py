@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -181,15 +181,18 @@ def runs(
         (
             r.started_at,
             r.kind,
-            duration((r.ended_at - r.started_at).total_seconds()),
+            "" if r.ended_at is None else duration((r.ended_at - r.started_at).total_seconds()),
             _counted(r.counts),
             r.calls,
-            r.code or r.stopped,
+            r.code or r.stopped or ("still running" if r.ended_at is None else ""),
         )
         for r in found
     ]
     columns = ("began", "kind", "took", "records", "calls", "why it ended")
-    session.out.result(found, table(columns, rows) if found else "Nothing is known of any pass yet.")
+    session.out.result(
+        [asdict(r) | {"status": r.status} for r in found],
+        table(columns, rows) if found else "Nothing is known of any pass yet.",
+    )
 
 
 @command(app, "run")

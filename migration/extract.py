@@ -120,6 +120,7 @@ class PageStager:
                 self._with_raw(r, page.fields, rows, batch)
                 for r in staging.add_isolating(connection, self._job.key, staged)
             ]
+            rejects = suppression.unkept(connection, self._job.suppression_key, rejects)
             self._count(counts, batch, rejects)
             if rejects and not self._job.dry_run:
                 unread = len(page.rejects)

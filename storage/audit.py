@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Connection, Row, Select, Text, cast, select
+from sqlalchemy import Connection, Row, Select, Text, cast, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from domain.access import Actor
@@ -111,11 +111,20 @@ class Wanted:
 def entries(
     conn: Connection, wanted: Wanted | None = None, *, after: int | None = None, limit: int = 100, newest: bool = False
 ) -> list[Entry]:
-    """Entries in order, or the newest first; ``after``: the number of the last one that was seen."""
-    query = _entries(limit)
-    query = query.order_by(audit_log.c.seq.desc() if newest else audit_log.c.seq)
+    """Entries in order, or the newest first; ``after``: the number of the last one that was seen.
+
+    Those of a window of time come in the order of their times, which are of the clocks of those who wrote them.
+    """
+    order: list[Any] = [audit_log.c.seq]
+    place: list[Any] = [after]
+    if wanted is not None and (wanted.since is not None or wanted.until is not None):
+        order.insert(0, audit_log.c.at)
+        known = audit_log.alias()
+        place.insert(0, select(known.c.at).where(known.c.seq == after).scalar_subquery())
+    query = _entries(limit).order_by(*(column.desc() if newest else column for column in order))
     if after is not None:
-        query = query.where(audit_log.c.seq < after if newest else audit_log.c.seq > after)
+        here, there = tuple_(*order), tuple_(*place)
+        query = query.where(here < there if newest else here > there)
     for name in ("action", "actor", "target_kind", "target_id"):
         value = getattr(wanted, name, None)
         if value is not None:

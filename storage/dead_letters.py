@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, null, select, text
+from sqlalchemy import Connection, Text, cast, func, literal, null, select, text
 
 from domain.errors import ConfigurationError
 from domain.ids import new_id
@@ -274,6 +274,21 @@ def forget(conn: Connection, ids: Sequence[UUID]) -> int:
         payload=null(), mapped=null(), original=null(), message=FORGOTTEN,
     )  # fmt: skip
     return int(conn.execute(closed).rowcount)
+
+
+def unname(conn: Connection, places: Sequence[str]) -> int:
+    """Keep nothing of letters that stand at these places but that they were there; returns how many.
+
+    The key is a digest of what the vendor called the record, which could be tried out.
+    """
+    here = dead_letter.c.place.in_(list(places))
+    forget(conn, list(conn.scalars(select(dead_letter.c.id).where(here))))
+    blank = dead_letter.update().where(here).values(vendor_id=None, key=_erased_key())
+    return int(conn.execute(blank).rowcount)
+
+
+def _erased_key() -> Any:
+    return literal("erased:").concat(cast(dead_letter.c.id, Text))
 
 
 def discard(conn: Connection, wanted: Filter, reason: str) -> int:

@@ -47,6 +47,10 @@ class Attempt:
     excerpt: str | None
 
 
+Place = tuple[datetime, int]
+"""Where a delivery stands among those of its endpoint: when it was queued, and its ``seq``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """How the telling of one event to one endpoint stands. ``status``: pending, delivered, failed, expired."""
@@ -156,10 +160,10 @@ class Filter:
     event_id: UUID | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
-        """SQL over ``d`` (delivery) and ``e`` (event), and its parameters."""
+        """SQL over ``d`` (delivery), and its parameters."""
         parts: Mapping[str, str] = {
             "status": "d.status = :status",
-            "type": "e.type = :type",
+            "type": "d.type = :type",
             "since": "d.created_at >= :since",
             "until": "d.created_at < :until",
             "event_id": "d.event_id = :event_id",
@@ -169,21 +173,24 @@ class Filter:
 
 
 def list_deliveries(
-    conn: Connection, subscription_id: UUID, wanted: Filter, *, before: int | None = None, limit: int = 100
+    conn: Connection, subscription_id: UUID, wanted: Filter, *, before: Place | None = None, limit: int = 100
 ) -> list[Delivery]:
-    """Deliveries of an endpoint, the newest first; ``before``: the ``seq`` to go on from."""
+    """Deliveries of an endpoint, the newest first; ``before``: the place of the last one that was seen."""
     conditions, given = wanted.conditions()
+    if before is not None:
+        conditions += " AND (d.created_at, d.seq) < (CAST(:before_at AS timestamptz), CAST(:before_seq AS bigint))"
+        given |= {"before_at": before[0], "before_seq": before[1]}
     rows = conn.execute(
         text(f"""
-        SELECT d.subscription_id, d.event_id, e.type, d.seq, d.subject, d.status, d.attempts, d.due_at, d.created_at,
+        SELECT d.subscription_id, d.event_id, d.type, d.seq, d.subject, d.status, d.attempts, d.due_at, d.created_at,
             d.finished_at, a.http_status AS last_status, a.error AS last_error
-        FROM webhook_delivery d JOIN event e ON e.tenant_id = :t AND e.id = d.event_id
+        FROM webhook_delivery d
         LEFT JOIN LATERAL (
             SELECT http_status, error FROM webhook_attempt a WHERE a.tenant_id = :t AND a.subscription_id = d.subscription_id
             AND a.event_id = d.event_id ORDER BY a.at DESC, a.id DESC LIMIT 1) a ON true
-        WHERE d.tenant_id = :t AND d.subscription_id = :s AND d.seq < :before {conditions}
-        ORDER BY d.seq DESC LIMIT :n"""),
-        {"t": current_tenant(conn), "s": subscription_id, "before": before or 2**62, "n": limit, **given},
+        WHERE d.tenant_id = :t AND d.subscription_id = :s {conditions}
+        ORDER BY d.created_at DESC, d.seq DESC LIMIT :n"""),
+        {"t": current_tenant(conn), "s": subscription_id, "n": limit, **given},
     )
     return [Delivery(**row._mapping) for row in rows]
 
@@ -230,7 +237,7 @@ def replay(conn: Connection, subscription_id: UUID, wanted: Filter, now: datetim
         text(f"""
         UPDATE webhook_delivery u SET status = 'pending', due_at = :now, attempts = 0, finished_at = NULL, lease = NULL,
             lease_until = NULL
-        FROM (SELECT d.event_id FROM webhook_delivery d JOIN event e ON e.tenant_id = :t AND e.id = d.event_id
+        FROM (SELECT d.event_id FROM webhook_delivery d
               WHERE d.tenant_id = :t AND d.subscription_id = :s AND d.status <> 'pending' {conditions}) x
         WHERE u.tenant_id = :t AND u.subscription_id = :s AND u.event_id = x.event_id AND u.status <> 'pending'"""),
         {"t": current_tenant(conn), "s": subscription_id, "now": now, **given},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -71,12 +71,27 @@ class AtVendor:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What a caller found outside of the tenant's own tables. ``erased`` and ``searched`` (rows left) by place."""
+
+    erased: Mapping[str, int] = field(default_factory=dict)
+    searched: Mapping[str, int] = field(default_factory=dict)
+    uploads: Sequence[Mapping[str, Any]] = ()
+    uploads_unsearched: Sequence[Mapping[str, Any]] = ()
+
+
+NOWHERE_ELSE = Elsewhere()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What was erased, in numbers, and where it was looked for.
 
     ``tables``: rows deleted or blanked; ``searched``: every table that was searched, with the rows that named the person
     afterwards; ``left``: of these the tables with any (none); ``not_searched``: every other table, and why. ``vendors``: one of
-    `suppression.POLICIES`; ``at_vendors``: what becomes of each linked record there. ``uploads``: files that still name the person.
+    `suppression.POLICIES`; ``at_vendors``: what becomes of each linked record there. ``uploads``: files that still name the person;
+    ``uploads_unsearched``: files, or parts of them, of which nobody can tell, and why. ``sought``: how many addresses and numbers
+    of the person were looked for; of one who has none, only what is bound to their records is found.
     """
 
     records: Mapping[str, int]
@@ -88,10 +103,18 @@ class Report:
     vendors: str
     at_vendors: Sequence[AtVendor]
     uploads: Sequence[Mapping[str, Any]] = ()
+    uploads_unsearched: Sequence[Mapping[str, Any]] = ()
+    sought: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be searched that is to be searched."""
+        return self.sought > 0 and not self.uploads_unsearched
 
     def to_json(self) -> dict[str, Any]:
         told = {name: getattr(self, name) for name in self.__slots__}
-        return told | {"at_vendors": [a.to_json() for a in self.at_vendors], "uploads": [dict(u) for u in self.uploads]}
+        files = {name: [dict(file) for file in told[name]] for name in ("uploads", "uploads_unsearched")}
+        return told | files | {"at_vendors": [a.to_json() for a in self.at_vendors], "complete": self.complete}
 
     @property
     def sha256(self) -> bytes:
@@ -107,16 +130,12 @@ def erase(
     erasure_id: UUID,
     *,
     policy: str = suppression.REFUSE,
-    uploads: Sequence[Mapping[str, Any]] = (),
-    sealed: Mapping[str, int] | None = None,
+    elsewhere: Elsewhere = NOWHERE_ELSE,
 ) -> Report:
-    """Erase ``person`` and suppress what named them. ``policy``: what becomes of them at vendors (`suppression.POLICIES`).
-
-    ``uploads`` and ``sealed`` (rows by table) are what the caller found outside of the tables, and erased under seals.
-    """
+    """Erase ``person`` and suppress what named them. ``policy``: what becomes of them at vendors (`suppression.POLICIES`)."""
     held = at_vendors(conn, person, policy)
     added = suppression.add(conn, key, person.suppressed_as, erasure_id, policy)
-    done: Counter[str] = Counter(sealed or {})
+    done: Counter[str] = Counter(elsewhere.erased)
     _files(conn, person, cause, done)
     queued = _records(conn, person, cause, at_vendors=policy == suppression.DELETE)
     for entity in {e for e, _ in queued}:
@@ -127,12 +146,13 @@ def erase(
     _traces(conn, person, done, keep_links={a.record for a in held if a.outcome == QUEUED})
     _loading(conn, on=False)
     done.update(search(conn, person.needles))
-    searched = sweeping.count(conn, person.needles)
+    searched = sweeping.count(conn, person.needles) | dict(elsewhere.searched)
     left = {name: n for name, n in searched.items() if n}
     counts = {e: len(ids) for e, ids in person.records.items()}
     return Report(
-        counts, dict(sorted(done.items())), searched, left, dict(sweeping.KEPT), added, policy, held, list(uploads)
-    )
+        counts, dict(sorted(done.items())), searched, left, dict(sweeping.KEPT), added, policy, held, list(elsewhere.uploads),
+        list(elsewhere.uploads_unsearched), len(person.needles),
+    )  # fmt: skip
 
 
 def at_vendors(conn: Connection, person: Person, policy: str) -> list[AtVendor]:

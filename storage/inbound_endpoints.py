@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -84,6 +84,12 @@ def list_all(conn: Connection) -> list[Endpoint]:
         select(*_columns()).where(inbound_endpoint.c.status != "removed").order_by(inbound_endpoint.c.name)
     )
     return [_endpoint(row) for row in rows]
+
+
+def of_schemes(conn: Connection, schemes: Collection[str]) -> list[Endpoint]:
+    """Endpoints of some schemes, removed ones included."""
+    query = select(*_columns()).where(inbound_endpoint.c.scheme.in_(sorted(schemes)))
+    return [_endpoint(row) for row in conn.execute(query)]
 
 
 def update(conn: Connection, endpoint_id: UUID, **changes: Any) -> Endpoint:

@@ -5,10 +5,11 @@ received = pending + done, and done = the sum over outcomes, those included that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -21,6 +22,7 @@ from storage.tenancy import current_tenant
 TOLD_FOR = timedelta(seconds=30)
 """A hint that nobody followed for so long is taken for lost."""
 _PURGED_AT_ONCE = 2_000
+_READ_AT_ONCE = 500
 _FORGOTTEN = "erased:"
 """What the keys begin with of deliveries of which nothing is kept: they cannot be processed once more."""
 
@@ -97,6 +99,22 @@ class Ledger:
     @property
     def balanced(self) -> bool:
         return self.received == self.pending + sum(self.by_outcome.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a delivery, for those who look whom it names."""
+
+    id: UUID
+    endpoint_id: UUID
+    pending: bool
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def place_of(delivery_id: UUID) -> str:
+    """What dead letters call the place of a delivery."""
+    return f"inbox {delivery_id}"
 
 
 # ---------------------------------------------------------------- work
@@ -198,6 +216,26 @@ def forget(conn: Connection, delivery_ids: Sequence[UUID]) -> None:
         DELETE FROM posted_event WHERE tenant_id = :t AND inbox_id = ANY(CAST(:ids AS uuid[]))"""),
         {name: given[name] for name in ("t", "ids")},
     )
+
+
+def kept(conn: Connection, delivery_ids: Sequence[UUID]) -> list[Kept]:
+    """What is kept of these deliveries."""
+    return [_kept(row) for row in conn.execute(_KEPT.where(inbox.c.id.in_(list(delivery_ids))))]
+
+
+def kept_of(conn: Connection, endpoint_id: UUID) -> Iterator[Kept]:
+    """What is kept of all deliveries of an endpoint, some at a time."""
+    query = _KEPT.where(inbox.c.endpoint_id == endpoint_id)
+    yield from (_kept(row) for row in conn.execute(query, execution_options={"yield_per": _READ_AT_ONCE}))
+
+
+_KEPT = select(inbox.c.id, inbox.c.endpoint_id, inbox.c.status, inbox.c.headers, inbox.c.body).where(
+    inbox.c.body != b""
+)
+
+
+def _kept(row: Any) -> Kept:
+    return Kept(row.id, row.endpoint_id, row.status == "pending", row.headers or {}, bytes(row.body))
 
 
 def hold_back(conn: Connection, delivery_id: UUID, until: datetime) -> None:

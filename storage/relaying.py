@@ -70,10 +70,11 @@ def deliver(conn: Connection, due: Sequence[Due], now: datetime) -> int:
         return 0
     result = conn.execute(
         text("""
-        INSERT INTO webhook_delivery (tenant_id, subscription_id, event_id, subject, due_at, traceparent)
-        SELECT CAST(:t AS uuid), u.s, u.e, u.subject, :now, u.cause
+        INSERT INTO webhook_delivery (tenant_id, subscription_id, event_id, type, subject, due_at, traceparent)
+        SELECT CAST(:t AS uuid), u.s, u.e, e.type, u.subject, :now, u.cause
         FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:events AS uuid[]), CAST(:subjects AS uuid[]), CAST(:causes AS text[]))
              WITH ORDINALITY AS u(s, e, subject, cause, n)
+        JOIN event e ON e.tenant_id = :t AND e.id = u.e
         ORDER BY u.n ON CONFLICT (tenant_id, subscription_id, event_id) DO NOTHING"""),
         {"t": current_tenant(conn), "now": now, "subscriptions": [d.subscription_id for d in due]}
         | {"events": [d.event_id for d in due], "subjects": [d.subject for d in due]}

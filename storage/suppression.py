@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select
@@ -21,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from domain.entities import ENTITIES, Kind
 from domain.errors import RecordRejectedError
-from domain.records import MappedBatch, Problem
+from domain.records import MappedBatch, Problem, Reject
 from storage.database import Database
 from storage.tables_privacy import suppression, suppression_key
 from storage.tenancy import current_tenant
@@ -41,7 +42,8 @@ POLICIES = (REFUSE, DELETE, KEEP)
 """What an erasure means for vendors: *refuse* what they send of the person, with a dead letter each; *delete* it there, too; *keep*
 it there, and pass over the records that were linked without a word."""
 
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:=&?]+@[^\s<>\"'(),;:=&?]+")
+_ADDRESS = re.compile(r"[^\s<>\"'(),;:=&?|\[\]{}]+@[^\s<>\"'(),;:=&?|\[\]{}\\]+")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _NUMBER = re.compile(r"\+\d[\d ().-]{5,20}\d")
 _TELLING_LENGTH = 3
 _MESSAGE = "The record is of a person who was erased on request, so it was not taken in."
@@ -131,11 +133,12 @@ def count(conn: Connection) -> int:
 
 def suppressed(conn: Connection, key: bytes, marks: Iterable[Mark]) -> dict[Mark, str]:
     """Those of the marks that are suppressed, and by which policy."""
-    digests = {m.digest(key): m for m in marks}
+    digests = {m: m.digest(key) for m in marks}  # two spellings of an address have one
     if not digests:
         return {}
-    query = select(suppression.c.digest, suppression.c.policy).where(suppression.c.digest.in_(list(digests)))
-    return {digests[bytes(row.digest)]: row.policy for row in conn.execute(query)}
+    query = select(suppression.c.digest, suppression.c.policy).where(suppression.c.digest.in_(set(digests.values())))
+    found = {bytes(row.digest): row.policy for row in conn.execute(query)}
+    return {mark: found[digest] for mark, digest in digests.items() if digest in found}
 
 
 def refuse(conn: Connection, vault: Vault, entity: str, values: Mapping[str, Any]) -> None:
@@ -147,17 +150,42 @@ def refuse(conn: Connection, vault: Vault, entity: str, values: Mapping[str, Any
 
 
 def names_erased(conn: Connection, vault: Vault, data: Any) -> bool:
-    """Whether an address or an international number of someone who was erased stands anywhere in JSON ``data``."""
-    if conn.scalar(select(suppression.c.kind).limit(1)) is None:
+    """Whether an address or an international number of someone who was erased stands anywhere in JSON or bytes ``data``."""
+    if not _anybody(conn):
         return False
-    key = key_of(conn, vault)
-    marks = {mark for said in _texts(data) for mark in _named_in(said)}
-    return key is not None and bool(suppressed(conn, key, marks))
+    return bool(naming(conn, key_of(conn, vault), [data]))
+
+
+def naming(conn: Connection, key: bytes | None, payloads: Sequence[Any]) -> frozenset[int]:
+    """The places of those payloads (JSON or bytes, which nobody may be able to read) in which someone stands who was erased."""
+    if key is None or not payloads or not _anybody(conn):
+        return frozenset()
+    marks = [{mark for said in _texts(data) for mark in _named_in(said)} for data in payloads]
+    gone = suppressed(conn, key, set().union(*marks))
+    return frozenset(place for place, found in enumerate(marks) if found & gone.keys())
+
+
+def unkept(conn: Connection, key: bytes | None, rejects: Sequence[Reject]) -> list[Reject]:
+    """Rows that could not be read or mapped, without what they hold where they name someone who was erased."""
+    named = naming(conn, key, [[r.raw, r.vendor_id] for r in rejects])
+    return [r if place not in named or key is None else _emptied(key, r) for place, r in enumerate(rejects)]
+
+
+def _emptied(key: bytes, rejected: Reject) -> Reject:
+    known = rejected.vendor_id
+    return replace(rejected, raw=None, vendor_id=None if known is None else _unnamed(key, known, {}))
+
+
+def _anybody(conn: Connection) -> bool:
+    """Whether the tenant erased anybody at all."""
+    return conn.scalar(select(suppression.c.kind).limit(1)) is not None
 
 
 def _texts(data: Any) -> Iterator[str]:
     if isinstance(data, str):
         yield data
+    elif isinstance(data, bytes):
+        yield data.replace(b"\0", b"").decode("utf-8", "replace")  # UTF-16 of Western text comes out right, too
     elif isinstance(data, Mapping):
         for name, value in data.items():
             yield str(name)
@@ -168,8 +196,10 @@ def _texts(data: Any) -> Iterator[str]:
 
 
 def _named_in(said: str) -> Iterator[Mark]:
-    yield from (Mark("email", found.strip(".")) for found in _ADDRESS.findall(said))
-    yield from (Mark("phone", "+" + re.sub(r"\D", "", found)) for found in _NUMBER.findall(said))
+    """What a text names, as it stands and as forms and JSON write it."""
+    for form in {said, unquote(said), _ESCAPE.sub(lambda found: chr(int(found[1], 16)), said)}:
+        yield from (Mark("email", found.strip(".")) for found in _ADDRESS.findall(form))
+        yield from (Mark("phone", "+" + re.sub(r"\D", "", found)) for found in _NUMBER.findall(form))
 
 
 def screen(
@@ -180,7 +210,7 @@ def screen(
     What a refused record is called there is told only where that does not name its person. Costs one small query while the tenant
     erased nobody.
     """
-    if key is None or batch.entity not in PEOPLE or conn.scalar(select(suppression.c.kind).limit(1)) is None:
+    if key is None or batch.entity not in PEOPLE or not _anybody(conn):
         return batch
     by_row = [
         [record_mark(connection_id, object_name, vendor_id), *marks_of(batch.entity, _row(batch, row))]
@@ -225,9 +255,16 @@ class Guard:
         if batch.entity not in PEOPLE or not batch.vendor_ids:
             return batch
         with self.db.tenant(self.tenant_id) as conn:
-            if conn.scalar(select(suppression.c.kind).limit(1)) is None:
+            if not _anybody(conn):
                 return batch
             return screen(conn, key_of(conn, self.vault()), batch, self.connection_id, self.object)
+
+    def naming(self, payloads: Sequence[Any]) -> frozenset[int]:
+        """The places of those payloads in which someone stands who was erased."""
+        if not payloads:
+            return frozenset()
+        with self.db.tenant(self.tenant_id) as conn:
+            return naming(conn, key_of(conn, self.vault()), payloads) if _anybody(conn) else frozenset()
 
 
 def _row(batch: MappedBatch, row: int) -> dict[str, Any]:

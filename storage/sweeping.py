@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,8 +59,7 @@ def hits(conn: Connection, table: Table, needles: Sequence[str]) -> Iterator[Hit
     names = readable(table)
     if not names or not needles:
         return
-    patterns = _patterns(needles)
-    found = {name: or_(*(_shown(table.c[name]).like(p) for p in patterns)) for name in names}
+    found = {name: _holds(table.c[name], needles) for name in names}
     keys = [c.name for c in table.primary_key.columns]
     flags = [found[name].label(f"in_{name}") for name in names]
     columns = [table.c[n] for n in dict.fromkeys([*keys, *names])]
@@ -146,18 +146,31 @@ def _words(needles: Sequence[str]) -> re.Pattern[str]:
 
 
 def _forms(needle: str) -> list[str]:
-    """A needle as it is, and as forms and addresses write it."""
-    return list(dict.fromkeys((needle, quote(needle, safe="").lower())))
+    """A needle as it is, and as forms and addresses write it, and JSON in ASCII."""
+    return list(dict.fromkeys((needle, quote(needle, safe="").lower(), json.dumps(needle)[1:-1])))
 
 
-def _patterns(needles: Sequence[str]) -> list[str]:
-    return [f"%{_WILD.sub(_ESCAPED, form)}%" for n in needles for form in _forms(n)]
+def _patterns(needles: Sequence[str], *, of_bytes: bool) -> list[str]:
+    forms = [form for n in needles for form in _forms(n)]
+    if of_bytes:
+        forms = ["".join(map(_octet, form.encode())) for form in forms]
+    return [f"%{_WILD.sub(_ESCAPED, form)}%" for form in forms]
+
+
+def _octet(value: int) -> str:
+    """A byte as PostgreSQL escapes it."""
+    return f"\\{value:03o}" if value > 0x7F else "\\\\" if value == 0x5C else chr(value)
+
+
+def _holds(column: ColumnElement[Any], needles: Sequence[str]) -> ColumnElement[bool]:
+    shown = _shown(column)
+    return or_(*(shown.like(p) for p in _patterns(needles, of_bytes=isinstance(column.type, LargeBinary))))
 
 
 def _shown(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column as text in small letters."""
+    """A column as text in small letters; of bytes without the zeros that UTF-16 has in Western text."""
     if isinstance(column.type, LargeBinary):
-        return func.lower(func.encode(column, "escape"))
+        return func.lower(func.replace(func.encode(column, "escape"), r"\000", ""))
     if isinstance(column.type, ARRAY):
         return func.lower(func.array_to_string(column, literal_column("E'\\n'")))
     return func.lower(sql_cast(column, Text) if isinstance(column.type, JSONB) else column)

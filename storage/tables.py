@@ -508,8 +508,7 @@ dead_letter = Table(
     UniqueConstraint("tenant_id", "key"),
     *(Index(None, "tenant_id", "status", name, "id") for name in ("code", "fault", "fingerprint", "stage")),
     Index(None, "tenant_id", "status", "id"),
-    Index(None, "tenant_id", "entity_id"),
-    Index(None, "tenant_id", "run_id"),
+    *(Index(None, "tenant_id", name) for name in ("last_at", "entity_id", "run_id")),
     Index(None, "tenant_id", "connection_id", "object", "vendor_id"),
 )
 

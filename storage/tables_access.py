@@ -89,6 +89,20 @@ rate_bucket = Table(  # how many calls a caller may still make; `granted` is wha
     PrimaryKeyConstraint("tenant_id", "caller"),
 )
 
+failed_sign_in = (
+    Table(  # in the system tenant alone: how many tries an address has left; after a crash of the server, all have all
+        "failed_sign_in",
+        metadata,
+        tenant_column(),
+        Column("network", Text(collation="C"), nullable=False),
+        Column("tries", Float, nullable=False),
+        Column("at", TIMESTAMP, nullable=False),
+        PrimaryKeyConstraint("tenant_id", "network"),
+        Index(None, "tenant_id", "at"),
+        prefixes=["UNLOGGED"],
+    )
+)
+
 api_usage = Table(
     "api_usage",
     metadata,
@@ -118,6 +132,7 @@ audit_log = Table(  # `hash` covers the entry and the hash before it; the applic
     Index(None, "tenant_id", "target_kind", "target_id", "seq"),
     Index(None, "tenant_id", "actor", "seq"),
     Index(None, "tenant_id", "action", "seq"),
+    Index(None, "tenant_id", "at", "seq"),
 )
 
 audit_head = Table(  # the last entry of each tenant's chain; locked while one is added

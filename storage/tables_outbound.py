@@ -97,6 +97,7 @@ delivery = Table(  # one event to one endpoint; the primary key is what makes it
     tenant_column(),
     Column("subscription_id", UUID_TYPE, nullable=False),
     Column("event_id", UUID_TYPE, nullable=False),
+    Column("type", Text, nullable=False),  # of the event
     Column("seq", BigInteger, Identity(always=True), nullable=False),
     Column("subject", UUID_TYPE),
     Column("status", Text, nullable=False, server_default=text("'pending'")),  # pending, delivered, failed, expired
@@ -125,8 +126,9 @@ delivery = Table(  # one event to one endpoint; the primary key is what makes it
         "seq",
         postgresql_where=text("status = 'pending'"),
     ),
-    Index(None, "tenant_id", "subscription_id", "seq"),
-    Index(None, "tenant_id", "subscription_id", "status", "seq"),
+    Index("webhook_delivery_newest_idx", "tenant_id", "subscription_id", "created_at", "seq"),
+    Index("webhook_delivery_status_idx", "tenant_id", "subscription_id", "status", "created_at", "seq"),
+    Index("webhook_delivery_type_idx", "tenant_id", "subscription_id", "type", "created_at", "seq"),
     Index(None, "tenant_id", "event_id"),
     Index(None, "tenant_id", "created_at"),
 )

@@ -46,7 +46,8 @@ stream = Table(  # a lane: one object of one connection, held by one worker at a
     Column("status", Text, nullable=False, server_default=text("'idle'")),  # idle, paused, reauth, stopped, braked
     Column("reason", JSONB),
     Column("generation", BigInteger, nullable=False, server_default=text("0")),
-    Column("lease_owner", Text),
+    Column("lease_owner", Text),  # of a pass: its id in stream_run
+    Column("lease_since", TIMESTAMP),
     Column("lease_until", TIMESTAMP),
     Column("verified_at", TIMESTAMP),
     # What the scheduler knows: when it may run again, and what was last told to the workers (see storage.scheduling).

@@ -501,17 +501,25 @@ class Engine:
         self._settings = settings or Settings()
 
     def run(
-        self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
+        self,
+        lane: Lane,
+        *,
+        poll: bool = True,
+        compare: bool = False,
+        over: Callable[[], bool] = lambda: False,
+        owner: str | None = None,
+        ended: Callable[[Report], None] = lambda _: None,
     ) -> Report:
         """One pass. Returns what was done and, if it stopped early, why; raises LeaseLostError when another worker took over.
 
         ``compare``: begin a full comparison, where the vendor can be compared with. ``over`` is asked after every batch: True ends
-        the pass there, with ``Report.more``. Nothing that a vendor or the network does is raised: the report and the lane's status
-        tell.
+        the pass there, with ``Report.more``. ``ended`` is told how it went, whatever ended it, before the lane is given back: a
+        pass that never tells is known by its lease, which ``owner`` holds. Nothing that a vendor or the network does is raised:
+        the report and the lane's status tell.
         """
         report = Report()
         now = self._clock()
-        lease = self._store.take(lane, self._owner(), now, now + self._settings.lease_for)
+        lease = self._store.take(lane, owner or self._owner(), now, now + self._settings.lease_for)
         if lease is None:
             report.stopped = "busy"
             return report
@@ -523,9 +531,18 @@ class Engine:
             else:
                 # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
                 self._work(held, report, _Wanted(poll, compare, over, notices_first=state.cursor is not None))
+        except LeaseLostError:
+            report.stopped = "taken over"
+            raise
+        except BaseException:
+            report.stopped = "broken off"
+            raise
         finally:
-            # By its generation: a lease that was taken over meanwhile stays its new holder's.
-            self._store.release(held[-1])
+            try:
+                ended(report)
+            finally:
+                # By its generation: a lease that was taken over meanwhile stays its new holder's.
+                self._store.release(held[-1])
         return report
 
     def _work(self, held: list[Lease], report: Report, wanted: _Wanted) -> None:

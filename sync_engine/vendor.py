@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,10 @@ _LEFT_OUT = (OUT_OF_SCOPE, STAYS)
 
 def _as_it_is(batch: MappedBatch) -> MappedBatch:
     return batch
+
+
+def _nobody(_: Sequence[Any]) -> Collection[int]:
+    return ()
 
 
 def several_of(connector: Connector, lens: Lens) -> dict[str, Ends]:
@@ -92,7 +96,8 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
 class ConnectorObject:
     """See `sync_engine.ports.VendorPort`. ``key_field``: the vendor's unique field that holds hub ids, where it has one.
 
-    ``namespace``: from `domain.ids.record_namespace`. ``screen`` refuses records of people who were erased.
+    ``namespace``: from `domain.ids.record_namespace`. ``screen`` refuses records of people who were erased; ``naming`` tells the
+    places of payloads, which could not be read as records, in which one of them stands.
     """
 
     connector: Connector
@@ -102,6 +107,7 @@ class ConnectorObject:
     key_field: str | None = None
     screen: Callable[[MappedBatch], MappedBatch] = _as_it_is
     several: Mapping[str, Ends] = field(default_factory=dict)
+    naming: Callable[[Sequence[Any]], Collection[int]] = _nobody
 
     def __post_init__(self) -> None:
         self._entity = ENTITIES[self.rules.entity]
@@ -155,7 +161,11 @@ class ConnectorObject:
     def pages(self, cursor: Cursor | None) -> Iterator[Listing]:
         """See `VendorPort.pages`."""
         for page in self.connector.read(ReadRequest(self.object, self.fields, cursor, deleted=cursor is not None)):
-            rejects = [(Failure(r.code, r.message, r.place.column), r.raw) for r in page.rejects]
+            named = self.naming([r.raw for r in page.rejects]) if page.rejects else ()
+            rejects = [
+                (Failure(r.code, r.message, r.place.column), None if place in named else r.raw)
+                for place, r in enumerate(page.rejects)
+            ]
             yield Listing(self.raws(page), page.cursor, page.last, rejects)
 
     def fetch(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
@@ -178,6 +188,7 @@ class ConnectorObject:
         batch = self.screen(self.lens.forward(fields, rows))
         prints = fingerprints(self.lens, fields, rows)
         refused = _refused(batch)
+        unkept = self._unkept(page, refused)
         versions = self._column(page, self.lens.spec.version)
         keys = self._column(page, self.key_field)
         lists = {name: self._column(page, ends.field) for name, ends in self.several.items()}
@@ -188,10 +199,18 @@ class ConnectorObject:
                 said = {name: str(column[row] or "") for name, column in lists.items() if column[row] is not MISSING}
                 print_ = prints[row] + "|".join(said.values()).encode() if said else prints[row]
                 raw = self._raw(page, batch, row, all_values[row], print_, problem, versions[row], keys[row])
+                if row in unkept:
+                    raw = Raw(replace(raw.incoming, values={}, raw=None))
                 result.append(replace(raw, lists={n: self._list(n, text) for n, text in said.items()}))
             elif vendor_id:
                 result.append(Raw(Incoming(vendor_id, deleted=True)))
         return result
+
+    def _unkept(self, page: Page, refused: Mapping[int, Problem]) -> set[int]:
+        """Rows that the mapping refuses, and that name someone who was erased: nothing of them is kept."""
+        rows = [row for row, problem in refused.items() if problem.code not in (ERASED, *_LEFT_OUT)]
+        named = self.naming([list(page.rows[row]) for row in rows]) if rows else ()
+        return {rows[place] for place in named}
 
     def _mapped(self, page: Page) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
         """The page's columns without lists of associated records that the mapping knows nothing of."""

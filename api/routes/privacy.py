@@ -81,7 +81,8 @@ class AtVendorOut(BaseModel):
 
 class ErasureOut(BaseModel):
     """An erasure. ``report``: rows by table; every table searched, with the rows in it that still name the person: none; uploaded
-    files that do. Its ``sha256`` is audited. ``at_vendors``: what becomes of the person there."""
+    files that do (``uploads``), and those that could not be searched, with why (``uploads_unsearched``): where there are any,
+    ``complete`` is false. Its ``sha256`` is audited. ``at_vendors``: what becomes of the person there."""
 
     id: UUID
     status: str

@@ -106,14 +106,16 @@ class RunOut(BaseModel):
 
     ``counts``: what became of records in it (created, updated, matched, deleted, unchanged, superseded, conflict, rejected …);
     sent: ``pushed_…``, ``push_dead``. ``calls``: made to the vendor. ``complete``: nothing was left to do; else it made room for
-    others, or ``stopped`` says why it ended, by the error ``code``.
+    others, or ``stopped`` says why it ended, by the error ``code``. ``status``: running, ended, or lost: its process was killed or
+    cut off, and what it did is told by the records alone; its end is when its lease ran out.
     """
 
     id: UUID
     kind: str
+    status: str
     started_at: datetime
-    ended_at: datetime
-    duration_s: float
+    ended_at: datetime | None
+    duration_s: float | None
     counts: dict[str, int]
     calls: int
     complete: bool
@@ -156,7 +158,7 @@ def get_stream(connection_id: UUID, object_name: str, caller: Reader) -> StreamO
 def list_stream_runs(
     connection_id: UUID, object_name: str, caller: Reader, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[RunOut]:
-    """Single passes over a stream, the newest first, as long as they are kept. One whose worker was killed left no trace."""
+    """Single passes over a stream, the newest first, as long as they are kept; one under way and those that were lost, too."""
     with caller.transaction() as conn:
         streams.get(conn, connection_id, object_name)
         found = stream_runs.page(conn, connection_id, object_name, before=decode_id(cursor), limit=limit + 1)
@@ -341,7 +343,9 @@ def _check_fields(body: RulesIn, entities: set[str]) -> None:
 
 def _shown_run(run: StreamRun) -> RunOut:
     values = {name: getattr(run, name) for name in RunOut.model_fields if name != "duration_s"}
-    return RunOut(**values, duration_s=(run.ended_at - run.started_at).total_seconds())
+    return RunOut(
+        **values, duration_s=None if run.ended_at is None else (run.ended_at - run.started_at).total_seconds()
+    )
 
 
 def _shown(found: StreamHealth) -> StreamOut:

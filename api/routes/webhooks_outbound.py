@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -17,7 +17,7 @@ from api.errors import ApiError
 from api.models import Body
 from api.paging import Cursor, Limit, Page
 from storage import deliveries, subscriptions
-from storage.deliveries import Delivery, Filter
+from storage.deliveries import Delivery, Filter, Place
 from storage.subscriptions import Subscription
 from webhooks.outbound.catalogue import EVENTS
 from webhooks.outbound.service import OVERLAP, Subscriptions
@@ -271,7 +271,7 @@ def list_deliveries(
         subscriptions.get(conn, subscription_id)
         before = _before(cursor)
         found = deliveries.list_deliveries(conn, subscription_id, wanted, before=before, limit=limit + 1)
-    return paging.page_of(found, limit, _delivery, lambda d: d.seq)
+    return paging.page_of(found, limit, _delivery, lambda d: [d.created_at, d.seq])
 
 
 @router.get("/subscriptions/{subscription_id}/deliveries/{event_id}", operation_id="get_webhook_delivery")
@@ -290,11 +290,14 @@ def _service(caller: Caller) -> Iterator[Subscriptions]:
         yield Subscriptions(conn, caller.hub.vault, caller.hub.webhook_allow, caller.actor, caller.request_id)
 
 
-def _before(cursor: str | None) -> int | None:
-    key = paging.decode(cursor)
-    if key is not None and (type(key) is not int or not 0 <= key < 1 << 62):
-        raise ApiError(422, "bad_cursor", "The cursor is not one of ours.", remedy="Begin without one.")
-    return key
+def _before(cursor: str | None) -> Place | None:
+    match paging.decode(cursor):
+        case None:
+            return None
+        case [str(at), int(seq)] if 0 <= seq < 1 << 62:
+            with suppress(ValueError):
+                return datetime.fromisoformat(at), seq
+    raise ApiError(422, "bad_cursor", "The cursor is not one of ours.", remedy="Begin without one.")
 
 
 def _now() -> datetime:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from storage import connection_alerts, connections
+from storage import connection_alerts, connections, stream_runs
 from storage.sync.values import dumps
 
 STOPS_BY_ITSELF = ("reauth", "stopped", "braked")
@@ -59,16 +59,28 @@ class Progress:
 def take(conn: Connection, key: LaneKey, owner: str, now: datetime, until: datetime) -> int | None:
     """Take a free or expired lane, or one's own; returns its new generation, or None where someone else holds it.
 
-    A lane that nobody set up (a replay of a migration's letters) gets a row without an entity, which is no stream.
+    A lane that nobody set up (a replay of a migration's letters) gets a row without an entity, which is no stream. A pass whose
+    lease ran out is noted as lost (see `storage.stream_runs`).
     """
     return conn.execute(
-        text("""
-        INSERT INTO stream AS s (tenant_id, connection_id, object, entity, pushes, lease_owner, lease_until, generation)
-        VALUES (:t, :c, :o, '', false, :owner, :until, 1)
-        ON CONFLICT (tenant_id, connection_id, object) DO UPDATE
-            SET lease_owner = :owner, lease_until = :until, generation = s.generation + 1
-            WHERE s.lease_owner IS NULL OR s.lease_owner = :owner OR s.lease_until <= :now RETURNING generation"""),
-        key.parameters | {"owner": owner, "now": now, "until": until},
+        text(f"""
+        WITH lapsed AS ({stream_runs.HELD} AND s.lease_owner <> :owner AND s.lease_until <= :now),
+        taken AS (
+            INSERT INTO stream AS s (
+                tenant_id, connection_id, object, entity, pushes, lease_owner, lease_since, lease_until, generation)
+            VALUES (:t, :c, :o, '', false, :owner, :now, :until, 1)
+            ON CONFLICT (tenant_id, connection_id, object) DO UPDATE
+                SET lease_owner = :owner, lease_until = :until, generation = s.generation + 1,
+                    lease_since = CASE WHEN s.lease_owner = :owner THEN s.lease_since ELSE :now END
+                WHERE s.lease_owner IS NULL OR s.lease_owner = :owner OR s.lease_until <= :now RETURNING generation),
+        lost AS (
+            INSERT INTO stream_run (
+                tenant_id, id, connection_id, object, kind, started_at, ended_at, counts, calls, complete, stopped)
+            SELECT CAST(:t AS uuid), l.id, CAST(:c AS uuid), CAST(:o AS text), l.kind, l.started_at, l.until, '{{}}', 0, false,
+                CAST(:lost AS text)
+            FROM lapsed l, taken ON CONFLICT DO NOTHING)
+        SELECT generation FROM taken"""),
+        key.parameters | {"owner": owner, "now": now, "until": until, "lost": stream_runs.LOST},
     ).scalar_one_or_none()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -34,6 +35,7 @@ ROWS = 8_000
 LOOKED_AT_MOST = 800
 """Rows that one statement may look at: a tenth of what the tenant has, and enough for a page of 100 and its joins."""
 RARE = 20
+BEGAN = datetime.now(UTC)
 LARGE = frozenset(
     (
         "crm_contact",
@@ -56,13 +58,14 @@ RUN = UUID("0192d3a0-0000-7000-8000-0000000000c2")
 _FILL = {
     "dead_letter": """
         INSERT INTO dead_letter (tenant_id, id, connection_id, run_id, object, vendor_id, entity, entity_id, stage, code, message,
-            fingerprint, fault, status, key)
+            fingerprint, fault, status, key, first_at, last_at)
         SELECT :t, uuidv7(), CASE WHEN n % :every = 1 THEN CAST(:c AS uuid) END, CASE WHEN n % :every = 1 THEN CAST(:r AS uuid) END,
             CASE WHEN n % :every = 1 THEN 'Rare' ELSE 'Contact' END, 'v' || n, 'contact', CAST(lpad(to_hex(n), 12, '0')
             || '70008000000000000000' AS uuid), CASE WHEN n % :every = 1 THEN 'push' ELSE 'map' END,
             CASE WHEN n % :every = 1 THEN 'bug' ELSE 'value_not_valid' END, 'It failed.',
             CASE WHEN n % :every = 1 THEN 'few' ELSE 'f' || n % 7 END, CASE WHEN n % :every = 1 THEN 'ours' ELSE 'data' END,
-            CASE WHEN n % 2 = 0 THEN 'open' WHEN n % :every = 1 THEN 'open' ELSE 'resolved' END, 'k' || n
+            CASE WHEN n % 2 = 0 THEN 'open' WHEN n % :every = 1 THEN 'open' ELSE 'resolved' END, 'k' || n,
+            CAST(:began AS timestamptz) - (:rows - n) * :second, CAST(:began AS timestamptz) - (:rows - n) * :second
         FROM generate_series(1, :rows) n""",
     "inbox": """
         INSERT INTO inbox (tenant_id, id, endpoint_id, dedupe_key, body, status, outcome)
@@ -74,9 +77,10 @@ _FILL = {
     " || '70008000000000000000' AS uuid), CASE WHEN n <= :rare THEN 'sync.failed' ELSE 'record.updated' END, '{}'"
     " FROM generate_series(1, :rows) n",
     "webhook_delivery": """
-        INSERT INTO webhook_delivery (tenant_id, subscription_id, event_id, status, created_at)
+        INSERT INTO webhook_delivery (tenant_id, subscription_id, event_id, type, status, created_at)
         SELECT :t, :s, CAST(lpad(to_hex(n), 12, '0') || '70008000000000000000' AS uuid),
-            CASE WHEN n <= :rare THEN 'failed' ELSE 'delivered' END, now() - make_interval(secs => :rows - n)
+            CASE WHEN n <= :rare THEN 'sync.failed' ELSE 'record.updated' END,
+            CASE WHEN n <= :rare THEN 'failed' ELSE 'delivered' END, CAST(:began AS timestamptz) - (:rows - n) * :second
         FROM generate_series(1, :rows) n""",
     "webhook_attempt": "INSERT INTO webhook_attempt (tenant_id, id, subscription_id, event_id, at, ms) SELECT :t, uuidv7(), :s,"
     " CAST(lpad(to_hex(n), 12, '0') || '70008000000000000000' AS uuid), now(), 7 FROM generate_series(1, :rows) n",
@@ -84,11 +88,11 @@ _FILL = {
         INSERT INTO conflict (tenant_id, id, connection_id, object, entity, entity_id, vendor_id, field, status, rule, opened_at)
         SELECT :t, uuidv7(), CASE WHEN n <= :rare THEN CAST(:c AS uuid) ELSE gen_random_uuid() END, 'Contact', 'contact',
             CAST(lpad(to_hex(n), 12, '0') || '70008000000000000000' AS uuid), 'v' || n, 'title',
-            CASE WHEN n <= :rare THEN 'open' ELSE 'settled' END, 'newest', now() - make_interval(secs => :rows - n)
+            CASE WHEN n <= :rare THEN 'open' ELSE 'settled' END, 'newest', CAST(:began AS timestamptz) - (:rows - n) * :second
         FROM generate_series(1, :rows) n""",
     "audit_log": """
         INSERT INTO audit_log (tenant_id, seq, at, actor_kind, actor, action, target_kind, target_id, previous, hash)
-        SELECT :t, n, now() - make_interval(secs => :rows - n), 'key', CASE WHEN n <= :rare THEN 'Ada' ELSE 'Bo' END,
+        SELECT :t, n, CAST(:began AS timestamptz) - (:rows - n) * :second, 'key', CASE WHEN n <= :rare THEN 'Ada' ELSE 'Bo' END,
             CASE WHEN n <= :rare THEN 'record.delete' ELSE 'record.update' END,
             CASE WHEN n <= :rare THEN 'key' ELSE 'contact' END, 'c' || n, 'x', 'x'
         FROM generate_series(1, :rows) n""",
@@ -122,7 +126,7 @@ class World:
             )
             heard = _subscribe(conn)
             names = {"t": tenant, "rows": ROWS, "c": CONNECTION, "r": RUN, "few": few.id, "many": many.id, "s": heard}
-            names |= {"rare": RARE, "every": ROWS // RARE}
+            names |= {"rare": RARE, "every": ROWS // RARE, "began": BEGAN, "second": timedelta(seconds=1)}
             for statement in _FILL.values():
                 conn.execute(text(statement), names)
         api_data.fill_in_parts(self.db, tenant, ROWS, 500)
@@ -210,6 +214,27 @@ _VALUES = {"email": "contact77@example.com", "phone": "+14155550077", "last_name
 _MOMENT = "2020-01-01T00:00:00+00:00"
 
 
+def moment(row: int) -> str:
+    """When the row with this number came: one a second, the last of them when the test began."""
+    return (BEGAN - timedelta(seconds=ROWS - row)).isoformat()
+
+
+def window(first: int, last: int) -> dict[str, str]:
+    return {"since": moment(first), "until": moment(last)}
+
+
+NARROW = {
+    "the first": {"until": moment(60)}, "the last": {"since": moment(ROWS - 60)}, "the middle": window(ROWS // 2, ROWS // 2 + 60),
+}  # fmt: skip
+"""A minute's rows."""
+WIDE = {
+    "since": {"since": moment(ROWS // 2)},
+    "until": {"until": moment(ROWS // 2)},
+    "both": window(ROWS // 4, 3 * ROWS // 4),
+}
+"""Far more rows than a page has, and as many outside."""
+
+
 def of_a_filter(name: str) -> str:
     return _VALUES.get(name, str(CONTACT))
 
@@ -283,6 +308,12 @@ def test_dead_letters_are_found_by_whatever_they_are_looked_for_by(world: World,
     assert called(world, "/dead-letters", **query)["items"]
 
 
+@pytest.mark.parametrize("query", NARROW.values(), ids=NARROW)
+@pytest.mark.parametrize("status", ["open", "resolved", "all"])
+def test_dead_letters_of_a_minute(world: World, query: dict[str, str], status: str) -> None:
+    assert 10 < len(called(world, "/dead-letters", status=status, **query)["items"]) <= 90
+
+
 INBOX: list[dict[str, Any]] = [
     {},
     {"status": "pending"},
@@ -317,6 +348,32 @@ def test_deliveries_of_a_subscription(world: World, query: dict[str, Any]) -> No
     assert called(world, f"{path}/{CONTACT}")
 
 
+@pytest.mark.parametrize("query", (NARROW | WIDE).values(), ids=NARROW | WIDE)
+@pytest.mark.parametrize("more", [{}, {"status": "delivered"}, {"type": "record.updated"}], ids=str)
+def test_deliveries_of_a_window(world: World, query: dict[str, str], more: dict[str, str]) -> None:
+    found = called(world, f"/webhooks/subscriptions/{world.subscription}/deliveries", **query, **more)["items"]
+    assert 10 < len(found) <= 100
+    times = [d["created_at"] for d in found]
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"status": "failed"}, {"until": moment(60)}], ids=["alone", "with a status", "in a window"]
+)
+def test_deliveries_of_a_rare_type(world: World, more: dict[str, str]) -> None:
+    path = f"/webhooks/subscriptions/{world.subscription}/deliveries"
+    assert len(called(world, path, type="sync.failed", **more)["items"]) == RARE
+    assert called(world, path, type="record.deleted", **more)["items"] == []
+
+
+def test_a_deep_page_of_deliveries_goes_on_where_the_one_before_ended(world: World) -> None:
+    path = f"/webhooks/subscriptions/{world.subscription}/deliveries"
+    found = called(world, path, limit=100)
+    for _ in range(4):
+        last, found = found["items"][-1], called(world, path, limit=100, cursor=found["next"])
+        assert found["items"][0]["created_at"] < last["created_at"]
+
+
 CONFLICTS: list[dict[str, Any]] = [
     {},
     {"status": "all"},
@@ -344,6 +401,18 @@ AUDIT: list[dict[str, Any]] = [
 @pytest.mark.parametrize("query", AUDIT, ids=str)
 def test_the_audit_log(world: World, query: dict[str, Any]) -> None:
     assert called(world, "/audit", **query)["items"]
+
+
+@pytest.mark.parametrize("query", (NARROW | WIDE).values(), ids=NARROW | WIDE)
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("more", [{}, {"action": "record.update"}, {"actor": "Bo"}], ids=str)
+def test_the_audit_log_of_a_window(world: World, query: dict[str, str], order: str, more: dict[str, str]) -> None:
+    found = called(world, "/audit", order=order, limit=30, **query, **more)
+    numbers = [entry["seq"] for entry in found["items"]]
+    assert len(numbers) == 30
+    assert numbers == sorted(numbers, reverse=order == "newest")
+    after = called(world, "/audit", order=order, limit=30, cursor=found["next"], **query, **more)["items"]
+    assert abs(after[0]["seq"] - numbers[-1]) == 1
 
 
 @pytest.mark.parametrize("query", [{}, {"kind": "replay"}, {"status": "failed"}], ids=str)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, text
 
 from bootstrap import jobs as running
-from bootstrap import privacy, uploads
+from bootstrap import privacy, searching, uploads
 from bootstrap.wiring import Hub
 from domain.ids import new_id
 from storage import audit, blobs, connections
@@ -167,6 +167,45 @@ def test_uploaded_files_that_name_the_person_stand_in_the_proof_with_the_day_the
     for later, left in ((timedelta(days=29), 7), (timedelta(days=31), 0 if days else 7)):
         privacy.purge(hub, tenant_id, now + later)
         assert len(uploads.files(mine, connection.id)) == left
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_uploaded_files_that_cannot_be_searched_are_told_and_the_proof_is_not_complete(
+    admin: Client, hub: Hub, db: Database, tenant_id: UUID, ada: UUID, readable: bool
+) -> None:
+    mine = hub.of(tenant_id)
+    connection = uploads.create(mine, "Old CRM")
+    sent = {"other.csv": b"Email\nbo@engine.example\n"}
+    if not readable:
+        sent |= {
+            f"of-{EMAIL}.xlsx".replace("@", "+"): _workbook(EMAIL)[:-30],
+            "wide.csv": "Email\n".encode("utf-16") + b"x",
+        }
+    for name, content in sent.items():
+        with uploads.receiving(mine, connection.id, name) as file:
+            file.write(content)
+    job = admin.post("/v1/privacy/erasures", json=WHO).json()
+    _run(hub, tenant_id, job["id"])
+    result = admin.get(f"/v1/jobs/{job['id']}").json()["result"]
+    told = [(u["file"], u["why"], u["parts"]) for u in result["uploads_unsearched"]]
+    assert told == ([] if readable else [
+        ("of-ada.byron+engine.example.xlsx", searching.DAMAGED, 0), ("wide.csv", searching.BROKEN_TEXT, 0)
+    ])  # fmt: skip
+    assert (result["complete"], result["uploads"]) == (readable, [])
+    with db.tenant(tenant_id) as conn:
+        entry = next(e for e in audit.entries(conn, audit.Wanted(action="person.erase"), limit=10))
+    assert (entry.detail["complete"], entry.detail["uploads_unsearched"]) == (readable, len(told))
+
+
+def test_of_a_person_without_an_address_the_proof_does_not_say_that_everything_was_searched(
+    admin: Client, hub: Hub, db: Database, tenant_id: UUID
+) -> None:
+    with db.tenant(tenant_id) as conn:
+        record = records.create(conn, tenant_id, "contact", {"last_name": "Lovelace"}, "tests")
+    job = admin.post("/v1/privacy/erasures", json={"record_id": str(record)}).json()
+    _run(hub, tenant_id, job["id"])
+    result = admin.get(f"/v1/jobs/{job['id']}").json()["result"]
+    assert (result["records"], result["sought"], result["complete"]) == ({"contact": 1}, 0, False)
 
 
 def test_what_is_cached_of_files_goes_with_an_erasure(

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from bootstrap import privacy
 from bootstrap.syncing import kind_of, syncing
 from bootstrap.wiring import Hub
+from domain.ids import new_id
 from sandbox.hubspot.server import HubSpotServer
 from storage import audit, credentials, scheduling, streams
 from storage.database import Database
@@ -235,6 +237,48 @@ def test_a_pass_that_failed_says_by_which_error(
         syncs.run_lane(lane)
     (run,) = admin.get(f"{base}/contacts/runs").json()["items"]
     assert (run["complete"], run["stopped"], run["code"]) == (False, "pause_connection", "reauth_required")
+
+
+def test_a_pass_that_was_killed_is_listed_as_lost(
+    admin: Client, connection_id: str, base: str, sandbox_hub: Hub, tenant_id: UUID, db: Database
+) -> None:
+    """Its process dies: nothing of what it would have done at its end is done."""
+    hub, lane = sandbox_hub.of(tenant_id), Lane(tenant_id, UUID(connection_id), "contacts")
+
+    def listed(**query: str) -> list[tuple[str, str, str | None, bool]]:
+        runs = admin.get(f"{base}/contacts/runs", params=query).json()["items"]
+        assert all((r["ended_at"] is None) is (r["duration_s"] is None) is (r["status"] == "running") for r in runs)
+        return [(r["id"], r["status"], r["stopped"], r["complete"]) for r in runs]
+
+    killed, now = str(new_id()), datetime.now(UTC)
+    with syncing(hub) as syncs:
+        assert syncs.store.take(lane, killed, now, now + timedelta(minutes=2)) is not None
+        assert listed() == [(killed, "running", None, False)]
+        assert syncs.store.take(lane, killed, now + timedelta(minutes=1), now + timedelta(minutes=3)) is not None
+        with db.tenant(tenant_id) as conn:
+            conn.execute(text("UPDATE stream SET lease_until = now() - interval '1 second'"))
+        assert listed() == [(killed, "lost", "lost", False)]
+        syncs.run_lane(lane)
+        after = listed()
+        syncs.run_lane(lane)
+    assert [run[1:] for run in after] == [("ended", None, True), ("lost", "lost", False)]
+    assert listed()[1:] == after
+    assert listed(limit="1") == listed()[:1]
+    lost = admin.get(f"{base}/contacts/runs").json()["items"][-1]
+    assert (lost["id"], lost["kind"], lost["counts"], lost["calls"]) == (killed, "poll", {}, 0)
+    assert datetime.fromisoformat(lost["started_at"]) == now
+
+
+def test_letters_that_are_replayed_are_no_pass(
+    admin: Client, connection_id: str, base: str, sandbox_hub: Hub, tenant_id: UUID
+) -> None:
+    hub, lane = sandbox_hub.of(tenant_id), Lane(tenant_id, UUID(connection_id), "contacts")
+    now = datetime.now(UTC)
+    with syncing(hub) as syncs:
+        assert syncs.store.take(lane, uuid4().hex, now, now) is not None
+        assert admin.get(f"{base}/contacts/runs").json()["items"] == []
+        syncs.run_lane(lane)
+    assert [r["status"] for r in admin.get(f"{base}/contacts/runs").json()["items"]] == ["ended"]
 
 
 def test_passes_are_kept_as_long_as_the_tenant_keeps_them(

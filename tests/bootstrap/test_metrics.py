@@ -127,8 +127,8 @@ def test_what_waits_at_an_endpoint_is_told_with_the_age_of_the_oldest(hub: Hub) 
         events.emit(conn, *(Event("webhook.test", {"message": "tea"}) for _ in range(4)))
         conn.execute(
             text("""
-            INSERT INTO webhook_delivery (tenant_id, subscription_id, event_id, created_at)
-            SELECT :t, :s, id, :at FROM event"""),
+            INSERT INTO webhook_delivery (tenant_id, subscription_id, event_id, type, created_at)
+            SELECT :t, :s, id, type, :at FROM event"""),
             parameters,
         )
     read = _read(HubCollector(hub))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -344,6 +345,39 @@ def test_what_names_a_person_in_json_takes_its_object_along() -> None:
         "x": [{"name": "[erased]", "mail": "[erased]", "n": None}, {"name": "Eve"}],
         "y": ["see [erased]!"],
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "needle"),
+    [
+        ("to ada@b.example".encode("utf-16"), "ada@b.example"),
+        ("An Jörg@b.example".encode(), "jörg@b.example"),
+        (json.dumps({"to": "jörg@b.example"}).encode(), "jörg@b.example"),
+        (b"to=j%C3%B6rg%40b.example", "jörg@b.example"),
+        (rb"c:\ada@b.example", r"c:\ada@b.example"),
+    ],
+    ids=["utf-16", "utf-8", "json in ascii", "a form", "a backslash"],
+)
+def test_bytes_are_searched_in_whatever_way_they_write_an_address(
+    db: Database, tenant_id: UUID, body: bytes, needle: str
+) -> None:
+    with db.tenant(tenant_id) as conn:
+        _put(conn, inbox, tenant_id, body=body, dedupe_key="1")
+        _put(conn, inbox, tenant_id, body=body.replace(b"e", b"x"), dedupe_key="2")
+        assert len(list(sweeping.hits(conn, inbox, [needle]))) == 1
+
+
+def test_every_spelling_of_what_is_suppressed_is(db: Database, tenant_id: UUID, vault: Vault, ada: UUID) -> None:
+    _erase(db, tenant_id, vault, BY_MAIL)
+    spelt = [Mark("email", str(ADA["email"])), Mark("email", str(ADA["email"]).upper())]
+    with db.tenant(tenant_id) as conn:
+        key = suppression.key_of(conn, vault)
+        assert key is not None
+        assert suppression.suppressed(conn, key, spelt).keys() == set(spelt)
+        assert suppression.naming(conn, key, [{"a": [m.value]} for m in spelt] + [b"eve@engine.example", None]) == {
+            0,
+            1,
+        }
 
 
 def test_erasing_twice_changes_nothing(db: Database, tenant_id: UUID, vault: Vault, ada: UUID) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from domain.access import SYSTEM_TENANT
 from domain.ids import new_id
-from storage import erasing, inbox, persons, suppression
+from storage import dead_letters, erasing, inbox, persons, routes, suppression
 from storage.database import Connection, Database
 from storage.persons import Sought
 from storage.sync.changing import Cause
 from storage.vault import MasterKeys, Vault
-from tests.webhooks.test_processing import LEADS, NOW, Inbox, contacts, lead, twins
+from tests.webhooks.test_processing import LEADS, NOW, Inbox, connect, contacts, hubspot, lead, twins
+from webhooks.inbound import erasing as erasing_shared
+from webhooks.inbound.erasing import Emptied
 from webhooks.inbound.processing import Processing
 from webhooks.inbound.replaying import PostedReplays
 
@@ -142,3 +147,91 @@ def test_keys_of_posts_that_are_addresses_are_not_kept(db: Database, tenant_id: 
     assert TWIN not in str([box.rows(statement) for statement in everywhere])
     assert [c.email for c in contacts(db, tenant_id)] == ["b@example.com"]
     assert [a.code for a in box.letters()] == ["person_erased"]
+
+
+# ---------------------------------------------------------------- the installation's own inbox
+
+
+def of_portal(account: int, email: str) -> dict[str, Any]:
+    return hubspot(7, account=account)[0] | {"propertyName": "email", "propertyValue": email}
+
+
+def pubsub(mailbox: str) -> dict[str, Any]:
+    data = base64.b64encode(json.dumps({"emailAddress": mailbox, "historyId": 7}).encode()).decode()
+    return {"message": {"data": data, "messageId": str(new_id())}}
+
+
+def connected(db: Database, tenant_id: UUID) -> int:
+    account = int(new_id().int % 10**12)
+    connect(db, tenant_id, account=str(account))
+    routes.keep(db, tenant_id)
+    return account
+
+
+def bodies(box: Inbox) -> list[bytes]:
+    with box.db.tenant(box.tenant_id) as conn:
+        query = text("SELECT body FROM inbox WHERE endpoint_id = :e ORDER BY id")
+        return [bytes(body) for body in conn.scalars(query, {"e": box.endpoint.id})]
+
+
+def test_the_installations_inbox_keeps_nothing_of_an_erased_person_but_what_is_another_tenants(
+    db: Database, tenant_id: UUID, other_tenant_id: UUID
+) -> None:
+    mine, theirs, nobodys = connected(db, tenant_id), connected(db, other_tenant_id), int(new_id().int % 10**12)
+    box = Inbox(db, SYSTEM_TENANT, "hubspot", {})
+    name = f"{new_id()}@example.com"
+    box.receive(
+        [of_portal(mine, name.upper())], [of_portal(theirs, name)], [of_portal(nobodys, name)], [of_portal(mine, "b@example.com")],
+        [of_portal(mine, name), of_portal(theirs, name)], f'{{"broken": "{name}'.encode(),
+    )  # fmt: skip
+    assert box.process() == {"noted": 4, "unroutable": 1, "dead": 1}
+    before = bodies(box)
+    assert erasing_shared.empty(db, tenant_id, [name]) == Emptied(erased=4, left=0)
+    assert bodies(box) == [b"", before[1], b"", before[3], b"", b""]
+    with db.tenant(SYSTEM_TENANT) as conn:
+        [letter] = dead_letters.list_letters(conn, stage="webhook", object=box.endpoint.name, status=None)
+    assert (letter.status, letter.resolution, letter.payload, letter.vendor_id) == ("resolved", "erased", None, None)
+    assert erasing_shared.empty(db, tenant_id, [name]) == Emptied()
+    assert box.ledger().balanced
+
+
+def test_what_waits_in_the_installations_inbox_for_another_tenant_too_is_left_and_told(
+    db: Database, tenant_id: UUID, other_tenant_id: UUID
+) -> None:
+    mine, theirs = connected(db, tenant_id), connected(db, other_tenant_id)
+    box = Inbox(db, SYSTEM_TENANT, "hubspot", {})
+    name = f"{new_id()}@example.com"
+    box.receive([of_portal(mine, name), of_portal(theirs, name)], [of_portal(mine, name)])
+    assert erasing_shared.empty(db, tenant_id, [name]) == Emptied(erased=1, left=1)
+    assert [bool(body) for body in bodies(box)] == [True, False]
+    assert box.process() == {"noted": 1}
+
+
+def test_a_mailbox_that_a_notice_names_in_base64_is_found(db: Database, tenant_id: UUID) -> None:
+    settings = {"audience": "https://hub.example/in", "service_account": "push@project.iam.gserviceaccount.com"}
+    box = Inbox(db, SYSTEM_TENANT, "google_pubsub", settings)
+    name = f"{new_id()}@example.com"
+    box.receive(pubsub(name), pubsub("b@example.com"))
+    assert erasing_shared.empty(db, tenant_id, [name]) == Emptied(erased=1)
+    assert [bool(body) for body in bodies(box)] == [False, True]
+
+
+# ---------------------------------------------------------------- what cannot be read
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f'{{"email": "{TWIN}"', f"email={TWIN.replace('@', '%40')}&x", f'[{{"mail":"{TWIN.upper()}"}}]', f"Ann|{TWIN}|7"],
+    ids=["cut off", "a form", "a list", "a line"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_body_that_cannot_be_read_is_not_kept_where_it_names_who_was_erased(
+    leads: Erasable, body: str, encoding: str
+) -> None:
+    leads.erase(Sought(email=TWIN))
+    leads.receive(body.encode(encoding), body.replace("twin", "nobody").replace("TWIN", "nobody").encode(encoding))
+    assert leads.process() == {"dead": 2}
+    assert [bool(kept) for kept in bodies(leads)] == [False, True]
+    named = {str(row[0]) for row in leads.rows("SELECT id FROM inbox WHERE octet_length(body) = 0")}
+    assert [a.vendor_id in named for a in leads.letters()] == [True, False]
+    assert leads.ledger().balanced

@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.wiring import Hub
 from domain.errors import ReauthRequiredError, TransientError
-from storage import dead_letters
+from storage import dead_letters, stream_runs
 from storage.dead_letters import NewLetter
 from tests.workers.conftest import Company, Make
 from workers.actors import Hint
@@ -196,8 +196,39 @@ def test_a_zombie_is_refused_and_leaves_the_lane_to_its_successor(company: Make,
     assert successor.counts["passes"] == 1
     assert a.contacts() == 3
     assert a.stream().counts["created"] == 3
+    assert [(r.status, r.stopped) for r in runs_of(a, hub)] == [("ended", None), ("ended", "taken over")]
     zombie.close()
     successor.close()
+
+
+def runs_of(company: Company, hub: Hub) -> list[stream_runs.StreamRun]:
+    lane = company.lane
+    with hub.db.tenant(lane.tenant_id) as conn:
+        return stream_runs.page(conn, lane.connection_id, lane.object, before=None, limit=10)
+
+
+@pytest.mark.parametrize(
+    ("error", "stopped"),
+    [(ZeroDivisionError(), "broken off"), (TransientError("Away."), "retry")],
+    ids=["a bug", "a failure"],
+)
+def test_a_pass_that_ends_in_an_error_is_noted(
+    company: Make, hub: Hub, passes: Passes, error: Exception, stopped: str
+) -> None:
+    a = company()
+    a.remote.error = error
+    passes.run_lane(hint(a))
+    assert [(r.status, r.stopped, r.complete) for r in runs_of(a, hub)] == [("ended", stopped, False)]
+
+
+def test_a_pass_that_died_after_its_note_is_noted_once(company: Make, hub: Hub, passes: Passes) -> None:
+    a = company()
+    passes.run_lane(hint(a))
+    [noted] = runs_of(a, hub)
+    a.set(lease_owner=str(noted.id), lease_until=datetime(2020, 1, 1, tzinfo=UTC))
+    assert runs_of(a, hub) == [noted]
+    passes.run_lane(hint(a))
+    assert runs_of(a, hub)[1:] == [noted]
 
 
 def test_a_lane_that_somebody_holds_answers_busy(company: Make, passes: Passes) -> None:

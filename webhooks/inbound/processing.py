@@ -140,7 +140,7 @@ class Processing:
         mine = _Batch()
         try:
             with conn.begin_nested():
-                for item in _items(kind, row):
+                for item in items(kind, row.body, row.headers):
                     self._item(conn, tenant_id, endpoint, kind, reader, row, item, mine)
                 if not mine.counts and not mine.notices:
                     mine.note(row.id, Became.IGNORED, "filtered")
@@ -155,8 +155,7 @@ class Processing:
                 batch.held_back.add(row.id)
                 return
             code = error.code if isinstance(error, SynclineError) else "bug"
-            mine.letters.append(_letter(endpoint, row, code, "The delivery could not be processed.", fault="ours"))
-            mine.note(row.id, Became.DEAD, code)
+            self._unread(conn, endpoint, row, mine, code, "The delivery could not be processed.", fault="ours")
         batch.counts |= mine.counts
         batch.reasons |= mine.reasons
         batch.letters += mine.letters
@@ -174,8 +173,7 @@ class Processing:
         batch: _Batch,
     ) -> None:
         if isinstance(item, RecordRejectedError):
-            batch.letters.append(_letter(endpoint, row, item.code, item.message))
-            batch.note(row.id, Became.DEAD, item.code)
+            self._unread(conn, endpoint, row, batch, item.code, item.message)
         elif isinstance(item, Notice):
             batch.notices.append((row.id, item))
         elif kind.batched and not inbox.first_time(conn, endpoint.id, item.dedupe_key, row.id):
@@ -185,6 +183,23 @@ class Processing:
         else:
             occurred_at = item.occurred_at or row.occurred_at or row.received_at
             self._apply(conn, tenant_id, endpoint, reader, row, item, occurred_at, batch)
+
+    def _unread(
+        self,
+        conn: Connection,
+        endpoint: Endpoint,
+        row: Received,
+        batch: _Batch,
+        code: str,
+        message: str,
+        fault: str = "data",
+    ) -> None:
+        """Set aside what nobody could read. Where it names someone who was erased, nothing of it is kept."""
+        erased = self._names_erased(conn, row.body)
+        if erased:
+            inbox.forget(conn, [row.id])
+        batch.letters.append(_letter(endpoint, row, code, message, fault=fault, erased=erased))
+        batch.note(row.id, Became.DEAD, code)
 
     def _apply(
         self,
@@ -231,7 +246,7 @@ class Processing:
     def _route(self, endpoint: Endpoint, batch: _Batch) -> None:
         """Notices of a vendor's whole app. Each tenant's are noted in its own transaction, before this one marks the deliveries:
         a crash between means that a hint is noted twice, which changes nothing."""
-        vendor = _VENDORS.get(endpoint.scheme, endpoint.scheme)
+        vendor = vendor_of(endpoint)
         accounts = frozenset(n.account for _, n in batch.notices if n.account)
         known = routes.find(self._db, vendor, accounts)
         by_place: dict[tuple[UUID, UUID], list[tuple[UUID, Notice]]] = defaultdict(list)
@@ -280,25 +295,35 @@ def follow(
     return result
 
 
-def _items(kind: Scheme, row: Received) -> Iterator[Item]:
+def vendor_of(endpoint: Endpoint) -> str:
+    """Whose accounts the notices name that are posted to an endpoint."""
+    return _VENDORS.get(endpoint.scheme, endpoint.scheme)
+
+
+def items(kind: Scheme, body: bytes, headers: Mapping[str, str]) -> Iterator[Item]:
     """What a delivery says; what as a whole cannot be understood is one error."""
     try:
-        yield from kind.notices(row.body, row.headers)
+        yield from kind.notices(body, headers)
     except RecordRejectedError as error:
         yield error
 
 
-def _letter(endpoint: Endpoint, row: Received, code: str, message: str, *, fault: str = "data") -> NewLetter:
-    """The letter of a delivery that cannot be understood: its body stays in the inbox, and replaying processes it once more."""
+def _letter(
+    endpoint: Endpoint, row: Received, code: str, message: str, *, fault: str = "data", erased: bool = False
+) -> NewLetter:
+    """The letter of a delivery that cannot be understood: its body stays in the inbox, and replaying processes it once more.
+
+    Of one about a person who was erased, nothing stays, and its own key may be an address.
+    """
     return NewLetter(
         STAGE,
         code,
         message,
         connection_id=endpoint.connection_id,
         object=endpoint.name,
-        vendor_id=row.dedupe_key,
-        place=f"inbox {row.id}",
-        payload={"endpoint": str(endpoint.id), "inbox": str(row.id)},
+        vendor_id=str(row.id) if erased else row.dedupe_key,
+        place=inbox.place_of(row.id),
+        payload=None if erased else {"endpoint": str(endpoint.id), "inbox": str(row.id)},
         fault=fault,
     )
 

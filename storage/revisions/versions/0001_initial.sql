@@ -58,6 +58,16 @@ CREATE TABLE rate_bucket (
     CONSTRAINT rate_bucket_pkey PRIMARY KEY (tenant_id, caller)
 );
 
+CREATE UNLOGGED TABLE failed_sign_in (
+    tenant_id UUID NOT NULL,
+    network TEXT COLLATE "C" NOT NULL,
+    tries FLOAT NOT NULL,
+    at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT failed_sign_in_pkey PRIMARY KEY (tenant_id, network)
+);
+
+CREATE INDEX failed_sign_in_tenant_id_at_idx ON failed_sign_in (tenant_id, at);
+
 CREATE TABLE api_usage (
     tenant_id UUID NOT NULL,
     day DATE NOT NULL,
@@ -85,6 +95,8 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_tenant_id_action_seq_idx ON audit_log (tenant_id, action, seq);
 
 CREATE INDEX audit_log_tenant_id_actor_seq_idx ON audit_log (tenant_id, actor, seq);
+
+CREATE INDEX audit_log_tenant_id_at_seq_idx ON audit_log (tenant_id, at, seq);
 
 CREATE INDEX audit_log_tenant_id_target_kind_target_id_seq_idx ON audit_log (tenant_id, target_kind, target_id, seq);
 
@@ -391,6 +403,7 @@ CREATE TABLE stream (
     reason JSONB,
     generation BIGINT DEFAULT 0 NOT NULL,
     lease_owner TEXT,
+    lease_since TIMESTAMP WITH TIME ZONE,
     lease_until TIMESTAMP WITH TIME ZONE,
     verified_at TIMESTAMP WITH TIME ZONE,
     not_before TIMESTAMP WITH TIME ZONE,
@@ -2421,6 +2434,8 @@ CREATE INDEX dead_letter_tenant_id_connection_id_object_vendor_id_idx ON dead_le
 
 CREATE INDEX dead_letter_tenant_id_entity_id_idx ON dead_letter (tenant_id, entity_id);
 
+CREATE INDEX dead_letter_tenant_id_last_at_idx ON dead_letter (tenant_id, last_at);
+
 CREATE INDEX dead_letter_tenant_id_run_id_idx ON dead_letter (tenant_id, run_id);
 
 CREATE INDEX dead_letter_tenant_id_status_code_id_idx ON dead_letter (tenant_id, status, code, id);
@@ -2500,6 +2515,7 @@ CREATE TABLE webhook_delivery (
     tenant_id UUID NOT NULL,
     subscription_id UUID NOT NULL,
     event_id UUID NOT NULL,
+    type TEXT NOT NULL,
     seq BIGINT GENERATED ALWAYS AS IDENTITY,
     subject UUID,
     status TEXT DEFAULT 'pending' NOT NULL,
@@ -2517,15 +2533,17 @@ CREATE TABLE webhook_delivery (
 
 CREATE INDEX webhook_delivery_due_idx ON webhook_delivery (tenant_id, subscription_id, seq) WHERE status = 'pending';
 
+CREATE INDEX webhook_delivery_newest_idx ON webhook_delivery (tenant_id, subscription_id, created_at, seq);
+
 CREATE INDEX webhook_delivery_order_idx ON webhook_delivery (tenant_id, subscription_id, subject, seq) WHERE status = 'pending';
+
+CREATE INDEX webhook_delivery_status_idx ON webhook_delivery (tenant_id, subscription_id, status, created_at, seq);
 
 CREATE INDEX webhook_delivery_tenant_id_created_at_idx ON webhook_delivery (tenant_id, created_at);
 
 CREATE INDEX webhook_delivery_tenant_id_event_id_idx ON webhook_delivery (tenant_id, event_id);
 
-CREATE INDEX webhook_delivery_tenant_id_subscription_id_seq_idx ON webhook_delivery (tenant_id, subscription_id, seq);
-
-CREATE INDEX webhook_delivery_tenant_id_subscription_id_status_seq_idx ON webhook_delivery (tenant_id, subscription_id, status, seq);
+CREATE INDEX webhook_delivery_type_idx ON webhook_delivery (tenant_id, subscription_id, type, created_at, seq);
 
 CREATE TABLE webhook_bulk (
     tenant_id UUID NOT NULL,
