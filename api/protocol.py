@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import ClassVar, Final, Protocol, runtime_checkable
+from typing import ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -29,8 +29,7 @@ HEADERS_WITHIN_S: Final = 10.0
 HEADERS_BYTES_MAX: Final = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(NamedTuple):
     """A request with its whole body. ``path`` and ``query`` as they were sent, ``headers`` with lower-case names."""
 
     method: str
@@ -40,8 +39,7 @@ class Whole:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What to send. ``close``: end the connection after it."""
 
     reply: Reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import socket
@@ -18,7 +19,7 @@ import pytest
 from api import intake as door
 from api.intake import IntakeApp
 from api.protocol import Whole
-from api.serving import Serving, application
+from api.serving import Serving, application, settle
 from bootstrap.wiring import Hub
 from storage.embedded import ServerUrls
 from tests.api.intake_calls import Address, post
@@ -298,3 +299,12 @@ def test_a_bug_is_answered_by_the_server_and_the_next_one_goes_well(
     line = connect()
     line.sendall(served.request(post("b")))
     assert answers(line, 1) == [(202, ACCEPTED)]
+
+
+def test_what_the_start_left_is_in_no_later_collection(served: Door) -> None:
+    everything = len(gc.get_objects())
+    try:
+        settle()
+        assert len(gc.get_objects()) < everything / 10
+    finally:
+        gc.unfreeze()
