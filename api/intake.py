@@ -1,5 +1,7 @@
 """Webhooks come in here: a bare ASGI application in front of the API, because every layer between costs deliveries a second.
 
+A request that arrived whole need not even become an ASGI call: the connection hands it to `IntakeApp.take` (`api.protocol`).
+
 It reads a body within limits of size and time, hands it on, and answers after the commit. What it cannot store now it answers
 with 503, so that the sender keeps it and tries again.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -19,6 +21,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from api.errors import PROBLEM
+from api.protocol import Answer, Whole
 from connectors.kit import jwks
 from connectors.kit.outward import Poster
 from domain.errors import RecordRejectedError, SynclineError, TransientError
@@ -41,6 +44,9 @@ BODY_WITHIN_S: Final = 10.0
 KEYS_WITHIN_S: Final = 5.0
 HELD_BYTES_MOST: Final = 64 << 20
 RETRY_AFTER_S: Final = 5
+_UNREAD: Final = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
+)
 
 
 class _Gone(Exception):
@@ -60,6 +66,7 @@ class IntakeApp:
         self._base_url = hub.settings.public_url.rstrip("/")
         self._body_most = hub.settings.webhook_body_max_bytes
         self._held = 0
+        self._traces = enabled()  # tracing starts before anything is served
         self._writer: InboxWriter | None = None
         self.intake: Intake | None = None
         self._endpoints = Endpoints(lookup_in(hub.db, hub.vault))
@@ -67,7 +74,7 @@ class IntakeApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            if enabled():
+            if self._traces:
                 await self._traced(scope, receive, send)
             else:
                 await self._answer(scope, receive, send)
@@ -109,26 +116,46 @@ class IntakeApp:
             self.intake = Intake(self._writer, self._keysets)
         return self.intake
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        close = False
+    def take(self, request: Whole, answer: Callable[[Answer], None]) -> bool:
+        """Take a request that arrived whole; ``answer`` hears once what to send, after the commit. False: call the application.
+
+        That is for what has to wait for something else first: an endpoint that is not known yet, published keys, traces.
+        """
+        ref = parse_ref(request.path[len(PREFIX) :].partition("/")[0])
+        known = None if ref is None else self._endpoints.at_hand(*ref)
+        if known is None or known.scheme.keys_at() is not None or self._traces:
+            return False
+        size = len(request.body)
+
+        def told(heard: Reply | SynclineError) -> None:
+            self._held -= size
+            answer(_refusal(heard) if isinstance(heard, SynclineError) else Answer(heard))
+
+        self._held += size
         try:
-            reply = await self._received(scope, receive)
-            status, content_type, body, retry = reply.status, reply.content_type, reply.body, None
+            _check_headers(request.headers, self._body_most)
+            if size > self._body_most:
+                raise _too_large(self._body_most)
+            incoming = Incoming.of(
+                request.method, self._base_url, request.path, request.query, request.headers, request.body
+            )
+            self._started().begin(known, incoming, told)
+        except SynclineError as error:
+            told(error)
+        except BaseException:
+            self._held -= size
+            raise
+        return True
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = Answer(await self._received(scope, receive))
         except _Gone:
             return
         except SynclineError as error:
-            status, body, retry = _problem(error)
-            content_type = PROBLEM
-            # What may not have been read to its end would be taken for the next request.
-            close = status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            close = close or status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-        if retry is not None:
-            headers.append((b"retry-after", str(retry).encode()))
-        if close:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            answer = _refusal(error)
+        await send({"type": "http.response.start", "status": answer.reply.status, "headers": answer.headers()})
+        await send({"type": "http.response.body", "body": answer.reply.body})
 
     async def _received(self, scope: Scope, receive: Receive) -> Reply:
         path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
@@ -137,7 +164,7 @@ class IntakeApp:
         if ref is None or known is None:
             raise Refused("There is no webhook endpoint at this address.", code="no_such_endpoint", status=404)
         trace.get_current_span().set_attributes({"syncline.tenant": str(ref[0]), "syncline.endpoint": str(ref[1])})
-        _check_headers(scope, self._body_most)
+        _check_headers(scope["headers"], self._body_most)
         body = await self._body(receive)
         request = Incoming.of(
             scope["method"], self._base_url, path, scope["query_string"].decode("latin-1"), scope["headers"], body
@@ -180,9 +207,9 @@ class IntakeApp:
             self._held -= reserved
 
 
-def _check_headers(scope: Scope, body_most: int) -> None:
+def _check_headers(headers: Iterable[tuple[bytes, bytes]], body_most: int) -> None:
     """Refuse by the headers alone what will not be read. Raises Refused."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > body_most:
             raise _too_large(body_most)
         if name == b"content-encoding" and value.strip().lower() != b"identity":
@@ -197,8 +224,8 @@ def _too_large(body_most: int) -> Refused:
     return Refused(f"A body may have {body_most:,} bytes.", code="webhook_body_too_large", status=413)
 
 
-def _problem(error: SynclineError) -> tuple[int, bytes, int | None]:
-    """Status, problem document and Retry-After. Whatever is not the sender's fault tells it to come again."""
+def _refusal(error: SynclineError) -> Answer:
+    """A problem document. Whatever is not the sender's fault tells it to come again."""
     retry_s: int | None = None
     if isinstance(error, Refused):
         status = error.status
@@ -218,4 +245,6 @@ def _problem(error: SynclineError) -> tuple[int, bytes, int | None]:
         "code": error.code,
         "detail": error.message if isinstance(error, Refused) else "The delivery was not stored. Send it again.",
     }
-    return int(status), orjson.dumps(document), retry_s
+    # What may not have been read to its end would be taken for the next request.
+    close = status in _UNREAD or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return Answer(Reply(int(status), PROBLEM, orjson.dumps(document)), retry_s, close=close)

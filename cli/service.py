@@ -72,7 +72,7 @@ def api(session: Session) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from api.serving import application, config, listen
+    from api.serving import application, config, listen, settle
     from bootstrap.tracing import start
 
     settings = session.settings
@@ -82,7 +82,9 @@ def api(session: Session) -> None:
     session.out.say(f"Listening on http://{settings.api_host}:{listening.getsockname()[1]}")
     if settings.api_workers == 1:
         tell = _teller(session)
-        uvicorn.Server(config(application(session.hub, on_stored=tell), settings)).run(sockets=[listening])
+        server = uvicorn.Server(config(application(session.hub, on_stored=tell), settings))
+        settle()
+        server.run(sockets=[listening])
         return
     os.environ["SYNCLINE_HOME"], os.environ["SYNCLINE_TENANT"] = str(settings.home), str(settings.tenant)
     several = config("cli.service:application_of_environment", settings, factory=True, workers=settings.api_workers)
@@ -91,13 +93,15 @@ def api(session: Session) -> None:
 
 def application_of_environment() -> IntakeApp:
     """The application of one of several processes, which has its settings from the environment."""
-    from api.serving import application
+    from api.serving import application, settle
     from bootstrap.tracing import start
 
     session = Session()
     start("api")  # ends with the process: what it has not sent yet is sent then
     _open(session, session.hub)
-    return application(session.hub, on_stored=_teller(session))
+    made = application(session.hub, on_stored=_teller(session))
+    settle()
+    return made
 
 
 def _teller(session: Session) -> Callable[[Collection[tuple[UUID, UUID]]], None]:
@@ -148,13 +152,14 @@ def _serve(
 
 
 def _beside(session: Session, hub: Hub, service: Service) -> None:
-    from api.serving import Serving, application
+    from api.serving import Serving, application, settle
     from workers.inboxes import Teller
 
     tell = Teller(service.actors.send_inbox)
     session.on_close(tell.close)
     serving = Serving(application(hub, on_stored=tell), hub.settings)
     service.beside = serving
+    settle()
     if not session.as_json:
         session.out.say(f"Listening on http://{hub.settings.api_host}:{serving.port}")
 

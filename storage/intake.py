@@ -1,7 +1,8 @@
 """Deliveries on their way into the inbox: many requests share one commit, and each hears of its own delivery after it.
 
-Whatever was queued while the commit before ran goes into the next transaction; there is no timer to wait for. So one delivery on
-an idle system costs one commit, and a thousand at once cost a few. Each tenant's rows go in under that tenant's row-level security.
+Whatever was queued while the commits before ran goes into the next transaction; there is no timer to wait for. So one delivery on
+an idle system costs one commit, and a thousand at once cost a few. A second transaction is sent before the first is answered, so
+that the database goes on while this process reads requests. Each tenant's rows go in under that tenant's row-level security.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
@@ -23,18 +25,24 @@ from storage.database import driver_url
 from storage.failures import domain_error
 from storage.pipeline import Call, Oid, Pipeline, array, timestamp
 
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
 log = logging.getLogger("syncline.intake")
 
 BATCH_MOST = 1_000
 BATCH_BYTES_MOST = 8 << 20
 QUEUED_MOST = 10_000
 QUEUED_BYTES_MOST = 64 << 20
+UNDER_WAY_MOST = 2
+"""Transactions sent and not yet answered; more of them are smaller ones, which cost more and are no sooner done."""
+AT_ONCE = 8
+"""So many that wait are sent without looking for more: the database writes them while the requests after them are read."""
 COMMIT_WITHIN_S = 8.0
 """How long a commit may take: vendors hang up after 3 to 10 seconds, and a delivery that nobody waits for is sent again."""
 
 NO_ID = UUID(int=0)
 _STATEMENTS = {
-    b"begin": b"BEGIN",
     b"tenant": b"SELECT set_config('app.tenant_id', $1, true)",
     b"insert": b"""
         INSERT INTO inbox (tenant_id, id, endpoint_id, dedupe_key, occurred_at, headers, body, traceparent)
@@ -43,8 +51,6 @@ _STATEMENTS = {
             AS d(id, endpoint_id, dedupe_key, occurred_at, headers, body, traceparent)
         ON CONFLICT (tenant_id, endpoint_id, dedupe_key) DO NOTHING
         RETURNING id""",
-    b"commit": b"COMMIT",
-    b"rollback": b"ROLLBACK",
 }
 
 
@@ -61,24 +67,18 @@ class Delivery:
     traceparent: str | None = None
 
 
+Told = Callable[[Collection[tuple[UUID, UUID]]], None]
+Outcome = bool | SynclineError
+"""What became of a delivery: stored (True), there already (False), or not stored."""
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A delivery and who waits for its commit. ``id`` is given when its turn comes, so that ids grow in the order of arrival."""
+    """A delivery and who hears of its commit. ``id`` is given when its turn comes, so that ids grow in the order of arrival."""
 
     delivery: Delivery
-    done: asyncio.Future[bool]
+    tell: Callable[[Outcome], None]
     id: UUID = NO_ID
-
-    def settle(self, stored: bool) -> None:
-        if not self.done.done():
-            self.done.set_result(stored)
-
-    def fail(self, error: SynclineError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-Told = Callable[[Collection[tuple[UUID, UUID]]], None]
 
 
 class InboxWriter:
@@ -94,42 +94,72 @@ class InboxWriter:
         self._queue: list[_Waiting] = []
         self._queued_bytes = 0
         self._last_id = 0
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._conn: psycopg.AsyncConnection[Any] | None = None
+        self._under_way = 0
+        self._soon = self._closing = False
+        self._connecting: asyncio.Task[None] | None = None
         self._pipeline: Pipeline | None = None
-        self._closing = False
+        self._idle: asyncio.Event | None = None
 
     async def store(self, delivery: Delivery) -> bool:
         """Return once the delivery is committed: True, or False where it was there already.
 
-        Raises TransientError (database away, or too much is waiting) and StorageFullError: it may or may not have been stored and
-        has to be sent again; RecordRejectedError: it never can be.
+        Raises what `put` raises and tells.
+        """
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Outcome) -> None:
+            if done.done():
+                return
+            if isinstance(outcome, SynclineError):
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)
+
+        self.put(delivery, tell)
+        return await done
+
+    def put(self, delivery: Delivery, tell: Callable[[Outcome], None]) -> None:
+        """Store a delivery; ``tell`` hears once what became of it, and must not block. Raises TransientError: too much is waiting.
+
+        It hears True or False once the delivery is committed; or TransientError (database away) and StorageFullError: it may or may
+        not have been stored and has to be sent again; or RecordRejectedError: it never can be.
         """
         if self._closing or len(self._queue) >= QUEUED_MOST or self._queued_bytes >= QUEUED_BYTES_MOST:
             raise TransientError("Too many deliveries are waiting to be stored.", code="intake_busy", retry_after_s=5)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="inbox writer")
-        waiting = _Waiting(delivery, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        self._queue.append(_Waiting(delivery, tell))
         self._queued_bytes += len(delivery.body)
-        self._wake.set()
-        return await waiting.done
+        if len(self._queue) >= AT_ONCE:
+            self._send_queued()
+        elif not self._soon:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._send_soon)
 
     async def close(self) -> None:
         """Store what is queued, then close the connection."""
         self._closing = True
-        self._wake.set()
-        if self._task is not None:
-            await self._task
+        self._idle = asyncio.Event()
+        self._note_idle()
+        await self._idle.wait()
         self._drop()
 
-    async def _run(self) -> None:
-        while self._queue or not self._closing:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                await self._write_in_time(self._take())
+    def _note_idle(self) -> None:
+        if self._idle is not None and not self._queue and not self._under_way and self._connecting is None:
+            self._idle.set()
+
+    # ---------------------------------------------------------------- sending
+
+    def _send_soon(self) -> None:
+        self._soon = False
+        self._send_queued()
+
+    def _send_queued(self) -> None:
+        while self._queue and self._under_way < UNDER_WAY_MOST:
+            if self._pipeline is None:
+                if self._connecting is None:
+                    self._connecting = asyncio.create_task(self._connect(), name="inbox writer")
+                return
+            self._send(self._take())
+        self._note_idle()
 
     def _take(self) -> list[_Waiting]:
         size = count = 0
@@ -146,95 +176,146 @@ class InboxWriter:
             waiting.id = UUID(int=self._last_id)
         return batch
 
-    async def _write_in_time(self, batch: list[_Waiting]) -> None:
-        """Write a batch, and give everyone an answer whatever happens to the database meanwhile."""
-        writing = asyncio.create_task(self._write_all(batch))
-        await asyncio.wait({writing}, timeout=COMMIT_WITHIN_S)
-        if writing.done():
-            return
-        # The server does not answer: whoever waits is told so now, and the connection is given up, whatever became of the commit.
-        writing.cancel()
-        self._drop()
-        error = TransientError("The database does not answer.", code="database_unavailable", retry_after_s=5)
-        everyone, self._queue, self._queued_bytes = [*batch, *self._queue], [], 0
-        _fail_all(everyone, error)
-
-    async def _write_all(self, batch: list[_Waiting]) -> None:
-        """Write a batch in one transaction. What the database refuses is found by halving: it fails alone."""
+    def _send(self, batch: list[_Waiting]) -> None:
+        """Send a batch as one transaction. Everyone in it gets an answer, whatever happens to the database meanwhile."""
+        pipeline = self._pipeline
         try:
-            stored = await self._write(batch)
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError) as error:
-            await self._halve(batch, error)
-        except psycopg.Error as error:
+            if pipeline is None:
+                raise psycopg.OperationalError("the connection was given up")  # one answer for both
+            heard = pipeline.send(_calls(batch))
+        except Exception as error:
             self._drop()
-            meaning = domain_error(error)
-            log.warning("a batch of deliveries was not stored", extra={"code": getattr(meaning, "code", "bug")})
-            _fail_all(batch, _to_send_again(meaning))
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("a batch of deliveries was not stored")
-            self._drop()
-            _fail_all(batch, TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5))
-        else:
-            self._on_stored({(w.delivery.tenant_id, w.delivery.endpoint_id) for w in batch if w.id in stored})
-            for waiting in batch:
-                waiting.settle(waiting.id in stored)
+            self._failed(batch, error)
+            return
+        timer = asyncio.get_running_loop().call_later(COMMIT_WITHIN_S, self._late)
+        self._under_way += 1
+        heard.add_done_callback(partial(self._heard, batch, pipeline, timer))
 
-    async def _halve(self, batch: list[_Waiting], error: psycopg.Error) -> None:
+    # ---------------------------------------------------------------- hearing
+
+    def _heard(
+        self,
+        batch: list[_Waiting],
+        pipeline: Pipeline,
+        timer: asyncio.TimerHandle,
+        heard: asyncio.Future[list[PGresult]],
+    ) -> None:
+        self._under_way -= 1
+        timer.cancel()
+        error = heard.exception()
+        if error is None:
+            self._committed(batch, heard.result())
+        elif isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
+            self._halve(batch, error)
+        else:
+            if self._pipeline is pipeline:
+                self._drop()
+            self._failed(batch, error)
+        self._send_queued()
+
+    def _committed(self, batch: list[_Waiting], results: Sequence[PGresult]) -> None:
+        inserted = results[1::2]
+        stored = {result.get_value(row, 0) for result in inserted for row in range(result.ntuples)}
+        fresh = [waiting.id.bytes in stored for waiting in batch]
+        pairs = zip(batch, fresh, strict=True)
+        try:
+            self._on_stored({(w.delivery.tenant_id, w.delivery.endpoint_id) for w, new in pairs if new})
+        except Exception:  # a hint that is not given: a sweep finds what is stored
+            log.exception("nobody was told of what was stored")
+        for waiting, new in zip(batch, fresh, strict=True):
+            _tell(waiting, new)
+
+    def _halve(self, batch: list[_Waiting], error: psycopg.Error) -> None:
+        """What the database refuses is found by halving: it fails alone."""
         if len(batch) == 1:
             log.error("a delivery cannot be stored", extra={"endpoint": batch[0].delivery.endpoint_id})
-            batch[0].fail(
-                RecordRejectedError(
-                    "The database refuses this delivery.",
-                    remedy="Report it with the id of the endpoint.",
-                    code="delivery_refused",
-                    context={"sqlstate": error.sqlstate},
-                )
+            refused = RecordRejectedError(
+                "The database refuses this delivery.",
+                remedy="Report it with the id of the endpoint.",
+                code="delivery_refused",
+                context={"sqlstate": error.sqlstate},
             )
+            _tell(batch[0], refused)
             return
         middle = len(batch) // 2
-        await self._write_all(batch[:middle])
-        await self._write_all(batch[middle:])
+        self._send(batch[:middle])
+        self._send(batch[middle:])
 
-    async def _write(self, batch: Sequence[_Waiting]) -> set[UUID]:
-        """One transaction, sent in one go; the ids of those that were not there already."""
-        pipeline = await self._connected()
-        calls: list[Call] = [(b"begin", ())]
-        for tenant, group in _by_tenant(batch):
-            calls += [(b"tenant", [str(tenant).encode()]), (b"insert", _columns(tenant, group))]
-        calls.append((b"commit", ()))
+    def _failed(self, batch: list[_Waiting], error: BaseException) -> None:
+        meaning = domain_error(error) if isinstance(error, psycopg.Error) else None
+        code = getattr(meaning, "code", "bug")
+        log.warning("a batch of deliveries was not stored", extra={"code": code}, exc_info=None if meaning else error)
+        if not isinstance(meaning, TransientError | StorageFullError):
+            meaning = TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5)
+        for waiting in batch:
+            _tell(waiting, meaning)
+
+    def _late(self) -> None:
+        """The server does not answer: the connection is given up, whatever became of the commits, and whoever waits is told so."""
+        self._drop()
+        self._fail_queued(psycopg.OperationalError("the database does not answer"))
+
+    def _fail_queued(self, error: Exception) -> None:
+        queued, self._queue, self._queued_bytes = self._queue, [], 0
+        self._failed(queued, error)
+
+    # ---------------------------------------------------------------- the connection
+
+    async def _connect(self) -> None:
+        """Connect, then send what waits; or tell everyone who waits that the database is away."""
         try:
-            results = await pipeline.run(calls)
-        except psycopg.Error as error:
-            if error.sqlstate is not None:  # otherwise there is no connection any more
-                await pipeline.run([(b"rollback", ())])
-            raise
-        if results[-1].command_status != b"COMMIT":
-            raise psycopg.OperationalError("the transaction was not committed")
-        inserted = results[2:-1:2]
-        return {UUID(bytes=result.get_value(row, 0)) for result in inserted for row in range(result.ntuples)}
+            async with asyncio.timeout(COMMIT_WITHIN_S):
+                await self._connected()
+        except TimeoutError:
+            self._fail_queued(psycopg.OperationalError("the database does not answer"))
+        except Exception as error:
+            self._fail_queued(error)
+        finally:
+            self._connecting = None
+        self._send_queued()
 
     async def _connected(self) -> Pipeline:
         if self._pipeline is None:
-            self._conn = await psycopg.AsyncConnection.connect(
+            conn = await psycopg.AsyncConnection.connect(
                 driver_url(self._url), autocommit=True, connect_timeout=5, application_name="syncline intake"
             )
-            await self._conn.execute("SELECT set_config('synchronous_commit', 'on', false)")
-            await self._conn.execute("SELECT set_config('statement_timeout', '8s', false)")
-            pipeline = Pipeline(self._conn)
-            await pipeline.prepare(_STATEMENTS)
+            try:
+                await conn.execute("SELECT set_config('synchronous_commit', 'on', false)")
+                await conn.execute("SELECT set_config('statement_timeout', '8s', false)")
+                pipeline = Pipeline(conn, self._lost)
+            except BaseException:
+                conn.pgconn.finish()
+                raise
+            try:
+                await pipeline.prepare(_STATEMENTS)
+            except BaseException:
+                pipeline.close()
+                raise
             self._pipeline = pipeline
         return self._pipeline
 
+    def _lost(self) -> None:
+        self._pipeline = None
+
     def _drop(self) -> None:
         """Give the connection up, whatever becomes of what is under way on it."""
-        conn, self._conn = self._conn, None
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.close()
-        elif conn is not None:
-            conn.pgconn.finish()
+
+
+def _tell(waiting: _Waiting, outcome: Outcome) -> None:
+    try:
+        waiting.tell(outcome)
+    except Exception:  # of one who listens, and no other's
+        log.exception("nobody could be told what became of a delivery")
+
+
+def _calls(batch: Iterable[_Waiting]) -> list[Call]:
+    calls: list[Call] = []
+    for tenant, group in _by_tenant(batch):
+        calls += [(b"tenant", [str(tenant).encode()]), (b"insert", _columns(tenant, group))]
+    return calls
 
 
 def _by_tenant(batch: Iterable[_Waiting]) -> list[tuple[UUID, list[_Waiting]]]:
@@ -258,14 +339,3 @@ def _columns(tenant: UUID, group: Sequence[_Waiting]) -> list[bytes]:
         array(Oid.BYTEA, [d.body for d in deliveries]),
         array(Oid.TEXT, [None if d.traceparent is None else d.traceparent.encode() for d in deliveries]),
     ]
-
-
-def _to_send_again(meaning: SynclineError | None) -> SynclineError:
-    if isinstance(meaning, TransientError | StorageFullError):
-        return meaning
-    return TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5)
-
-
-def _fail_all(batch: Iterable[_Waiting], error: SynclineError) -> None:
-    for waiting in batch:
-        waiting.fail(error)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -40,90 +41,110 @@ class Oid(IntEnum):
 
 
 class Pipeline:
-    """Sends batches on a connection that nobody else uses, one batch at a time, from its event loop."""
+    """Sends batches on a connection that nobody else uses, from its event loop; a next one may go before the last is answered.
 
-    def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
+    A batch is a transaction of its own, which PostgreSQL begins and ends by itself: its results are there once it is committed.
+    Batches run in the order in which they were sent. ``on_lost`` hears that the connection ended by itself, whether anything was
+    under way or not.
+    """
+
+    def __init__(self, conn: psycopg.AsyncConnection[Any], on_lost: Callable[[], None] = lambda: None) -> None:
+        self._conn = conn  # which would close itself if nobody held it
         self._pgconn, self._socket = conn.pgconn, conn.pgconn.socket
         self._loop = asyncio.get_running_loop()
-        self._heard: asyncio.Future[list[PGresult]] | None = None
+        self._on_lost = on_lost
+        self._under_way: deque[asyncio.Future[list[PGresult]]] = deque()
         self._results: list[PGresult] = []
+        self._writing = self._closed = False
         self._pgconn.nonblocking = 1
         self._pgconn.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._readable)
 
     async def prepare(self, statements: Mapping[bytes, bytes]) -> None:
         """Prepare statements under their names. Raises psycopg.Error."""
         for name, query in statements.items():
             self._pgconn.send_prepare(name, query)
-        await self._exchange()
+        await self._sent()
 
     async def run(self, calls: Iterable[Call]) -> list[PGresult]:
-        """The results of ``calls``, binary, in their order. Raises psycopg.Error for the first that failed; those behind it are
-        not run, and a transaction that they began stays open."""
+        """The results of ``calls``, as `send` promises them. Raises psycopg.Error."""
+        return await self.send(calls)
+
+    def send(self, calls: Iterable[Call]) -> asyncio.Future[list[PGresult]]:
+        """The results of ``calls``, binary, in their order, once they are committed; psycopg.Error for the first that failed, or
+        for the commit: then none of them happened. Raises psycopg.Error when the connection is lost already."""
         for name, parameters in calls:
             formats = [pq.Format.BINARY] * len(parameters)
             self._pgconn.send_query_prepared(name, parameters, formats, result_format=pq.Format.BINARY)
-        return await self._exchange()
+        return self._sent()
 
     def close(self) -> None:
-        """Give the connection up at once, whatever is under way on it."""
-        self._stop_listening()
+        """Give the connection up at once, whatever becomes of what is under way on it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
         self._pgconn.finish()
+        self._fail(psycopg.OperationalError("the connection was given up"))
 
-    async def _exchange(self) -> list[PGresult]:
-        self._results = []
-        self._heard = heard = self._loop.create_future()
+    def _sent(self) -> asyncio.Future[list[PGresult]]:
         self._pgconn.pipeline_sync()
-        self._loop.add_reader(self._socket, self._readable)
-        try:
-            if self._pgconn.flush():
-                self._loop.add_writer(self._socket, self._writable)
-            results: list[PGresult] = await heard
-        finally:
-            self._stop_listening()
-        for result in results:
-            if result.status not in _FINE:
-                raise error_from_result(result)
-        return results
-
-    def _stop_listening(self) -> None:
-        if self._heard is not None:
-            self._heard = None
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
+        heard: asyncio.Future[list[PGresult]] = self._loop.create_future()
+        self._under_way.append(heard)
+        if self._pgconn.flush() and not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._socket, self._writable)
+        return heard
 
     def _readable(self) -> None:
         try:
             self._pgconn.consume_input()
-            while not self._pgconn.is_busy():
+            while self._under_way and not self._pgconn.is_busy():
                 result = self._pgconn.get_result()
                 if result is None:  # between two statements
                     if self._pgconn.status != pq.ConnStatus.OK:
                         raise psycopg.OperationalError("the connection is lost")
                     continue
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                    self._end(None)
-                    return
+                    self._heard()
+                    continue
                 self._results.append(result)
                 if self._pgconn.status != pq.ConnStatus.OK:
                     raise error_from_result(result)
         except psycopg.Error as error:
-            self._end(error)
+            self._lost(error)
 
     def _writable(self) -> None:
         try:
             if not self._pgconn.flush():
+                self._writing = False
                 self._loop.remove_writer(self._socket)
         except psycopg.Error as error:
-            self._end(error)
+            self._lost(error)
 
-    def _end(self, error: psycopg.Error | None) -> None:
-        heard = self._heard
-        if heard is None or heard.done():
+    def _heard(self) -> None:
+        """The oldest batch under way is answered to its end."""
+        results, self._results = self._results, []
+        heard = self._under_way.popleft()
+        if heard.done():
             return
-        if error is None:
-            heard.set_result(self._results)
+        wrong = next((result for result in results if result.status not in _FINE), None)
+        if wrong is None:
+            heard.set_result(results)
         else:
-            heard.set_exception(error)
+            heard.set_exception(error_from_result(wrong))
+
+    def _lost(self, error: psycopg.Error) -> None:
+        self._fail(error)
+        self.close()
+        self._on_lost()
+
+    def _fail(self, error: psycopg.Error) -> None:
+        while self._under_way:
+            heard = self._under_way.popleft()
+            if not heard.done():
+                heard.set_exception(error)
 
 
 def array(oid: Oid, items: Sequence[bytes | None]) -> bytes:

@@ -18,7 +18,7 @@ from domain.ids import new_id
 from storage import inbox
 from storage.database import Database
 from storage.embedded import ServerUrls
-from storage.intake import Delivery, InboxWriter
+from storage.intake import AT_ONCE, UNDER_WAY_MOST, Delivery, InboxWriter
 from tests.conftest import new_tenant
 
 T = TypeVar("T")
@@ -144,22 +144,75 @@ def _cut(admin_url: str) -> None:
         )
 
 
-def test_a_lost_connection_is_told_and_the_next_delivery_finds_a_new_one(
+def test_a_connection_lost_under_a_commit_is_told_and_the_next_delivery_finds_a_new_one(
     db: Database, tenant_id: UUID, database_urls: ServerUrls
 ) -> None:
     async def work(writer: InboxWriter) -> list[object]:
         outcomes: list[object] = [await writer.store(delivery(tenant_id, "before"))]
-        await asyncio.to_thread(_cut, database_urls.admin)
-        for _ in range(2):
-            try:
-                outcomes.append(await writer.store(delivery(tenant_id, "after")))
-            except TransientError as error:
-                outcomes.append(error.code)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            posts = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"lost {n}"))) for n in range(20)]
+            await asyncio.sleep(0.1)  # on their way, and in the queue behind them
+            await asyncio.to_thread(_cut, database_urls.admin)
+            found = await asyncio.gather(*posts[:8], return_exceptions=True)
+            outcomes += {getattr(e, "code", e) for e in found}
+        await asyncio.gather(*posts, return_exceptions=True)
+        outcomes.append(await writer.store(delivery(tenant_id, "after")))
         return outcomes
 
     found = with_writer(database_urls.app, work)
     assert found == [True, "database_unavailable", True]
+    assert {"before", "after"} <= set(stored(db, tenant_id))
+
+
+def test_a_connection_lost_while_nothing_is_under_way_costs_no_delivery(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    async def work(writer: InboxWriter) -> list[object]:
+        first = await writer.store(delivery(tenant_id, "before"))
+        lost = writer._pipeline
+        await asyncio.to_thread(_cut, database_urls.admin)
+        async with asyncio.timeout(10):
+            while writer._pipeline is lost:
+                await asyncio.sleep(0.01)
+        return [first, await writer.store(delivery(tenant_id, "after"))]
+
+    assert with_writer(database_urls.app, work) == [True, True]
     assert stored(db, tenant_id) == ["before", "after"]
+
+
+def test_a_batch_that_is_refused_takes_nothing_of_the_one_behind_it_along(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """Both are on their way at once, on one connection."""
+
+    async def work(writer: InboxWriter) -> list[Any]:
+        await writer.store(delivery(tenant_id, "first"))
+        keys = ["bad\0", *(f"good{n}" for n in range(AT_ONCE * UNDER_WAY_MOST))]
+        posts = [asyncio.ensure_future(writer.store(delivery(tenant_id, key))) for key in keys]
+        await asyncio.sleep(0)
+        assert writer._under_way == UNDER_WAY_MOST
+        return await asyncio.gather(*posts, return_exceptions=True)
+
+    refused, *others = with_writer(database_urls.app, work)
+    assert isinstance(refused, RecordRejectedError)
+    assert set(others) == {True}
+    assert len(stored(db, tenant_id)) == 1 + AT_ONCE * UNDER_WAY_MOST
+
+
+def test_one_who_cannot_be_told_keeps_nobody_else_from_hearing(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(_outcome: object) -> None:
+        raise RuntimeError("hung up")
+
+    async def work(writer: InboxWriter) -> bool:
+        writer.put(delivery(tenant_id, "a"), gone)
+        return await writer.store(delivery(tenant_id, "b"))
+
+    assert with_writer(database_urls.app, work) is True
+    assert stored(db, tenant_id) == ["a", "b"]
+    assert "nobody could be told" in caplog.text
 
 
 def test_a_server_that_is_not_there_is_told_at_once(tenant_id: UUID) -> None:

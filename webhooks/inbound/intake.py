@@ -18,7 +18,7 @@ from domain.errors import ConfigurationError, SynclineError
 from storage import inbound_endpoints, secrets
 from storage.database import Database
 from storage.inbound_endpoints import Endpoint
-from storage.intake import Delivery
+from storage.intake import Delivery, Outcome
 from storage.tracing import traceparent
 from storage.vault import Vault
 from webhooks.inbound.contract import JWKS, Incoming, Refused, Reply, Scheme, Secrets, Verified
@@ -33,6 +33,7 @@ RENEWED_AFTER_S: Final = 2.0
 KNOWN_MOST: Final = 10_000
 KEY_UNKNOWN: Final = "webhook_key_unknown"
 LOOKUPS_AT_ONCE: Final = 4
+_NEVER: Final = (float("-inf"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,15 @@ class Endpoints:
         self._asked: dict[tuple[UUID, UUID], asyncio.Task[Known | None]] = {}
         self._room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
+    def at_hand(self, tenant_id: UUID, endpoint_id: UUID) -> Known | None:
+        """The endpoint, if it is known and needs no renewal; None: ask `get`."""
+        since, known = self._known.get((tenant_id, endpoint_id), _NEVER)
+        return known if self._clock() - since < RENEWED_AFTER_S else None
+
     async def get(self, tenant_id: UUID, endpoint_id: UUID) -> Known | None:
         """The endpoint, or None. Raises what the lookup raises: the database away, settings or secrets that cannot be used."""
         key = (tenant_id, endpoint_id)
-        since, known = self._known.get(key, (float("-inf"), None))
+        since, known = self._known.get(key, _NEVER)
         age = self._clock() - since
         if age < RENEWED_AFTER_S:
             return known
@@ -114,6 +120,12 @@ class Stores(Protocol):
 
     def store(self, delivery: Delivery) -> Awaitable[bool]: ...
 
+    def put(self, delivery: Delivery, tell: Callable[[Outcome], None]) -> None: ...
+
+
+Answer = Callable[[Reply | SynclineError], None]
+"""Hears once what to answer, or that the delivery was not stored and has to be sent again."""
+
 
 class Intake:
     """What happens to each request. ``counts`` since the start: stored, repeated, handshakes, refused by code."""
@@ -130,31 +142,51 @@ class Intake:
         Raises Refused, and what storing raises: the delivery was not acknowledged, so it will be sent again.
         """
         now = self._clock()
-        kind = known.scheme
         try:
-            if request.method not in kind.methods:
-                raise Refused(f"Send {' or '.join(sorted(kind.methods))}.", code="webhook_method", status=405)
-            greeting = kind.handshake(request, known.secrets, now)
+            greeting = self._greeting(known, request, now)
             if greeting is not None:
-                self.counts["handshakes"] += 1
                 return greeting
             verified = await self._verified(known, request, now)
         except SynclineError as error:
             self.counts[error.code] += 1
             raise
-        stored = await self._writer.store(
-            Delivery(
-                known.tenant_id,
-                known.endpoint.id,
-                verified.dedupe_key,
-                request.body,
-                _kept(known.kept_headers, request),
-                verified.occurred_at,
-                traceparent(),
-            )
-        )
-        self.counts["stored" if stored else "repeated"] += 1
-        return kind.reply(request)
+        stored = await self._writer.store(_delivery(known, request, verified, traceparent()))
+        return self._stored(known, request, stored)
+
+    def begin(self, known: Known, request: Incoming, answer: Answer) -> None:
+        """As `receive`, without waiting: ``answer`` hears what comes of it. For a scheme that needs no published keys, untraced.
+
+        Raises Refused, and TransientError where too much is waiting to be stored; then ``answer`` hears nothing.
+        """
+        now = self._clock()
+        try:
+            greeting = self._greeting(known, request, now)
+            if greeting is not None:
+                answer(greeting)
+                return
+            verified = known.scheme.verify(request, known.secrets, now)
+        except SynclineError as error:
+            self.counts[error.code] += 1
+            raise
+
+        def tell(outcome: Outcome) -> None:
+            answer(outcome if isinstance(outcome, SynclineError) else self._stored(known, request, outcome))
+
+        self._writer.put(_delivery(known, request, verified, None), tell)
+
+    def _greeting(self, known: Known, request: Incoming, now: datetime) -> Reply | None:
+        """The answer to a handshake; None: it is a delivery. Raises Refused."""
+        kind = known.scheme
+        if request.method not in kind.methods:
+            raise Refused(f"Send {' or '.join(sorted(kind.methods))}.", code="webhook_method", status=405)
+        greeting = kind.handshake(request, known.secrets, now)
+        if greeting is not None:
+            self.counts["handshakes"] += 1
+        return greeting
+
+    def _stored(self, known: Known, request: Incoming, new: bool) -> Reply:
+        self.counts["stored" if new else "repeated"] += 1
+        return known.scheme.reply(request)
 
     async def _verified(self, known: Known, request: Incoming, now: datetime) -> Verified:
         """Raises Refused, and TransientError where keys that are needed cannot be had."""
@@ -171,6 +203,18 @@ class Intake:
             if newer == keys:
                 raise
         return known.scheme.verify(request, [{JWKS: newer}], now)
+
+
+def _delivery(known: Known, request: Incoming, verified: Verified, cause: str | None) -> Delivery:
+    return Delivery(
+        known.tenant_id,
+        known.endpoint.id,
+        verified.dedupe_key,
+        request.body,
+        _kept(known.kept_headers, request) if known.kept_headers else None,
+        verified.occurred_at,
+        cause,
+    )
 
 
 def _kept(names: tuple[str, ...], request: Incoming) -> str | None:

@@ -39,7 +39,7 @@ def load(body: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         _reject(f"The body is no JSON: byte {error.pos} cannot be read.", code="webhook_body_not_json")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(strict) > MAX_DEPTH:
         _too_deep()
-    value = _CAREFUL.decode(body.decode())
+    value, _ = _CAREFUL.raw_decode(body.decode().lstrip())  # nothing but blanks follows: orjson has seen to it
     if b"\\u0000" in body and any("\0" in text for text in _strings(value)):
         raise nul()
     return value
