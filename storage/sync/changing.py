@@ -5,7 +5,7 @@ Whoever changes a record, a vendor's batch or a person, comes through here. Set-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -126,10 +126,10 @@ def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -
     for edit in edits:
         fields, lists[edit.id] = several.split(entity, edit.fields)
         plain.append(replace(edit, fields=fields))
-    rules = {e.id: dict(e.rules) for e in edits}
-    for one in ENTITIES[entity].several:
-        _follow_mains(conn, cause, entity, one, plain, lists, rules)
-    changed = _associations_as(conn, cause, entity, {i: wanted for i, wanted in lists.items() if wanted}, rules, plain)
+    rules = {e.id: e.rules for e in edits}
+    implied = {key for one in ENTITIES[entity].several for key in _follow_mains(conn, cause, entity, one, plain, lists)}
+    wanted = {i: named for i, named in lists.items() if named}
+    changed = _associations_as(conn, cause, entity, wanted, rules, plain, implied)
     return _update(conn, cause, entity, plain) + changed
 
 
@@ -140,8 +140,12 @@ def _associations_as(
     wanted: Mapping[UUID, Mapping[str, Sequence[UUID]]],
     rules: Mapping[UUID, Mapping[str, str]],
     plain: list[Edit],
+    implied: Set[tuple[UUID, str]],
 ) -> list[Touched]:
-    """Associate and part records until their lists say what is wanted. A main record parted from is replaced in ``plain``."""
+    """Associate and part records until their lists say what is wanted. A main record parted from is replaced in ``plain``.
+
+    Of lists that only follow their main ones (``implied``) neither history nor change log tell: they do so of those.
+    """
     changed: dict[UUID, dict[str, tuple[list[UUID], list[UUID]]]] = {}
     for one in ENTITIES[entity].several if wanted else ():
         before = several.held(conn, cause.tenant_id, entity, one, sorted(i for i, w in wanted.items() if one.name in w))
@@ -158,6 +162,21 @@ def _associations_as(
     several.keep_bases(
         conn, cause.tenant_id, entity, {i: {n: o for n, (o, _) in f.items()} for i, f in changed.items()}
     )
+    told = {i: {n: v for n, v in fields.items() if (i, n) not in implied} for i, fields in changed.items()}
+    standing = _tell_lists(conn, cause, entity, {i: fields for i, fields in told.items() if fields}, rules)
+    return [Touched(i, frozenset(fields)) for i, fields in changed.items() if i in standing or not told[i]]
+
+
+def _tell_lists(
+    conn: Connection,
+    cause: Cause,
+    entity: str,
+    changed: Mapping[UUID, Mapping[str, tuple[list[UUID], list[UUID]]]],
+    rules: Mapping[UUID, Mapping[str, str]],
+) -> frozenset[UUID]:
+    """Version, history and change log of lists that changed, from old to new; returns the records that stand."""
+    if not changed:
+        return frozenset()
     versions = several.touch(conn, cause.tenant_id, entity, sorted(changed))
     note_history(
         conn,
@@ -180,7 +199,7 @@ def _associations_as(
         | {"entity": entity}
         | {"rows": dumps([{"id": i, "fields": sorted(changed[i]), "version": v} for i, v in versions.items()])},
     )
-    return [Touched(i, frozenset(changed[i])) for i in versions]
+    return frozenset(versions)
 
 
 def _follow_mains(
@@ -190,12 +209,14 @@ def _follow_mains(
     one: Several,
     plain: list[Edit],
     lists: Mapping[UUID, dict[str, list[UUID]]],
-    rules: Mapping[UUID, dict[str, str]],
-) -> None:
-    """What edits of a main record mean for its list, where they say nothing of that themselves, and the other way round."""
+) -> list[tuple[UUID, str]]:
+    """What edits of a main record mean for its list, where they say nothing of that themselves, and the other way round.
+
+    Returns the lists that do nothing else than follow their main records.
+    """
     alone = [e.id for e in plain if one.main in e.fields and one.name not in lists[e.id]]
-    held = several.held(conn, cause.tenant_id, entity, one, alone) if alone else {}
     before = several.mains(conn, cause.tenant_id, entity, one, alone) if alone else {}
+    held = several.held(conn, cause.tenant_id, entity, one, sorted(before)) if before else {}
     for place, edit in enumerate(plain):
         if one.main not in edit.fields:
             continue
@@ -203,12 +224,12 @@ def _follow_mains(
         if edit.id in held:
             parted = {before.get(edit.id)} if one.led and main is None else set()
             lists[edit.id][one.name] = [i for i in held[edit.id] if i not in parted]
-            rules[edit.id].setdefault(one.name, edit.rules.get(one.main, ""))
         members = lists[edit.id][one.name]
         if main is not None and main not in members:
             members.append(main)
         elif main is None and members and one.led and _promotes(cause, edit, one):
             plain[place] = replace(edit, fields={**edit.fields, one.main: min(members)})
+    return [(record, one.name) for record in held]
 
 
 def _promotes(cause: Cause, edit: Edit, one: Several) -> bool:

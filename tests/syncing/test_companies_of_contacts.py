@@ -282,3 +282,39 @@ def test_a_deleted_company_leaves_the_others(ada: Person, side: str) -> None:
     assert ada.in_hub()[1] == ada.in_hubspot()[1] == ["bolt", "cog"]
     assert ada.in_hub()[0] in ("bolt", "cog")
     quiet(ada)
+
+
+@pytest.mark.parametrize("order", [("org", "portal"), ("portal", "org")])
+def test_what_two_migrations_bring_in_is_kept_when_they_are_kept_in_step(both: Both, order: tuple[str, str]) -> None:
+    """A company that one vendor alone knows of was not removed at the other: it never was there."""
+    firms = {name: {"Name": name, "Website": f"https://{name}.example"} for name in FIRMS}
+    accounts = {n: both.edit("salesforce", object="Account", properties=firm)["id"] for n, firm in firms.items()}
+    ada = {"FirstName": "Ada", "LastName": "Lovelace", "Email": "ada@several.example", "AccountId": accounts["acme"]}
+    contact = both.edit("salesforce", object="Contact", properties=ada)["id"]
+    relation = {"ContactId": contact, "AccountId": accounts["bolt"], "Roles": "Influencer"}
+    both.edit("salesforce", object=RELATION, properties=relation)
+    known = {
+        n: both.edit("hubspot", object="companies", properties={"name": n, "domain": f"{n}.example"})["id"]
+        for n in FIRMS
+    }
+    ada = {"firstname": "Ada", "lastname": "Lovelace", "email": "ada@several.example"}
+    person = both.edit("hubspot", object="contacts", properties=ada)["id"]
+    for name in ("acme", "cog"):
+        both.link_in_hubspot("contacts", person, "companies", known[name])
+    for connection in order:
+        assert both.syncline("migrate", "plan", connection, "--approve").code == 0
+        done = both.syncline("migrate", "run", connection, "--no-certificate")
+        assert done.code == 0, done.err
+    told = Person.__new__(Person)
+    told.both, told.org, told.portal = both, both.salesforce.sandbox.org, both.hubspot.portal
+    told.hub, told.vendor, told.hubspot = both.told("contact", "ada@several.example")["entity_id"], contact, person
+    told.firms = {name: both.told("account", i, "Account")["entity_id"] for name, i in accounts.items()}
+    told.companies = known
+    assert told.in_hub() == ("acme", ["acme", "bolt", "cog"]), "migrated"
+    both.add("org", "--object", "Account", "--object", "Contact")
+    both.add("portal", "--object", "companies", "--object", "contacts", "--make-key-field")
+    both.sync()
+    assert told.everywhere() == ("acme", ["acme", "bolt", "cog"])
+    both.assert_silent()
+    (kept,) = [r for r in told.org.live(RELATION) if r["AccountId"] == accounts["bolt"]]
+    assert kept["Roles"] == "Influencer"
