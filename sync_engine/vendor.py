@@ -431,11 +431,20 @@ class ConnectorObject:
             (n, w.entity_id) for n, main in self.rules.mains.items() for w in writes if w.fields.get(main, 0) is None
         }
         self._associate_all([w for w in writes if w.vendor_id], refs, results, lambda key: key in early)
-        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - self.several.keys()]
+        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - self.several.keys() - self._parted(w)]
         plain = [w for w in plain if results[w.entity_id].ok]
         results |= zip((w.entity_id for w in plain), self._upsert(plain, refs), strict=True)
         self._associate_all(writes, refs, results, lambda key: key not in early)
         return [results[w.entity_id] for w in writes]
+
+    def _parted(self, write: Write) -> set[str]:
+        """Blank main records that the vendor tells by the list itself: parting from what the hub knew says it all, and no more."""
+        lines = self.lens.spec.fields
+        return {
+            main
+            for name, main in self.rules.mains.items()
+            if write.fields.get(main, 0) is None and lines[main].sources == (self.several[name].field,)
+        }
 
     def _associate_all(
         self,
@@ -489,7 +498,7 @@ class ConnectorObject:
         if BODY in write.fields and FORMAT in self.lens.spec.constants:  # as the vendor holds it, so in its format
             known[FORMAT] = self.lens.spec.constants[FORMAT]
         record, _ = self._record(known, refs)
-        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several}
+        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
         custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
         values = self.lens.backward(record, plain) if plain else {}
         if custom:

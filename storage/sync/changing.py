@@ -224,16 +224,18 @@ def _follow_mains(
         if edit.id in held:
             parted = {before.get(edit.id)} if one.led and main is None else set()
             lists[edit.id][one.name] = [i for i in held[edit.id] if i not in parted]
-        members = lists[edit.id][one.name]
+        members = lists[edit.id].get(one.name)
+        if members is None:
+            continue  # the record is gone
         if main is not None and main not in members:
             members.append(main)
-        elif main is None and members and one.led and _promotes(cause, edit, one):
+        elif main is None and members and one.led and (edit.id in held or _promotes(cause, edit, one)):
             plain[place] = replace(edit, fields={**edit.fields, one.main: min(members)})
     return [(record, one.name) for record in held]
 
 
 def _promotes(cause: Cause, edit: Edit, one: Several) -> bool:
-    """Whether another one takes the place of a main record that is gone. A vendor says itself who does, if only later."""
+    """Whether another one takes the place of a main record that is gone. A vendor of lists says itself who does, if only later."""
     return cause.lane is None or edit.rules.get(one.main) == "reference_deleted"
 
 

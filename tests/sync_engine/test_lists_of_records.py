@@ -79,7 +79,7 @@ def test_a_list_is_shown_once_its_main_record_is_there(
         (([A], A), ([A, B], A), [("associate", ("2",), ())]),
         (([A], A), ([A, B], B), [("write", "2")]),  # which makes it one of the list
         (([A], A), ([B, C], B), [("write", "2"), ("associate", ("3",), ("1",))]),
-        (([A, B], A), ([], None), [("associate", (), ("1", "2")), ("write", None)]),  # the main one goes last
+        (([A, B], A), ([], None), [("associate", (), ("1", "2"))]),  # and leaves what else the vendor knows alone
         (([A, B], A), ([A], A), [("associate", (), ("2",))]),
     ],
 )
@@ -91,6 +91,14 @@ def test_the_main_record_comes_first_and_goes_last(
     (done,) = port.write([Write(new_id(), fields, record, "9", None, before)], REFS)
     assert done.ok
     assert portal.asked == asked
+
+
+def test_a_main_record_of_a_field_of_its_own_goes_last(portal: Portal, port: ConnectorObject) -> None:
+    lists = {"account_ids": replace(ENDS, field="relations")}
+    port = replace(port, several=lists, rules=rules_of(port.lens, lists))
+    fields: dict[str, Any] = {"account_ids": [], "account_id": None}
+    port.write([Write(new_id(), fields, fields, "9", None, {"account_ids": [A, B], "account_id": A})], REFS)
+    assert portal.asked == [("associate", (), ("1", "2")), ("write", None)]
 
 
 def test_a_new_record_of_one_company_is_one_write(portal: Portal, port: ConnectorObject) -> None:

@@ -268,6 +268,20 @@ def test_where_a_vendor_knows_one_company_that_one_alone_travels(single: Person)
     quiet(single)
 
 
+def test_what_the_hub_does_not_know_of_is_not_parted_from(single: Person) -> None:
+    """A company of HubSpot's that is not in the hub, and a vendor that says that the contact has none."""
+    both = single.both
+    assert both.syncline("sync", "pause", "portal", "--object", "companies").code == 0
+    unknown = both.edit("hubspot", object="companies", properties={"name": "Unknown"})["id"]
+    single.companies["unknown"] = unknown
+    both.link_in_hubspot("contacts", single.hubspot, "companies", unknown)
+    both.sync()
+    both.edit("salesforce", object="Contact", id=single.vendor, properties={"AccountId": None})
+    both.sync()
+    assert single.in_hub() == ("", [])
+    assert single.in_hubspot()[1] == ["unknown"]
+
+
 @pytest.mark.parametrize("side", ["hubspot", "hub"])
 def test_a_deleted_company_leaves_the_others(ada: Person, side: str) -> None:
     ada.add("salesforce", "bolt")

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from storage import explaining
 from storage.database import Connection, Database
-from storage.sync import gathering, records
+from storage.sync import changing, gathering, records
 from storage.sync.values import decode
 
 NAMES = "abc"
@@ -110,3 +110,11 @@ def test_another_main_account_is_told_once_and_the_list_follows(people: People) 
     with people.db.tenant(people.tenant_id) as conn:
         rules = {f.field: f.rule for f in explaining.explain(conn, "contact", people.contact).fields}
     assert (rules["account_id"], rules["account_ids"]) == ("edited", "edited")
+
+
+def test_a_change_of_a_record_that_is_gone_is_passed_over(people: People) -> None:
+    with people.db.tenant(people.tenant_id) as conn:
+        records.delete(conn, people.tenant_id, "contact", people.contact, "ada")
+        cause = changing.Cause(people.tenant_id, "hub")
+        for fields in ({"account_id": people.ids["a"]}, {"account_id": None}, {"account_ids": [people.ids["b"]]}):
+            assert changing.update(conn, cause, "contact", [changing.Edit(people.contact, fields)]) == []
