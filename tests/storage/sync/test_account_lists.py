@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from domain.ids import new_id
 from storage import explaining
 from storage.database import Connection, Database
 from storage.sync import changing, gathering, records
@@ -22,7 +23,9 @@ class People:
     def __init__(self, db: Database, tenant_id: UUID) -> None:
         self.db, self.tenant_id = db, tenant_id
         with db.tenant(tenant_id) as conn:
-            self.ids = {n: records.create(conn, tenant_id, "account", {"name": n}, "ada") for n in NAMES}
+            self.ids = dict(zip(NAMES, sorted(new_id() for _ in NAMES), strict=True))
+            for name, made in self.ids.items():
+                records.create(conn, tenant_id, "account", {"name": name}, "ada", record=made)
             self.contact = records.create(conn, tenant_id, "contact", {"last_name": "Ada"}, "ada")
 
     def edit(self, **fields: Any) -> frozenset[str]:
