@@ -49,12 +49,14 @@ class Several:
     """Records of one entity that a record is associated with, several at once: a field that is no column.
 
     Its value is a sorted list of ids: of the associations from the record to ``refers_to``, whatever their labels, and of
-    ``main``, the reference that names one of them.
+    ``main``, the reference that names one of them. Another main one leaves the former in the list. ``led``: whether there is always
+    a main one where there is any: the record is parted from one that is blanked, and the first that is left takes its place.
     """
 
     name: str
     refers_to: str
     main: str
+    led: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ _ALL = (
         match_keys=(("email", "last_name"),),
         label_field="last_name",
         indexes=(("email",), ("phone",), ("last_name",)),
+        several=(Several("account_ids", "account", "account_id", led=True),),
     ),
     Entity(
         "lead",

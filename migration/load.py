@@ -277,6 +277,7 @@ def associate(job: LoadJob, on_rows: OnRows) -> None:
     from_objects, to_objects = job.lens.refs["from_id"], job.lens.refs["to_id"]
 
     def work(connection: Any, first: int, end: int) -> dict[str, Any]:
+        associating.keep_lists(connection, job.staged, from_objects, to_objects, first, end)
         created, merged = associating.create_range(connection, job.staged, from_objects, to_objects, first, end)
         updated = associating.update_range(connection, job.staged, from_objects, to_objects, first, end)
         loose = [

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from domain.entities import ENTITIES
 from storage.planning import StagedObject
+from storage.sync.gathering import hub_table, several_of
 
 _RANGE = "s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq >= :first AND s.seq < :end"
 
@@ -18,6 +20,43 @@ def _end(column: str, alias: str) -> str:
         WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_id = s.{column} AND l.entity <> 'association'
           AND (l.vendor_object = ANY(CAST(:{column}_objects AS text[])) OR '*' = ANY(CAST(:{column}_objects AS text[])))
         ORDER BY array_position(CAST(:{column}_objects AS text[]), l.vendor_object) LIMIT 1) {alias} ON true"""
+
+
+def keep_lists(
+    connection: Connection,
+    staged: StagedObject,
+    from_objects: Sequence[str],
+    to_objects: Sequence[str],
+    first: int,
+    end: int,
+) -> None:
+    """Before associations of a range are created: write out what other connections last said of the records' lists.
+
+    A base that says what the record itself says would say of them, too, that they have the new ones; what such a vendor
+    never had would then seem to have been removed there.
+    """
+    others = staged.run(
+        connection,
+        """
+        SELECT EXISTS (SELECT FROM connection k WHERE k.tenant_id = :t AND k.id <> :c AND EXISTS (
+            SELECT FROM link l WHERE l.tenant_id = :t AND l.connection_id = k.id))""",
+    ).scalar_one()
+    for entity, one in ((e.name, s) for e in ENTITIES.values() for s in e.several if others):
+        staged.run(
+            connection,
+            f"""
+        UPDATE link l SET base = (to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[]))
+                                 {several_of(entity)}
+        FROM (SELECT DISTINCT f.entity_id AS id FROM {{s}} s {_end("from_id", "f")} {_end("to_id", "e")}
+              WHERE {_RANGE} AND s.action IS NULL AND f.entity = '{entity}' AND e.entity = '{one.refers_to}') m
+        JOIN LATERAL (SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = m.id LIMIT 1) h ON true
+        WHERE l.entity_id = h.id AND l.tenant_id = :t AND l.entity = '{entity}' AND l.base IS NULL
+          AND l.connection_id <> :c""",
+            first=first,
+            end=end,
+            from_id_objects=list(from_objects),
+            to_id_objects=list(to_objects),
+        )
 
 
 def create_range(

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, or_, select, tuple_
 
 from domain.entities import ENTITIES, Entity, Kind
 from domain.errors import ConfigurationError
+from storage.sync import several
 from storage.sync.values import from_text
 from storage.tables import entity_tables, field_history, redirect, tombstone
 
@@ -26,7 +27,9 @@ _NAMES = ("first_name", "last_name", "name", "email", "company", "domain")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it stands. ``fields``: typed, blanks left out; ``version`` counts its changes."""
+    """A record as it stands. ``fields``: typed, lists of associated records among them, blanks left out; ``version`` counts its
+    changes.
+    """
 
     entity: str
     id: UUID
@@ -103,15 +106,15 @@ def list_records(
         query = query.order_by(table.c.id)
     if after is not None:
         query = query.where(place > tuple_(*after))
-    return [_record(entity, row) for row in conn.execute(query.limit(limit))]
+    return _records(conn, entity, conn.execute(query.limit(limit)).all())
 
 
 def get(conn: Connection, entity: str, record_id: UUID, *, lock: bool = False) -> Record | None:
     """One record, or None where it does not stand. ``lock``: nobody changes it before the transaction ends."""
     table = entity_tables[entity_of(entity).name]
     query = select(table).where(table.c.id == record_id)
-    row = conn.execute(query.with_for_update() if lock else query).one_or_none()
-    return None if row is None else _record(entity, row)
+    rows = conn.execute(query.with_for_update() if lock else query).all()
+    return next(iter(_records(conn, entity, rows)), None)
 
 
 def gone(conn: Connection, entity: str, record_id: UUID) -> tuple[str, UUID | None] | None:
@@ -153,7 +156,7 @@ def search(conn: Connection, entity: str, text: str, limit: int = 20) -> list[Re
                 .order_by(table.c.updated_at.desc(), table.c.id)
                 .limit(limit)
             )
-            if result := [_record(entity, row) for row in rows]:
+            if result := _records(conn, entity, rows.all()):
                 return result
     return []
 
@@ -187,7 +190,15 @@ def _spellings(word: str) -> list[str]:
     return list(dict.fromkeys([word, word.lower(), word.capitalize(), word.title(), word.upper()]))
 
 
-def _record(entity: str, row: Row[Any]) -> Record:
+def _records(conn: Connection, entity: str, rows: Sequence[Row[Any]]) -> list[Record]:
+    lists = {
+        one.name: several.held(conn, rows[0].tenant_id, entity, one, [row.id for row in rows])
+        for one in (ENTITIES[entity].several if rows else ())
+    }
+    return [_record(entity, row, {name: held[row.id] for name, held in lists.items()}) for row in rows]
+
+
+def _record(entity: str, row: Row[Any], lists: Mapping[str, Sequence[UUID]]) -> Record:
     values = dict(row._mapping)
     fields = {n: values[n] for n in ENTITIES[entity].all_fields if values.get(n) is not None}
     return Record(
@@ -196,6 +207,6 @@ def _record(entity: str, row: Row[Any]) -> Record:
         values["version"],
         values["created_at"],
         values["updated_at"],
-        fields,
+        fields | {name: list(ids) for name, ids in lists.items() if ids},
         values["custom_fields"],
     )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, or_, select, text
 from domain.entities import ENTITIES, SET_UP
 from storage import dead_letters
 from storage.dead_letters import Filter, Letter
+from storage.sync import several
 from storage.tables import (
     change,
     conflict,
@@ -140,7 +141,9 @@ def explain(conn: Connection, entity: str, entity_id: UUID) -> Explanation:
         "letters": _letters(conn, entity_id, vendor_ids),
     }
     if row is not None:
-        values = _values(dict(row))
+        lists = {s.name: several.held(conn, row["tenant_id"], entity, s, [entity_id])[entity_id]
+                 for s in ENTITIES[entity].several}  # fmt: skip
+        values = _values({**row, **lists})
         stories = _fields(conn, entity, entity_id, values, names, links, row["created_at"])
         label = str(values.get(ENTITIES[entity].label_field) or "")
         return Explanation(entity, entity_id, "live", label, int(row["version"]), stories, **common)

@@ -50,11 +50,20 @@ def _nobody(_: Sequence[Any]) -> Collection[int]:
 
 
 def several_of(connector: Connector, lens: Lens) -> dict[str, Ends]:
-    """The lists of associated records that the connector exchanges for the object of a lens, by canonical name."""
-    if not isinstance(connector, SupportsAssociations):
+    """The lists of associated records that the connector exchanges for the object of a lens, by canonical name.
+
+    Asks the vendor where not every account has them.
+    """
+    wanted = {s.refers_to for s in ENTITIES[lens.entity].several}
+    if not wanted or not isinstance(connector, SupportsAssociations):
         return {}
     entities = {info.name: info.entity for info in connector.manifest.objects}
     known = {entities.get(ends.target): ends for ends in connector.several.get(lens.spec.object, ())}
+    known = {
+        entity: ends
+        for entity, ends in known.items()
+        if entity in wanted and (ends.needs is None or ends.needs in connector.describe([ends.needs]).objects)
+    }
     return {s.name: known[s.refers_to] for s in ENTITIES[lens.entity].several if s.refers_to in known}
 
 
@@ -62,14 +71,15 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
     """The rules that follow from a lens: what it reads and writes, what the vendor requires, which lists are sets.
 
     ``several``: lists of associated records that are exchanged. A reference that the mapping reads from one of them is not
-    written by itself: the vendor has no main one.
+    written by itself where the vendor has no main one.
     """
     lists_of = several or {}
     fields = ENTITIES[lens.entity].all_fields
     lines = lens.spec.fields
     reads = {name for name, line in lines.items() if line.reads} | set(lens.spec.constants) | {"custom_fields"}
     writes = {n for n, line in lines.items() if line.writes and all(lens.writable(s) for s in line.sources)}
-    picks = {n: of for of, ends in lists_of.items() for n, line in lines.items() if line.sources == (ends.field,)}
+    unled = {of: ends for of, ends in lists_of.items() if not ends.main}
+    picks = {n: of for of, ends in unled.items() for n, line in lines.items() if line.sources == (ends.field,)}
     reads, writes = reads | lists_of.keys(), (writes | lists_of.keys()) - picks.keys()
     required = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.required}
     once = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.createable and not f.updateable}
@@ -88,6 +98,7 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
         "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST}
         | dict.fromkeys(lists_of, ListKind.LINKS),
         "picks": picks,
+        "mains": {s.name: s.main for s in ENTITIES[lens.entity].several if s.name in lists_of.keys() - unled.keys()},
     }
     return Rules(**{**defaults, **chosen})
 
@@ -274,9 +285,14 @@ class ConnectorObject:
             if not ends.told
         }
         return [
-            Raw(Incoming(i), lists={n: ((ends.target,), tuple(ids.get(i, ()))) for n, (ends, ids) in found.items()})
+            Raw(
+                Incoming(i),
+                {main: ((found[n][0].target,), ids[0]) for n, main in self.rules.mains.items()
+                 if n in found and (ids := found[n][1].get(i))},
+                {n: ((ends.target,), tuple(ids.get(i, ()))) for n, (ends, ids) in found.items()},
+            )
             for i in vendor_ids
-        ]
+        ]  # fmt: skip
 
     def versions(self, after: str | None) -> Iterator[Versions]:
         """See `VendorPort.versions`."""
@@ -325,11 +341,16 @@ class ConnectorObject:
         return result
 
     def _several_seen(self, hub: Hub, refs: Refs) -> tuple[dict[str, list[UUID]], tuple[HubRef, ...]]:
-        """The lists of associated records, without those that the vendor does not have yet; and these."""
+        """The lists of associated records, without those that the vendor does not have yet; and these.
+
+        A list with a main one is left out as long as that one is not known there: it is associated first.
+        """
         lists = {name: hub.values.get(name) or [] for name in self.several if self.rules.writes_field(name)}
         known = {n: [i for i in ids if self._end(n, i, refs) is not None] for n, ids in lists.items()}
         entities = {s.name: s.refers_to for s in self._entity.several}
-        return known, tuple(HubRef(n, entities[n], i) for n, ids in lists.items() for i in ids if i not in known[n])
+        led = {n: hub.values.get(main) for n, main in self.rules.mains.items() if lists.get(n)}
+        held = {n: ids for n, ids in known.items() if n not in led or led[n] in ids}
+        return held, tuple(HubRef(n, entities[n], i) for n, ids in lists.items() for i in ids if i not in known[n])
 
     def _end(self, name: str, hub_id: UUID, refs: Refs) -> str | None:
         """The vendor's id of an associated record."""
@@ -420,15 +441,40 @@ class ConnectorObject:
         """See `VendorPort.write`."""
         if not isinstance(self.connector, SupportsUpsert):
             raise ConfigurationError(f"{self.connector.manifest.label} cannot be written to.")
-        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - self.several.keys()]
-        results = dict(zip((w.entity_id for w in plain), self._upsert(plain, refs), strict=True))
-        for write in writes:
-            unmoved = WriteResult(str(write.entity_id), write.vendor_id, created=False, version=write.expected_version)
-            results.setdefault(write.entity_id, unmoved)
-        for name, ends in self.several.items():
-            ready = [w for w in writes if name in w.fields and results[w.entity_id].ok]
-            results |= self._associate(name, ends, ready, refs, results)
+        results = {
+            w.entity_id: WriteResult(str(w.entity_id), w.vendor_id, created=False, version=w.expected_version)
+            for w in writes
+        }
+        # A record goes with its main one last, and else comes to it first.
+        early = {
+            (n, w.entity_id) for n, main in self.rules.mains.items() for w in writes if w.fields.get(main, 0) is None
+        }
+        self._associate_all([w for w in writes if w.vendor_id], refs, results, lambda key: key in early)
+        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - self.several.keys() - self._parted(w)]
+        plain = [w for w in plain if results[w.entity_id].ok]
+        results |= zip((w.entity_id for w in plain), self._upsert(plain, refs), strict=True)
+        self._associate_all(writes, refs, results, lambda key: key not in early)
         return [results[w.entity_id] for w in writes]
+
+    def _parted(self, write: Write) -> set[str]:
+        """Blank main records that the vendor tells by the list itself: parting from what the hub knew says it all, and no more."""
+        lines = self.lens.spec.fields
+        return {
+            main
+            for name, main in self.rules.mains.items()
+            if write.fields.get(main, 0) is None and lines[main].sources == (self.several[name].field,)
+        }
+
+    def _associate_all(
+        self,
+        writes: Sequence[Write],
+        refs: Refs,
+        results: dict[UUID, WriteResult],
+        chosen: Callable[[tuple[str, UUID]], bool],
+    ) -> None:
+        for name, ends in self.several.items():
+            ready = [w for w in writes if name in w.fields and results[w.entity_id].ok and chosen((name, w.entity_id))]
+            results |= self._associate(name, ends, ready, refs, results)
 
     def _associate(
         self, name: str, ends: Ends, writes: Sequence[Write], refs: Refs, results: Mapping[UUID, WriteResult]
@@ -450,7 +496,9 @@ class ConnectorObject:
 
     def _change(self, name: str, write: Write, refs: Refs) -> EndsChange:
         before, now = (list(of.get(name) or ()) for of in (write.base, write.fields))
-        add = [self._end(name, i, refs) for i in now if i not in before]
+        main = self.rules.mains.get(name, "")
+        led = write.fields.get(main, write.base.get(main))  # comes as the main one, by a field of its own
+        add = [self._end(name, i, refs) for i in now if i not in before and i != led]
         remove = [self._end(name, i, refs) for i in before if i not in now]
         return EndsChange(write.vendor_id or "", tuple(i for i in add if i), tuple(i for i in remove if i))
 
@@ -469,7 +517,7 @@ class ConnectorObject:
         if BODY in write.fields and FORMAT in self.lens.spec.constants:  # as the vendor holds it, so in its format
             known[FORMAT] = self.lens.spec.constants[FORMAT]
         record, _ = self._record(known, refs)
-        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several}
+        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
         custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
         values = self.lens.backward(record, plain) if plain else {}
         if custom:

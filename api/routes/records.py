@@ -38,7 +38,9 @@ _OWN = frozenset({"limit", "cursor", "updated_since", "order"})
 
 
 class FieldOut(BaseModel):
-    """A field of an entity. ``kind`` says what JSON it takes; ``filter``: lists can be filtered by it."""
+    """A field of an entity. ``kind`` says what JSON it takes (``references``: a list of ids, each once, in any order); ``filter``:
+    records can be listed by it.
+    """
 
     name: str
     kind: str
@@ -56,7 +58,9 @@ class EntityOut(BaseModel):
 
 
 class RecordOut(BaseModel):
-    """A record. Blank fields are left out; decimals are strings, so that nothing is rounded on the way."""
+    """A record. Blank fields are left out; decimals are strings, so that nothing is rounded on the way. A contact's
+    ``account_ids`` and an opportunity's ``contact_ids`` are lists of ids, the main one (``account_id``, ``contact_id``) among them.
+    """
 
     entity: str
     id: UUID
@@ -78,7 +82,10 @@ class NewRecord(Body):
 
 
 class Changes(Body):
-    """Fields to set; null blanks a field."""
+    """Fields to set; null blanks a field. A list of ids (``account_ids``, ``contact_ids``) is set as a whole. A contact's main
+    account (``account_id``) is always one of its accounts, and stays one when another takes its place; parted from it, the contact
+    gets the first of the others.
+    """
 
     fields: dict[str, Any] = Field(default_factory=dict, max_length=500, examples=[{"title": "Countess", "fax": None}])
     custom_fields: dict[str, Any] = Field(default_factory=dict, max_length=500)
@@ -140,6 +147,10 @@ def list_entities(_caller: Reader) -> list[EntityOut]:
             fields=[
                 FieldOut(name=f.name, kind=f.kind, required=f.required, refers_to=f.refers_to, filter=f.name in filters)
                 for f in entity.all_fields.values()
+            ]
+            + [
+                FieldOut(name=s.name, kind="references", required=False, refers_to=s.refers_to, filter=False)
+                for s in entity.several
             ],
         )
         for entity in ENTITIES.values()
@@ -413,7 +424,8 @@ def _shown(record: Record) -> RecordOut:
 
 
 def _json(entity: str, name: str, value: Any) -> Any:
-    return str(value) if ENTITIES[entity].field(name).kind is Kind.DECIMAL else value
+    known = ENTITIES[entity].all_fields.get(name)  # none: a list of ids
+    return str(value) if known is not None and known.kind is Kind.DECIMAL else value
 
 
 def _shown_change(change: Change) -> ChangeOut:

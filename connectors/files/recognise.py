@@ -38,6 +38,7 @@ KEY_PREFIXES = {
     "02i": "Asset",
     "02s": "EmailMessage",
     "068": "ContentVersion",
+    "07k": "AccountContactRelation",
     "069": "ContentDocument",
     "06A": "ContentDocumentLink",
     "500": "Case",

@@ -15,6 +15,7 @@ from connectors.hubspot.objects import (
     ASSOCIATED,
     ASSOCIATION_WRITE_SIZE,
     DEFINED,
+    KEEPING,
     PRIMARY_TYPE_IDS,
     SEPARATOR,
     association_pair,
@@ -50,14 +51,19 @@ class Change:
     unwanted: Sequence[str] = ()
 
 
-def decide(record_id: str, wanted: Sequence[str], held: Sequence[str], *, has_primary: bool) -> Change:
+def decide(
+    record_id: str, wanted: Sequence[str], held: Sequence[str], *, has_primary: bool, keeps: bool = False
+) -> Change:
     """The change after which reading the field gives ``wanted`` first; ``held``: the ids it reads as now.
 
     Nothing wanted parts from all. Otherwise the record parts from whatever would still be listed before the ids wanted:
-    the former primary one, and where there are no primary ones those with lower ids. All others stay.
+    the former primary one (unless it ``keeps`` it, as a further one), and where there are no primary ones those with lower ids.
+    All others stay.
     """
     if not wanted:
         return Change(record_id, unwanted=held)
+    if keeps:
+        return Change(record_id, wanted)
     if has_primary:
         return Change(record_id, wanted, [i for i in held[:1] if i not in wanted])
     last = max(int(i) for i in wanted)
@@ -87,11 +93,11 @@ class LinkWriter:
     def _write(
         self, source: str, target: str, asked: Mapping[str, Sequence[str]], new: Container[str]
     ) -> dict[str, SynclineError]:
-        has_primary = (source, target) in PRIMARY_TYPE_IDS
+        has_primary, keeps = (source, target) in PRIMARY_TYPE_IDS, (source, target) in KEEPING
         known = [record_id for record_id in asked if record_id not in new]
         held = self._reading.joined(source, target, known) if known else {}
         changes = [
-            decide(i, ids, [h for h in held.get(i, "").split(SEPARATOR) if h], has_primary=has_primary)
+            decide(i, ids, [h for h in held.get(i, "").split(SEPARATOR) if h], has_primary=has_primary, keeps=keeps)
             for i, ids in asked.items()
         ]
         failed = by_record(self._associate(source, target, changes))

@@ -86,8 +86,15 @@ PRIMARY_TYPE_IDS: Mapping[tuple[str, str], int] = {
 """Type ids of the association to the primary company.
 https://developers.hubspot.com/docs/guides/api/crm/associations/associations-v4#association-type-id-values"""
 
-SEVERAL: Mapping[str, tuple[Ends, ...]] = {"deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR),)}
-"""Associations that are exchanged as lists. No modification date moves when one comes or goes, so no listing tells."""
+SEVERAL: Mapping[str, tuple[Ends, ...]] = {
+    "deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR),),
+    "contacts": (Ends(f"{ASSOCIATED}companies", "companies", SEPARATOR, main=True),),
+}
+"""Associations that are exchanged as lists. No modification date has to move when one comes or goes, so no listing tells."""
+
+KEEPING: frozenset[tuple[str, str]] = frozenset({("contacts", "companies")})
+"""Pairs of objects of which a record keeps the former primary one when it gets another: as HubSpot itself has it, which takes the
+label from it alone. Of other pairs the hub knows one company, so that a former one would never go."""
 
 OWNERS, LISTS, MEMBERSHIPS, FILES = "owners", "lists", "list_memberships", "files"
 FILE_OBJECTS = (FILES,)

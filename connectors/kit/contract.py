@@ -271,13 +271,17 @@ class Ends:
     """Records of ``target`` that records of an object are associated with, several at once.
 
     ``field`` brings their ids in a listing, joined by ``separator``. ``told``: whether a listing from a cursor brings a record
-    of which only these changed.
+    of which only these changed. ``main``: whether the vendor calls one of them the main one, which is then told first; it is
+    written as a field of its own, before the others are associated, and the former one stays among them.
+    ``needs``: an object without which an account has no such lists.
     """
 
     field: str
     target: str
     separator: str = ";"
     told: bool = False
+    main: bool = False
+    needs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,7 +271,7 @@ class SalesforceConnector:
         return self._junctions.held(JUNCTIONS[object_name, field], vendor_ids)
 
     def associate(self, object_name: str, field: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
-        """See the contract. Junction records are made without role, and all of a pair are deleted."""
+        """See the contract. Junction records are made without role, and all of a pair are deleted; those that stay keep theirs."""
         return self._junction_writer.change(JUNCTIONS[object_name, field], changes)
 
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:

@@ -59,6 +59,7 @@ _ENTITIES: Mapping[str, str | None] = {
     "OpportunityStage": "stage",
     "Account": "account",
     "Contact": "contact",
+    "AccountContactRelation": None,
     "Lead": "lead",
     "Product2": "product",
     "Pricebook2": None,

@@ -19,11 +19,16 @@ def command(
     org: Annotated[
         Path | None, typer.Option(help="Folder with an sObject tree to load instead.", exists=True, file_okay=False)
     ] = None,
+    several_accounts: Annotated[
+        bool, typer.Option("--several-accounts", help="Switch on Contacts to Multiple Accounts.")
+    ] = False,
     jwt_key: Annotated[Path | None, typer.Option(help="Public key (PEM) for the JWT bearer flow.", exists=True)] = None,
 ) -> None:
     """A Salesforce org on this machine."""
     public_key = jwt_key.read_text() if jwt_key else None
-    options = SandboxOptions(contacts=contacts, seed=seed, tree=org, jwt_public_key=public_key)
+    options = SandboxOptions(
+        contacts=contacts, seed=seed, tree=org, jwt_public_key=public_key, several_accounts=several_accounts
+    )
     run(port, faults, lambda: build(options), greeting)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sandbox.salesforce.write import Writer
 
 Row = dict[str, Any]
+RELATION = "AccountContactRelation"
 Rule = Callable[["Writer", Row, Row], None]
 """A rule gets the row as it is now and as it was before (empty when new)."""
 
@@ -34,6 +35,64 @@ def _apply(writer: Writer, item: ObjectType, row: Row, before: Row) -> None:
     rule = _RULES.get(item.name)
     if rule is not None:
         rule(writer, row, before)
+
+
+# ---------------------------------------------------------------- people
+
+
+def _contact(writer: Writer, row: Row, before: Row) -> None:
+    """Where contacts may have several accounts, their own one has a direct relation, and the former one an indirect one.
+
+    https://help.salesforce.com/s/articleView?id=sales.shared_contacts_considerations.htm
+    """
+    account = row.get("AccountId")
+    if RELATION not in writer.org.objects or account == before.get("AccountId"):
+        return
+    held = relations_of(writer, row["Id"])
+    if account is None and any(not r.get("IsDirect") for r in held.values()):
+        raise ApiError(
+            "FIELD_INTEGRITY_EXCEPTION", "A private contact can't be related to accounts", fields=["AccountId"]
+        )
+    for former in held.values():
+        if account is None:
+            writer.bury(RELATION, former)
+        elif former.get("IsDirect") or former["AccountId"] == account:
+            writer.system_update(RELATION, former, {"IsDirect": former["AccountId"] == account})
+            writer.stamped(former)
+    if account is not None and account not in held:
+        relation = {"ContactId": row["Id"], "AccountId": account, "IsDirect": True, "IsActive": True}
+        writer.system_insert(RELATION, relation)
+
+
+def relations_of(writer: Writer, contact: str) -> dict[str, Row]:
+    """A contact's relations by their accounts."""
+    return {r["AccountId"]: r for r in writer.org.live(RELATION) if r["ContactId"] == contact}
+
+
+def _relation(writer: Writer, row: Row, before: Row) -> None:
+    """One relation a pair; none of a private contact. See IsDirect in
+
+    https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_accountcontactrelation.htm
+    """
+    if before:
+        return
+    if "AccountId" not in writer.org.tables["Contact"][row["ContactId"]]:
+        raise ApiError(
+            "FIELD_INTEGRITY_EXCEPTION", "A private contact can't be related to accounts", fields=["ContactId"]
+        )
+    twins = [
+        r for r in writer.org.live(RELATION) if (r["ContactId"], r["AccountId"]) == (row["ContactId"], row["AccountId"])
+    ]
+    if len(twins) > 1:
+        raise ApiError("DUPLICATE_VALUE", "This contact already has a relationship with this account.")
+
+
+def may_delete(item: ObjectType, row: Row) -> None:
+    """Raises ApiError for a relation to a contact's own account: it goes when the contact gets another one."""
+    if item.name == RELATION and row.get("IsDirect"):
+        raise ApiError(
+            "FIELD_INTEGRITY_EXCEPTION", "You can't delete the relationship between a contact and its primary account"
+        )
 
 
 # ---------------------------------------------------------------- sales
@@ -293,6 +352,8 @@ def _note(writer: Writer, row: Row, before: Row) -> None:
 
 
 _RULES: dict[str, Rule] = {
+    "Contact": _contact,
+    RELATION: _relation,
     "Opportunity": _opportunity,
     "OpportunityLineItem": _line_item,
     "OpportunityContactRole": _role,

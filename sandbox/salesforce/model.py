@@ -17,6 +17,7 @@ from sandbox.salesforce.bulk import BulkJobs
 from sandbox.salesforce.clock import Clock
 from sandbox.salesforce.cursors import Cursors
 from sandbox.salesforce.data.generator import DataOptions, generate
+from sandbox.salesforce.derive import RELATION
 from sandbox.salesforce.errors import ApiError, session_invalid
 from sandbox.salesforce.faults import Fault
 from sandbox.salesforce.limits import CONCURRENT, TOTAL, Limits, exceeded
@@ -36,6 +37,7 @@ class SandboxOptions:
     """What a new org is like. ``tree`` is a folder with a data plan to load instead of generated records.
 
     ``bulk_duration`` is how long a bulk job takes; ``replication_lag`` how far getUpdated and getDeleted stay behind.
+    ``several_accounts``: contacts may be related to several accounts, which is off in a new org of the vendor's, too.
     """
 
     contacts: int = 1000
@@ -49,6 +51,7 @@ class SandboxOptions:
     bulk_duration: timedelta = timedelta(milliseconds=300)
     replication_lag: timedelta = timedelta(0)
     jwt_public_key: str | None = None
+    several_accounts: bool = False
 
 
 class SalesforceSandbox(StandIn[Clock, Fault]):
@@ -59,6 +62,8 @@ class SalesforceSandbox(StandIn[Clock, Fault]):
         self.options = options or SandboxOptions()
         self.org = Org(self.clock)
         self.org.permissions.set_audit_fields = self.options.set_audit_fields
+        if not self.options.several_accounts:
+            self.org.remove_object(RELATION)
         contacts = 0 if self.options.tree else self.options.contacts
         generate(self.org, DataOptions(contacts, self.options.seed, self.options.credentials.username))
         self.limits = Limits(self.clock, self.options.daily_calls)

@@ -82,6 +82,11 @@ class Org:
         found = item.find(name)
         return found if found and self.permissions.sees(f"{item.name}.{found.name}") else None
 
+    def remove_object(self, name: str) -> None:
+        """Take an object away that belongs to a feature which the org has not switched on."""
+        del self.objects[name], self.tables[name]
+        self._register_prefixes()
+
     def add_object(self, item: ObjectType) -> None:
         self.objects[item.name] = item
         self.tables.setdefault(item.name, {})

@@ -10,6 +10,8 @@ from sandbox.salesforce.schema import Field, ObjectType
 
 _NAMED = {
     ("Account", "Account", "ParentId"): "ChildAccounts",
+    ("Account", "AccountContactRelation", "AccountId"): "AccountContactRelations",
+    ("Contact", "AccountContactRelation", "ContactId"): "AccountContactRelations",
     ("Opportunity", "OpportunityLineItem", "OpportunityId"): "OpportunityLineItems",
     ("Opportunity", "OpportunityHistory", "OpportunityId"): "OpportunityHistories",
     ("Opportunity", "OpportunityFieldHistory", "OpportunityId"): "Histories",

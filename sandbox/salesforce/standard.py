@@ -177,6 +177,15 @@ Legacy_Id__c string(36) extid unique "Legacy Id"
 Interests__c multipicklist(Golf;Sailing;Opera;Cooking;Chess) "Interests"
 Loyalty_Points__c double(8,0) "Loyalty Points"
 """,
+    'AccountContactRelation 07k "Account Contact Relationship" "Account Contact Relationships"': f"""
+AccountId reference(Account) required create rel=Account "Account ID"
+ContactId reference(Contact) required create rel=Contact "Contact ID"
+Roles multipicklist({ROLES})
+IsDirect boolean ro "Direct"
+IsActive boolean default=true "Active"
+StartDate date
+EndDate date
+""",
     'Lead 00Q "Lead" "Leads"': f"""
 @person
 Title string(128)

@@ -97,6 +97,7 @@ class Writer:
         row = self._existing(item, record_id)
         if not item.deletable:
             raise ApiError("INSUFFICIENT_ACCESS_OR_READONLY", f"entity type {item.label} does not support delete")
+        derive.may_delete(item, row)
         self.check_lock(row["Id"])
         with self._atomic():
             self._bury(item, row)
@@ -309,6 +310,16 @@ class Writer:
     def system_update(self, object_name: str, row: Row, changes: Row) -> None:
         """A change that the platform itself makes, to fields that no one may write."""
         self._replace(self.org.objects[object_name], row, changes)
+
+    def stamped(self, row: Row) -> None:
+        """Note that the platform changed a row itself."""
+        before = {name: row.get(name) for name in ("LastModifiedDate", "LastModifiedById", "SystemModstamp")}
+        self._stamp(row, created=False)
+        self._log(lambda: row.update(before))
+
+    def bury(self, object_name: str, row: Row) -> None:
+        """A delete that the platform itself makes."""
+        self._bury(self.org.objects[object_name], row)
 
     def system_insert(self, object_name: str, row: Row) -> Row:
         item = self.org.objects[object_name]

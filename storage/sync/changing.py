@@ -5,7 +5,7 @@ Whoever changes a record, a vendor's batch or a person, comes through here. Set-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -65,16 +65,26 @@ _CHANGE = """
 
 def create(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> set[UUID]:
     """Create hub records; returns the ids of those that were not there yet. One that was stays as it stands."""
+    edits = [_with_mains(cause, entity, e) for e in edits]
     made = _insert(conn, cause, entity, [{"id": e.id, **encode(e.fields)} for e in edits], "created")
     associate(conn, cause, entity, [e for e in edits if e.id in made])
     return made
 
 
 def associate(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> None:
-    """Associate records that have just come with those that their lists name."""
+    """Associate records that have just come with those that their lists name; a main one is one of them by its reference."""
     for one in ENTITIES[entity].several:
-        pairs = [(e.id, other) for e in edits for other in e.fields.get(one.name) or ()]
-        several.add(conn, cause.tenant_id, entity, one, pairs)
+        listed = [(e.id, other, e.fields.get(one.main)) for e in edits for other in e.fields.get(one.name) or ()]
+        several.add(conn, cause.tenant_id, entity, one, [(i, other) for i, other, main in listed if other != main])
+
+
+def _with_mains(cause: Cause, entity: str, edit: Edit) -> Edit:
+    """The first of a list as its main one, where a person names none. A vendor's may still be on its way."""
+    for one in ENTITIES[entity].several if cause.lane is None else ():
+        listed = edit.fields.get(one.name)
+        if one.led and listed and edit.fields.get(one.main) is None:
+            edit = replace(edit, fields={**edit.fields, one.main: min(listed)})
+    return edit
 
 
 def bring_back(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
@@ -106,7 +116,8 @@ def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -
     """Set fields of records that stand; returns what really changed. A record that is gone is passed over.
 
     Each id comes once. A custom field that is set to None is removed. A list of associated records is made to say what is given:
-    whoever plans it holds the version that it was read with.
+    whoever plans it holds the version that it was read with. Its main one is always a member, and stays one when
+    another follows it.
     """
     if not several.names(entity):
         return _update(conn, cause, entity, edits)
@@ -116,7 +127,9 @@ def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -
         fields, lists[edit.id] = several.split(entity, edit.fields)
         plain.append(replace(edit, fields=fields))
     rules = {e.id: e.rules for e in edits}
-    changed = _associations_as(conn, cause, entity, {i: wanted for i, wanted in lists.items() if wanted}, rules, plain)
+    implied = {key for one in ENTITIES[entity].several for key in _follow_mains(conn, cause, entity, one, plain, lists)}
+    wanted = {i: named for i, named in lists.items() if named}
+    changed = _associations_as(conn, cause, entity, wanted, rules, plain, implied)
     return _update(conn, cause, entity, plain) + changed
 
 
@@ -127,8 +140,12 @@ def _associations_as(
     wanted: Mapping[UUID, Mapping[str, Sequence[UUID]]],
     rules: Mapping[UUID, Mapping[str, str]],
     plain: list[Edit],
+    implied: Set[tuple[UUID, str]],
 ) -> list[Touched]:
-    """Associate and part records until their lists say what is wanted. A main record parted from is blanked in ``plain``."""
+    """Associate and part records until their lists say what is wanted. A main record parted from is replaced in ``plain``.
+
+    Of lists that only follow their main ones (``implied``) neither history nor change log tell: they do so of those.
+    """
     changed: dict[UUID, dict[str, tuple[list[UUID], list[UUID]]]] = {}
     for one in ENTITIES[entity].several if wanted else ():
         before = several.held(conn, cause.tenant_id, entity, one, sorted(i for i, w in wanted.items() if one.name in w))
@@ -139,12 +156,27 @@ def _associations_as(
         several.add(conn, cause.tenant_id, entity, one, [(i, o) for i in before for o in new[i]])
         gone = [(i, o) for i in before for o in before[i] if o not in new[i]]
         several.remove(conn, cause.tenant_id, entity, one, gone)
-        _blank_mains(conn, cause, entity, one, gone, plain)
+        _replace_mains(conn, cause, entity, one, gone, new, plain)
     if not changed:
         return []
     several.keep_bases(
         conn, cause.tenant_id, entity, {i: {n: o for n, (o, _) in f.items()} for i, f in changed.items()}
     )
+    told = {i: {n: v for n, v in fields.items() if (i, n) not in implied} for i, fields in changed.items()}
+    standing = _tell_lists(conn, cause, entity, {i: fields for i, fields in told.items() if fields}, rules)
+    return [Touched(i, frozenset(fields)) for i, fields in changed.items() if i in standing or not told[i]]
+
+
+def _tell_lists(
+    conn: Connection,
+    cause: Cause,
+    entity: str,
+    changed: Mapping[UUID, Mapping[str, tuple[list[UUID], list[UUID]]]],
+    rules: Mapping[UUID, Mapping[str, str]],
+) -> frozenset[UUID]:
+    """Version, history and change log of lists that changed, from old to new; returns the records that stand."""
+    if not changed:
+        return frozenset()
     versions = several.touch(conn, cause.tenant_id, entity, sorted(changed))
     note_history(
         conn,
@@ -167,26 +199,66 @@ def _associations_as(
         | {"entity": entity}
         | {"rows": dumps([{"id": i, "fields": sorted(changed[i]), "version": v} for i, v in versions.items()])},
     )
-    return [Touched(i, frozenset(changed[i])) for i in versions]
+    return frozenset(versions)
 
 
-def _blank_mains(
-    conn: Connection, cause: Cause, entity: str, one: Several, gone: Sequence[tuple[UUID, UUID]], plain: list[Edit]
-) -> None:
-    """The main record that a record was parted from is not its main one any more."""
-    main = bulk.quoted(one.main)
-    rows = conn.execute(
-        text(f"""
-        SELECT h.id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS p(id uuid, other uuid)
-        JOIN {hub_table(entity)} h ON h.tenant_id = :t AND h.id = p.id AND h.{main} = p.other"""),
-        {"t": cause.tenant_id, "rows": dumps([{"id": i, "other": other} for i, other in gone])},
-    )
-    parted = set(rows.scalars())
+def _follow_mains(
+    conn: Connection,
+    cause: Cause,
+    entity: str,
+    one: Several,
+    plain: list[Edit],
+    lists: Mapping[UUID, dict[str, list[UUID]]],
+) -> list[tuple[UUID, str]]:
+    """What edits of a main record mean for its list, where they say nothing of that themselves, and the other way round.
+
+    Returns the lists that do nothing else than follow their main records.
+    """
+    alone = [e.id for e in plain if one.main in e.fields and one.name not in lists[e.id]]
+    before = several.mains(conn, cause.tenant_id, entity, one, alone) if alone else {}
+    held = several.held(conn, cause.tenant_id, entity, one, sorted(before)) if before else {}
     for place, edit in enumerate(plain):
-        if edit.id in parted and one.main not in edit.fields:
+        if one.main not in edit.fields:
+            continue
+        main = edit.fields[one.main]
+        if edit.id in held:
+            parted = {before.get(edit.id)} if one.led and main is None else set()
+            lists[edit.id][one.name] = [i for i in held[edit.id] if i not in parted]
+        members = lists[edit.id].get(one.name)
+        if members is None:
+            continue  # the record is gone
+        if main is not None and main not in members:
+            members.append(main)
+        elif main is None and members and one.led and (edit.id in held or _promotes(cause, edit, one)):
+            plain[place] = replace(edit, fields={**edit.fields, one.main: min(members)})
+    return [(record, one.name) for record in held]
+
+
+def _promotes(cause: Cause, edit: Edit, one: Several) -> bool:
+    """Whether another one takes the place of a main record that is gone. A vendor of lists says itself who does, if only later."""
+    return cause.lane is None or edit.rules.get(one.main) == "reference_deleted"
+
+
+def _replace_mains(
+    conn: Connection,
+    cause: Cause,
+    entity: str,
+    one: Several,
+    gone: Sequence[tuple[UUID, UUID]],
+    left: Mapping[UUID, Sequence[UUID]],
+    plain: list[Edit],
+) -> None:
+    """The main record that a record was parted from is not its main one any more: another one is, if it has to have one."""
+    mains = several.mains(conn, cause.tenant_id, entity, one, sorted(left)) if left else {}
+    parted = {i for i, other in gone if mains.get(i) == other}
+    for place, edit in enumerate(plain):
+        if edit.id not in left or one.main in edit.fields:
+            continue
+        others = left[edit.id] if one.led and _promotes(cause, edit, one) else ()
+        if edit.id in parted or (others and mains.get(edit.id) is None):
             plain[place] = replace(
                 edit,
-                fields={**edit.fields, one.main: None},
+                fields={**edit.fields, one.main: min(others, default=None)},
                 rules={**edit.rules, one.main: edit.rules.get(one.name, "")},
             )
 

@@ -206,19 +206,31 @@ def existing(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]
 
 
 def _restore_children(conn: Connection, cause: Cause, children: Mapping[UUID, Sequence[Sequence[str]]]) -> Everyone:
-    """Lead references back to restored records, where nothing else stands in their place."""
+    """Lead references back to restored records, where nothing else stands in their place.
+
+    Where something does, and the reference is to the main one of a list, the restored record is one of the list again.
+    """
     wanted: dict[tuple[str, str], dict[UUID, UUID]] = defaultdict(dict)
     for parent, rows in children.items():
         for child, name, child_id in rows:
             wanted[child, name][UUID(child_id)] = parent
     blank = []
+    changed: Everyone = []
     for (child, name), parents in wanted.items():
         statement = text(f"""
             SELECT id FROM {hub_table(child)}
             WHERE tenant_id = :t AND {bulk.quoted(name)} IS NULL AND id = ANY(CAST(:ids AS uuid[]))""")
         found = conn.execute(statement, {"t": cause.tenant_id, "ids": sorted(parents)}).scalars()
-        blank += [(child, name, i, parents[i]) for i in found]
-    return _repoint(conn, cause, blank, {p: p for p in children}, "reference_restored")
+        empty = set(found)
+        blank += [(child, name, i, parents[i]) for i in empty]
+        others = {i: parent for i, parent in parents.items() if i not in empty}
+        for one in (s for s in ENTITIES[child].several if s.main == name and others):
+            held = several.held(conn, cause.tenant_id, child, one, existing(conn, cause.tenant_id, child, others))
+            edits = [
+                Edit(i, {one.name: [*ids, others[i]]}, {one.name: "reference_restored"}) for i, ids in held.items()
+            ]
+            changed += [(child, t) for t in changing.update(conn, cause, child, edits)]
+    return changed + _repoint(conn, cause, blank, {p: p for p in children}, "reference_restored")
 
 
 def _restore_associations(conn: Connection, cause: Cause, rows: Sequence[Mapping[str, Any]]) -> None:

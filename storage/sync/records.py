@@ -51,7 +51,7 @@ def edit_as(
     _standing(conn, cause.tenant_id, entity, record)
     touched = changing.update(conn, cause, entity, [Edit(record, fields, dict.fromkeys(fields, rule))])
     changing.queue(conn, cause, entity, touched)
-    return touched[0].fields or frozenset() if touched else frozenset()
+    return frozenset[str]().union(*(t.fields or () for t in touched))
 
 
 def delete(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: str) -> None:

@@ -47,6 +47,16 @@ def held(conn: Connection, tenant_id: UUID, entity: str, one: Several, ids: Sequ
     return found
 
 
+def mains(conn: Connection, tenant_id: UUID, entity: str, one: Several, ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+    """The main record of each list now."""
+    columns = f"id, {bulk.quoted(one.main)} AS main"
+    rows = conn.execute(
+        text(f"SELECT {columns} FROM {hub_table(entity)} WHERE tenant_id = :t AND id = ANY(CAST(:ids AS uuid[]))"),
+        {"t": tenant_id, "ids": list(ids)},
+    )
+    return {row.id: row.main for row in rows}
+
+
 def add(conn: Connection, tenant_id: UUID, entity: str, one: Several, pairs: Sequence[tuple[UUID, UUID]]) -> None:
     """Associate records with others that stand, unless they are associated already, by whichever label."""
     if not pairs:

@@ -61,6 +61,7 @@ class Rules:
     must have one to be created at the vendor (a call is no meeting, though both are activities). ``follows``: fields that another
     one decides. ``refers``: the vendor objects that a reference field may point to. ``once``: fields that the vendor takes when a
     record is created, and lets nobody change. ``picks``: references for which the vendor names one of a list, having no main one.
+    ``mains``: by list of associated records, the reference to its main one, which the vendor has, too.
     """
 
     entity: str
@@ -76,6 +77,7 @@ class Rules:
     refers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     once: frozenset[str] = frozenset()
     picks: Mapping[str, str] = field(default_factory=dict)
+    mains: Mapping[str, str] = field(default_factory=dict)
     deletes_in: DeletePolicy = DeletePolicy.PROPAGATE
     deletes_out: DeletePolicy = DeletePolicy.PROPAGATE
     edit_beats_delete: bool = True

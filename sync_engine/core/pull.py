@@ -428,7 +428,9 @@ def differing(rules: Rules, link: Link, hub: Hub) -> Record:
     """The fields in which the hub, as the vendor can hold it, differs from what the vendor last said; conflicts or not."""
     base = link.base or {}
     result = {}
-    for name in sorted({*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))}):
+    # Of a list without its main record that one is on its way: it is not blank.
+    due = {main for of, main in rules.mains.items() if hub.values.get(of) and is_blank(hub.values.get(main))}
+    for name in sorted({*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))} - due):
         value = hub.seen.get(name)
         if name not in hub.seen and not is_blank(hub.values.get(name)):
             continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write

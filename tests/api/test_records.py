@@ -222,6 +222,32 @@ def test_a_reader_writes_nothing(as_: As) -> None:
     assert reader.get("/v1/records/contact").status_code == 200
 
 
+def test_a_contact_has_accounts_and_a_sale_has_contacts(admin: Client) -> None:
+    one, two = sorted(_made(admin, "account", name=name)["id"] for name in ("One", "Two"))
+    ada = _made(admin, last_name="Lovelace", account_ids=[two, one, two])
+    assert (ada["fields"]["account_id"], ada["fields"]["account_ids"]) == (one, [one, two])
+    path = f"/v1/records/contact/{ada['id']}"
+    moved = admin.patch(path, json={"fields": {"account_id": two}}).json()["fields"]
+    assert (moved["account_id"], moved["account_ids"]) == (two, [one, two])
+    assert admin.get(path).json()["fields"] == moved
+    assert admin.get("/v1/records/contact", params={"account_id": two}).json()["items"][0]["fields"] == moved
+    assert admin.get("/v1/records/contact/search", params={"q": "lovelace"}).json()[0]["fields"] == moved
+    told = {f["field"]: f["value"] for f in admin.get(f"{path}/explain").json()["fields"]}
+    assert told["account_ids"] == [one, two]
+    sale = _made(admin, "opportunity", name="Sale", contact_ids=[ada["id"]])
+    assert sale["fields"]["contact_ids"] == [ada["id"]]
+    assert "contact_id" not in sale["fields"], "a sale need not have a primary contact"
+    left = admin.patch(path, json={"fields": {"account_ids": []}}).json()["fields"]
+    assert not left.keys() & {"account_id", "account_ids"}
+
+
+def test_lists_of_records_stand_among_the_fields_of_an_entity(admin: Client) -> None:
+    known = {e["name"]: {f["name"]: f for f in e["fields"]} for e in admin.get("/v1/entities").json()}
+    told = known["contact"]["account_ids"]
+    assert (told["kind"], told["refers_to"], told["filter"]) == ("references", "account", False)
+    assert known["opportunity"]["contact_ids"]["refers_to"] == "contact"
+
+
 def test_entities_tell_their_fields(admin: Client) -> None:
     contact = next(e for e in admin.get("/v1/entities").json() if e["name"] == "contact")
     assert {f["name"] for f in contact["fields"] if f["filter"]} == {

@@ -29,6 +29,7 @@ PHASES = {
     "Opportunity": Phase.TRANSACTIONS,
     "Task": Phase.TRANSACTIONS,
     "OpportunityContactRole": Phase.ASSOCIATIONS,
+    "AccountContactRelation": Phase.ASSOCIATIONS,
     "ContentVersion": Phase.ATTACHMENTS,
 }
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from storage import browsing
+from storage.database import Database
+from storage.embedded import ServerUrls
 from tests.migration.conftest import World
 from tests.migration.source import ListSource
 
@@ -275,6 +278,31 @@ def test_roles_become_associations_and_one_without_an_end_is_refused(world: Worl
     assert world.rows(
         "SELECT from_entity, to_entity, label, is_primary FROM crm_association WHERE label = 'Buyer'"
     ) == [("opportunity", "contact", "Buyer", True)]
+
+
+def test_accounts_of_a_contact_that_one_source_alone_knows_are_none_that_the_other_removed(
+    db: Database, database_urls: ServerUrls, world: World
+) -> None:
+    """What the first one last said is kept when a second one associates the same contact with more."""
+    rules: dict[str, Any] = {"Contact": (("email", "last_name"),), "Account": (("name",),)}
+    world.migrate(org([contact(1)]), **rules)
+    other = World(db, database_urls, world.tenant_id)
+    relations = [
+        {"Id": "07kA", "ContactId": "0030001", "AccountId": "001C", "IsDirect": True, "Roles": None},
+        {"Id": "07kB", "ContactId": "0030001", "AccountId": "001P", "IsDirect": False, "Roles": "Influencer"},
+    ]
+    result = other.migrate(org([contact(1)]) | {"AccountContactRelation": relations}, **rules)
+    assert result.ledgers["AccountContactRelation"].created == 2
+    with world.db.tenant(world.tenant_id) as conn:
+        (ada,) = browsing.list_records(conn, "contact")
+    accounts = dict(world.rows("SELECT name, id FROM crm_account"))
+    assert ada.fields["account_id"] == accounts["Child Ltd"]
+    assert sorted(ada.fields["account_ids"]) == sorted(accounts.values())
+    bases = world.rows(
+        "SELECT base->'account_ids' FROM link WHERE vendor_object = 'Contact' AND connection_id = :c",
+        c=world.connection_id,
+    )
+    assert bases == [([str(accounts["Child Ltd"])],)]
 
 
 def test_file_content_is_stored_by_its_digest(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,26 +120,35 @@ def _writes(method: str, path: str) -> bool:
     return method in ("PATCH", "DELETE", "PUT") or (method == "POST" and any(s in path for s in sends))
 
 
-@pytest.fixture
-def both(
-    syncline: Syncline, db: Database, tenant_id: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@contextmanager
+def connected(
+    syncline: Syncline, db: Database, tenant_id: UUID, folder: Path, monkeypatch: pytest.MonkeyPatch, **org: Any
 ) -> Iterator[Both]:
-    with SandboxServer(contacts=10) as salesforce, HubSpotServer(contacts=8) as hubspot:
+    """Two new vendors, connected. ``org``: more options of the Salesforce org."""
+    with SandboxServer(contacts=10, **org) as salesforce, HubSpotServer(contacts=8) as hubspot:
         known = salesforce.credentials
-        (tmp_path / "sf").write_text(known.password)
-        (tmp_path / "token").write_text(known.security_token)
-        (tmp_path / "hs").write_text(hubspot.token)
+        (folder / "sf").write_text(known.password)
+        (folder / "token").write_text(known.security_token)
+        (folder / "hs").write_text(hubspot.token)
         done = syncline(
             "connect", "salesforce", "--name", "org", "--base-url", salesforce.url, "--set", f"username={known.username}",
-            "--secret", f"password=@{tmp_path / 'sf'}", "--secret", f"security_token=@{tmp_path / 'token'}",
+            "--secret", f"password=@{folder / 'sf'}", "--secret", f"security_token=@{folder / 'token'}",
         )  # fmt: skip
         assert done.code == 0, done.err
         done = syncline(
             "connect", "hubspot", "--name", "portal", "--base-url", hubspot.url,
-            "--secret", f"access_token=@{tmp_path / 'hs'}",
+            "--secret", f"access_token=@{folder / 'hs'}",
         )  # fmt: skip
         assert done.code == 0, done.err
         made = Both(salesforce, hubspot, syncline, db, tenant_id)
         for connector in (SalesforceConnector, HubSpotConnector):
             monkeypatch.setitem(connector.__init__.__kwdefaults__, "clock", made.now)  # type: ignore[index]
+        yield made
+
+
+@pytest.fixture
+def both(
+    syncline: Syncline, db: Database, tenant_id: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Both]:
+    with connected(syncline, db, tenant_id, tmp_path, monkeypatch) as made:
         yield made

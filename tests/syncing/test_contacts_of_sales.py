@@ -110,6 +110,31 @@ def test_a_contact_added_or_removed_on_one_side_is_so_on_the_others(sales: Both,
     assert unexpected(sales) == []
 
 
+@pytest.mark.parametrize("side", ["hubspot", "hub"])
+def test_the_roles_and_labels_of_contacts_that_stay_are_kept(sales: Both, side: str) -> None:
+    """Somebody else adds and removes contacts: who decides in Salesforce, and by which label HubSpot knows whom, stays."""
+    sale = Sale(sales)
+    role = {"OpportunityId": sale.id, "Role": "Decision Maker", "IsPrimary": True}
+    made = sales.edit(
+        "salesforce", object="OpportunityContactRole", properties={**role, "ContactId": sale.ids["ada"][0]}
+    )
+    sale.add("salesforce", "bob")
+    sales.sync()
+    known = sales.hubspot.portal.associations
+    label = known.add_label("deals", "contacts", "Blocker", None, "blocker")[0]
+    known.link("deals", sale.portal, "contacts", sale.ids["ada"][1], [label])
+    sale.add(side, "cid")
+    sales.sync()
+    sale.remove(side, "bob")
+    sales.sync()
+    assert sale.everywhere() == ["ada", "cid"]
+    kept = sales.salesforce.sandbox.org.get("OpportunityContactRole", made["id"]) or {}
+    assert (kept["Role"], kept["IsPrimary"], "IsDeleted" in kept) == ("Decision Maker", True, False)
+    assert ("USER_DEFINED", label.id) in known.targets("deals", sale.portal, "contacts")[sale.ids["ada"][1]]
+    sales.assert_silent()
+    assert unexpected(sales) == []
+
+
 def test_contacts_added_and_removed_at_once_on_all_sides_are_all_so(sales: Both) -> None:
     sale = Sale(sales)
     sale.add("hub", "cid")

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from sandbox.salesforce.data.basics import basics
-from sandbox.salesforce.data.people import accounts, contacts, leads
+from sandbox.salesforce.data.people import accounts, contacts, leads, relations
 from sandbox.salesforce.data.sales import campaigns, opportunities, products
 from sandbox.salesforce.data.seeder import Seeder
 from sandbox.salesforce.data.service import activities, cases, files, properties
@@ -30,6 +30,7 @@ def generate(org: Org, options: DataOptions) -> None:
     size = options.contacts
     firms = accounts(seed, max(1, size // 5))
     people = contacts(seed, size, firms)
+    relations(seed, people, firms)
     prospects = leads(seed, size // 4, people)
     fairs = campaigns(seed, min(60, 1 + size // 100), people, prospects)
     sales = opportunities(seed, size * 3 // 10, people, products(seed), fairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.kit import words
 from sandbox.salesforce.data.seeder import Row, Seeder
+from sandbox.salesforce.derive import RELATION
 from sandbox.salesforce.standard import INDUSTRIES
 
 _INDUSTRIES = INDUSTRIES.split(";")
@@ -64,6 +65,24 @@ def contacts(seed: Seeder, count: int, parents: list[Row]) -> list[Row]:
     for row in rows[50 : 50 + 101 * (count // 100) : 101]:
         seed.delete(row)
     return [row for row in rows if not row.get("IsDeleted")]
+
+
+def relations(seed: Seeder, people: list[Row], firms: list[Row]) -> None:
+    """Where contacts may have several accounts: each one's own, and one in nine people has another one beside it."""
+    if RELATION not in seed.org.objects:
+        return
+    gone = {row["Id"] for row in firms if row.get("IsDeleted")}
+    for number, person in enumerate(people):
+        own = person.get("AccountId")
+        if own is None or own in gone:
+            continue
+        pair = {"ContactId": person["Id"], "IsActive": True}
+        seed.put(RELATION, pair | {"AccountId": own, "IsDirect": True})
+        other = firms[(number * 7 + 3) % len(firms)]["Id"]
+        if number % 9 == 0 and other != own and other not in gone:
+            seed.put(
+                RELATION, pair | {"AccountId": other, "Roles": seed.pick(("Influencer", "Decision Maker;Evaluator"))}
+            )
 
 
 def _contact(seed: Seeder, number: int, parents: list[Row]) -> Row:

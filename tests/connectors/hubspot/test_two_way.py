@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.hubspot.connector import HubSpotConnector
-from connectors.hubspot.links import decide, errors_of
+from connectors.hubspot.links import Change, decide, errors_of
 from connectors.kit.contract import EndsChange, ReadRequest
 from domain.errors import ConfigurationError, RecordRejectedError, SynclineError
 from domain.records import Outgoing, Page, WriteResult
@@ -203,28 +203,56 @@ def test_deleting_a_record_that_was_merged_away_spares_the_survivor(
 COMPANIES = "associations.companies"
 
 
-@pytest.mark.parametrize("name", ["contacts", "deals"])
-def test_a_company_is_set_changed_and_removed(hubspot: HubSpotConnector, name: str) -> None:
+def test_a_deals_company_is_set_changed_and_removed(hubspot: HubSpotConnector) -> None:
     one, two = made(hubspot, "companies", "One"), made(hubspot, "companies", "Two")
-    record = made(hubspot, name, "Record")
+    record = made(hubspot, "deals", "Record")
     for value, read in ((one, one), (two, two), (one, one), (f"{two};{one}", f"{two};{one}"), ("", None)):
-        result = put(hubspot, name, {COMPANIES: value}, record)
-        assert seen(hubspot, name, record, COMPANIES) == read
-        assert result.version == seen(hubspot, name, record, MODIFIED[name])
+        result = put(hubspot, "deals", {COMPANIES: value}, record)
+        assert seen(hubspot, "deals", record, COMPANIES) == read
+        assert result.version == seen(hubspot, "deals", record, MODIFIED["deals"])
 
 
-@pytest.mark.parametrize("name", ["contacts", "deals"])
-def test_another_primary_company_takes_the_place_of_the_former_alone(
-    server: HubSpotServer, hubspot: HubSpotConnector, name: str
+def test_another_primary_company_of_a_deal_takes_the_place_of_the_former_alone(hubspot: HubSpotConnector) -> None:
+    former, other, new = (made(hubspot, "companies", label) for label in ("Former", "Other", "New"))
+    record = made(hubspot, "deals", "Record", **{COMPANIES: f"{former};{other}"})
+    put(hubspot, "deals", {NAMED["deals"]: "Renamed", COMPANIES: new}, record)
+    assert seen(hubspot, "deals", record, COMPANIES) == f"{new};{other}"
+    put(hubspot, "deals", {COMPANIES: other}, record)
+    assert seen(hubspot, "deals", record, COMPANIES) == other
+
+
+def test_a_contact_keeps_its_former_primary_company_as_a_further_one(
+    server: HubSpotServer, hubspot: HubSpotConnector
 ) -> None:
     former, other, new = (made(hubspot, "companies", label) for label in ("Former", "Other", "New"))
-    record = made(hubspot, name, "Record", **{COMPANIES: f"{former};{other}"})
-    put(hubspot, name, {NAMED[name]: "Renamed", COMPANIES: new}, record)
-    assert seen(hubspot, name, record, COMPANIES) == f"{new};{other}"
-    put(hubspot, name, {COMPANIES: other}, record)
-    assert seen(hubspot, name, record, COMPANIES) == other
-    if name == "contacts":
-        assert server.portal.tables[name][record].values["associatedcompanyid"] == other
+    record = made(hubspot, "contacts", "Record", **{COMPANIES: f"{former};{other}"})
+    for value, read in ((new, f"{new};{former};{other}"), (other, f"{other};{former};{new}"), ("", None)):
+        result = put(hubspot, "contacts", {COMPANIES: value}, record)
+        assert seen(hubspot, "contacts", record, COMPANIES) == read
+        assert result.version == seen(hubspot, "contacts", record, MODIFIED["contacts"])
+        assert server.portal.tables["contacts"][record].values.get("associatedcompanyid", "") == value
+
+
+def test_companies_of_a_contact_come_and_go_one_by_one_and_the_others_keep_their_labels(
+    server: HubSpotServer, hubspot: HubSpotConnector
+) -> None:
+    main, labelled, added = (made(hubspot, "companies", label) for label in ("Main", "Labelled", "Added"))
+    record, known = made(hubspot, "contacts", "Record", **{COMPANIES: f"{main};{labelled}"}), server.portal.associations
+    label = known.add_label("contacts", "companies", "Advisor", None, "advisor")[0]
+    known.link("contacts", record, "companies", labelled, [label])
+    for change in (
+        EndsChange(record, add=(added,)),
+        EndsChange(record, remove=(added,)),
+        EndsChange(record, add=(labelled,)),
+    ):
+        for _ in range(2):
+            assert [r.error for r in hubspot.associate("contacts", COMPANIES, [change])] == [None]
+        expected = [main, labelled, added] if added in change.add else [main, labelled]
+        assert hubspot.associated("contacts", COMPANIES, [record]) == {record: expected}
+        assert ("USER_DEFINED", label.id) in known.targets("contacts", record, "companies")[labelled]
+    put(hubspot, "contacts", {COMPANIES: labelled}, record)
+    assert hubspot.associated("contacts", COMPANIES, [record]) == {record: [labelled, main]}
+    assert ("USER_DEFINED", label.id) in known.targets("contacts", record, "companies")[labelled]
 
 
 def test_a_deals_contact_is_set_changed_and_removed(hubspot: HubSpotConnector) -> None:
@@ -243,7 +271,7 @@ def test_associations_come_along_with_a_create_and_an_upsert(hubspot: HubSpotCon
     for company in (one, two):
         [result] = hubspot.upsert("contacts", [Outgoing("hub", {"lastname": "Ada", COMPANIES: company})], KEY)
         assert result.ok
-        assert seen(hubspot, "contacts", str(result.vendor_id), COMPANIES) == company
+        assert str(seen(hubspot, "contacts", str(result.vendor_id), COMPANIES)).split(";")[0] == company
 
 
 def test_a_company_that_is_gone_fails_only_whom_it_was_written_to(hubspot: HubSpotConnector) -> None:
@@ -271,9 +299,12 @@ def test_writing_the_same_associations_again_parts_nothing(server: HubSpotServer
     ("8", "7;9;10", False, "7"), ("10", "7;9;10", False, "7;9"), ("7", "7;9", False, ""), ("", "7", False, "7"),
 ])  # fmt: skip
 def test_what_a_record_parts_from(wanted: str, held: str, primary: bool, unwanted: str) -> None:
-    change = decide("1", wanted.split(";") if wanted else [], held.split(";") if held else [], has_primary=primary)
+    ids, known = wanted.split(";") if wanted else [], held.split(";") if held else []
+    change = decide("1", ids, known, has_primary=primary)
     assert ";".join(change.unwanted) == unwanted
     assert ";".join(change.wanted) == wanted
+    keeping = decide("1", ids, known, has_primary=primary, keeps=True)
+    assert keeping == (change if not wanted else Change("1", ids))
 
 
 # ---------------------------------------------------------------- pairs and their labels

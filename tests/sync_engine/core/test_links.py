@@ -110,3 +110,36 @@ def test_a_new_record_is_associated_once_it_is_there() -> None:
     assert (decision.kind, decision.fields, decision.more) == (PushKind.CREATE, {"name": "Sale"}, True)
     decision = plan_push([Pushable(HUB, _hub("ab"), Link("1", HUB, decision.fields))], RULES)[0]
     assert (decision.kind, decision.fields) == (PushKind.UPDATE, {"contact_ids": ids("ab")})
+
+
+LED = Rules(
+    "contact",
+    frozenset({"account_id", "account_ids"}),
+    frozenset({"account_id", "account_ids"}),
+    lists={"account_ids": ListKind.LINKS},
+    mains={"account_ids": "account_id"},
+)
+
+
+def _person(main: UUID, everyone: str) -> Hub:
+    values = {"account_id": main, "account_ids": ids(everyone)}
+    return Hub(HUB, 3, values, values)
+
+
+@pytest.mark.parametrize(
+    ("everyone", "created", "more"), [("a", ["account_id", "account_ids"], False), ("ab", ["account_id"], True)]
+)
+def test_a_main_record_alone_comes_with_the_new_one(everyone: str, created: list[str], more: bool) -> None:
+    """So that a contact of one company costs no second write."""
+    decision = plan_push([Pushable(HUB, _person(A, everyone))], LED)[0]
+    assert (decision.kind, sorted(decision.fields), decision.more) == (PushKind.CREATE, created, more)
+    after = plan_push([Pushable(HUB, _person(A, everyone), Link("1", HUB, decision.fields))], LED)[0]
+    assert after.kind is (PushKind.UPDATE if more else PushKind.NOTHING)
+
+
+@pytest.mark.parametrize(("everyone", "kind"), [("c", PushKind.NOTHING), ("", PushKind.UPDATE)])
+def test_a_main_record_that_is_on_its_way_is_not_blank(everyone: str, kind: PushKind) -> None:
+    """A vendor named a primary company that the hub does not have yet: sending blank would part the contact from it."""
+    hub = Hub(HUB, 3, {"account_ids": ids(everyone)}, {} if everyone else {"account_ids": [], "account_id": None})
+    link = Link("1", HUB, {"account_id": A, "account_ids": ids(everyone)}, version="1", revision=1)
+    assert plan_push([Pushable(HUB, hub, link)], LED)[0].kind is kind
