@@ -135,8 +135,7 @@ class Punctual(HttpToolsProtocol):
             super().on_message_complete()
         elif not self._taken(b"".join(self._pieces)):
             self._go_the_long_way()
-            if self.cycle is not None:
-                super().on_message_complete()
+            super().on_message_complete()
 
     # ---------------------------------------------------------------- the short way
 
@@ -176,8 +175,6 @@ class Punctual(HttpToolsProtocol):
     def _go_the_long_way(self) -> None:
         """Call the application after all, with what came of the body."""
         pieces, self._pieces = self._pieces or [], None
-        if self.transport.is_closing():
-            return
         super().on_headers_complete()
         for piece in pieces:
             super().on_body(piece)

@@ -227,6 +227,9 @@ def test_a_sender_that_asks_to_be_told_to_go_on_is_told(served: Door, connect: C
     assert line.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
     line.sendall(body)
     assert answers(line, 1) == [(202, ACCEPTED)]
+    line.sendall(served.request(post("b"), "Expect: 100-continue"))  # and did not wait for it
+    assert line.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answers(line, 1) == [(202, ACCEPTED)]
 
 
 @pytest.mark.parametrize(("more", "version"), [(["Connection: close"], "1.1"), ([], "1.0")])
