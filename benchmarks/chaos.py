@@ -77,6 +77,7 @@ def _cycle(
     people.work(options.edits - half)
     processes.pause(rng.uniform(0.2, 2.0))
     processes.revive()
+    hits += [f"the brake of {name} released" for name in world.let_through()]
     say(f"cycle {cycle}: {len(people.edits)} edits so far; {', '.join(h for h in hits if h)}")
 
 
