@@ -173,10 +173,11 @@ def _merge_within(connection: Connection, staged: StagedObject, rule: tuple[str,
     staged.run(
         connection,
         f"""
-        WITH hashes AS (SELECT {_key_hash(staged.entity, rule)} AS h FROM {{s}} WHERE {candidates} GROUP BY 1 HAVING count(*) > 1),
+        WITH hashed AS MATERIALIZED (SELECT seq, {_key_hash(staged.entity, rule)} AS h FROM {{s}} WHERE {candidates}),
+        alike AS (SELECT seq FROM hashed WHERE h IN (SELECT h FROM hashed GROUP BY h HAVING count(*) > 1)),
         ranked AS (
             SELECT seq, first_value(seq) OVER (PARTITION BY {terms} ORDER BY {_rank(staged, survivor)}) AS best
-            FROM {{s}} WHERE {candidates} AND {_key_hash(staged.entity, rule)} IN (SELECT h FROM hashes))
+            FROM {{s}} WHERE {candidates} AND seq IN (SELECT seq FROM alike))
         UPDATE {{s}} s SET action = 'merged', survivor_seq = ranked.best, rule = :rule FROM ranked
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = ranked.seq AND ranked.seq <> ranked.best""",
         rule="+".join(rule),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,13 @@ def _writes(method: str, path: str) -> bool:
 def connected(
     syncline: Syncline, db: Database, tenant_id: UUID, folder: Path, monkeypatch: pytest.MonkeyPatch, **org: Any
 ) -> Iterator[Both]:
-    """Two new vendors, connected. ``org``: more options of the Salesforce org."""
-    with SandboxServer(contacts=10, **org) as salesforce, HubSpotServer(contacts=8) as hubspot:
+    """Two new vendors, connected, of whom nobody limits how often they are called: waiting was half of these tests.
+
+    ``org``: more options of the Salesforce org.
+    """
+    unlimited = {"burst": 1_000_000, "searches": 1_000_000}
+    monkeypatch.setattr(HubSpotConnector, "manifest", replace(HubSpotConnector.manifest, rate_limits=()))
+    with SandboxServer(contacts=10, **org) as salesforce, HubSpotServer(contacts=8, **unlimited) as hubspot:
         known = salesforce.credentials
         (folder / "sf").write_text(known.password)
         (folder / "token").write_text(known.security_token)

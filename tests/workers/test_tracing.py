@@ -27,7 +27,7 @@ from domain.access import Actor
 from domain.errors import ConfigurationError
 from domain.ids import new_id
 from sandbox.hubspot.server import HubSpotServer
-from storage import api_keys, connections, credentials, secrets, subscriptions
+from storage import api_keys, change_feed, connections, credentials, secrets, subscriptions
 from storage import jobs as stored_jobs
 from storage.tracing import span, traceparent
 from tests.api.intake_calls import Address, post, send, with_app
@@ -192,6 +192,7 @@ def test_a_post_is_traced_from_its_receipt_to_the_last_vendor_and_whom_it_is_tol
     portal.run()
     hub, tenant = portal.hub, portal.hub.tenant_id
     address = Address.make(hub, tenant, entity="contact", fields={"last_name": "$.name", "email": "$.email"})
+    pass_the_horizon(hub)
     with hub.db.tenant(tenant) as conn:
         told = subscriptions.create(
             conn, created_by="tests", name="theirs", url="https://127.0.0.1:9/nobody", types=["contact.created"]
@@ -217,6 +218,19 @@ def test_a_post_is_traced_from_its_receipt_to_the_last_vendor_and_whom_it_is_tol
     assert sent
     assert ancestors(spans, sent[-1]) == ["push", "lane", "inbox", "POST /hooks/{endpoint}"]
     assert {s.context.trace_id for s in (receipt, webhook, *sent)} == {receipt.context.trace_id}
+
+
+def pass_the_horizon(hub: Hub) -> None:
+    """Wait until a new subscription hears nothing of what is committed already: it begins with the oldest open transaction."""
+    with hub.db.tenant(hub.tenant_id) as conn:
+        mine = int(conn.execute(text("SELECT pg_current_xact_id()::text")).scalar_one())
+    waited = threading.Event()
+    for _ in range(3_000):
+        with hub.db.tenant(hub.tenant_id) as conn:
+            if change_feed.horizon(conn) > mine:
+                return
+        waited.wait(0.01)
+    raise AssertionError("the horizon does not move: somebody keeps a transaction open")
 
 
 def relay(hub: Hub) -> None:
