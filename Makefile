@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
-WORKERS ?= 2
+WORKERS ?= 4
 ROWS ?= 1000000
 SECONDS ?= 60
 CYCLES ?= 5
@@ -70,7 +70,7 @@ demo: $(STAMP) ## migrate a sandbox Salesforce org, with progress on screen; sta
 	@exec $(BIN)/syncline demo $(DEMO_ARGS)
 
 test: $(STAMP) ## run the whole test suite on the embedded PostgreSQL
-	@$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint types contracts docs test ## everything: linters, types, import contracts, documentation, tests
 
