@@ -144,10 +144,12 @@ class EmbeddedPostgres:
     def _bring_up(self, state: State) -> State:
         account = server_account(state.data)
         self._ensure_data(state, account)
-        for attempt in range(_ATTEMPTS):
+        launched = False  # waiting for a killed server's last process is no attempt that failed: the port stays
+        for _ in range(_ATTEMPTS):
             lock = try_lock(self._running)
             if lock is not None:
-                state = self._launch(state, account, lock, fresh_port=attempt > 0 or not _is_free(state.port))
+                state = self._launch(state, account, lock, fresh_port=launched or not _is_free(state.port))
+                launched = True
             if self._wait_until_up(state):
                 return state if state.ready else self._finish(state)
             if lock is not None and not _worth_another_try(state):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import sys
 import tempfile
 import time
@@ -314,6 +315,17 @@ def test_a_port_taken_in_the_last_moment_is_tried_elsewhere(home: Path, monkeypa
     monkeypatch.setattr(server_module, "_is_free", lambda _port: True)
     with socket.create_server(("127.0.0.1", port)):
         assert _one(embedded.start().app, "SELECT 1") == 1
+
+
+def test_a_server_whose_last_processes_are_dying_comes_back_where_it_was(home: Path) -> None:
+    """Others go on with the address they have: it does not change because a killed server takes a moment to be gone."""
+    embedded = EmbeddedPostgres(home)
+    port = _state_after_stop(embedded).port
+    lock = try_lock(home / "postgres.running")
+    assert lock is not None
+    threading.Timer(0.5, os.close, [lock]).start()
+    assert _one(embedded.start().app, "SELECT 1") == 1
+    assert _state(home).port == port
 
 
 def test_another_server_on_our_port_is_not_taken_for_ours(make_home: Callable[[str], Path]) -> None:
