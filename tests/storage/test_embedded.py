@@ -7,9 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
