@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,17 @@ def test_help_comes_without_a_database(capsys: pytest.CaptureFixture[str], tmp_p
     assert run(["--help"]) == 0
     assert "migrate" in capsys.readouterr().out
     assert not (tmp_path / "home").exists()
+
+
+def test_the_sandboxes_commands_are_there_whatever_ran_before() -> None:
+    """In a process of its own, where nobody has asked for them yet."""
+    program = (
+        "from cli.main import run; codes = run(['version']), run(['sandbox', 'salesforce', '--help']); print(codes)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.splitlines()[-1:] == ["(0, 0)"], done.stdout + done.stderr
 
 
 def test_every_command_has_a_help_text() -> None:

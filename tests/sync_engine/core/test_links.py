@@ -143,3 +143,10 @@ def test_a_main_record_that_is_on_its_way_is_not_blank(everyone: str, kind: Push
     hub = Hub(HUB, 3, {"account_ids": ids(everyone)}, {} if everyone else {"account_ids": [], "account_id": None})
     link = Link("1", HUB, {"account_id": A, "account_ids": ids(everyone)}, version="1", revision=1)
     assert plan_push([Pushable(HUB, hub, link)], LED)[0].kind is kind
+
+
+@pytest.mark.parametrize("seen", [{}, {"account_id": None}])
+def test_nor_where_the_hub_says_outright_that_it_has_none(seen: dict[str, None]) -> None:
+    hub = Hub(HUB, 3, {"account_id": None, "account_ids": ids("c")}, {"account_ids": ids("c"), **seen})
+    link = Link("1", HUB, {"account_id": A, "account_ids": ids("c")}, version="1", revision=1)
+    assert plan_push([Pushable(HUB, hub, link)], LED)[0].kind is PushKind.NOTHING
