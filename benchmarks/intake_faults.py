@@ -54,6 +54,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "fields": {"email": "$.email", "last_name": "$.name", "title": "$.title"},
 }
 _STALLED_S: Final = 120
+_TOLD_EACH: Final = 100_000
 
 
 @dataclass
@@ -115,6 +116,8 @@ class Sender:
             if status == "202":
                 self.sent.acknowledged.add(event)
                 self.sent.moved_at = time.monotonic()
+                if not self.sent.answers["202"] % _TOLD_EACH:
+                    print(f"{self.sent.answers['202']:,} accepted", file=sys.stderr, flush=True)
             else:
                 waiting.insert(0, event)
                 await asyncio.sleep(0.05)
@@ -198,7 +201,8 @@ def _interrupted(
         asyncio.run(sender.send(posts[2 * third :], clients))
         waiting = -1, 0.0
         while pending := _ledger(hub, endpoint).pending:
-            waiting = waiting if waiting[0] == pending else (pending, time.monotonic())
+            if waiting[0] != pending:
+                waiting = pending, time.monotonic()
             if time.monotonic() - waiting[1] > _STALLED_S:
                 raise RuntimeError(f"{pending} deliveries are not processed")
             time.sleep(0.2)
