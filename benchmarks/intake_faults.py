@@ -191,11 +191,7 @@ def _interrupted(
     """Thirds: the worker is killed while it processes the first, the database restarts during the second."""
     third = len(posts) // 3
     with process("up", home, hub.urls.app, 0) as worker:
-        asyncio.run(sender.send(posts[:third], clients))
-        _until(lambda: bool(_ledger(hub, endpoint).by_outcome), 120)
-        worker.kill()
-        worker.wait()
-    sender.sent.pending_at_kill = _ledger(hub, endpoint).pending
+        asyncio.run(_killing(sender, posts[:third], clients, hub, worker, endpoint))
     with process("up", home, hub.urls.app, 0):
         asyncio.run(_restarting(sender, posts[third : 2 * third], clients, server))
         asyncio.run(sender.send(posts[2 * third :], clients))
@@ -206,6 +202,23 @@ def _interrupted(
             if time.monotonic() - waiting[1] > _STALLED_S:
                 raise RuntimeError(f"{pending} deliveries are not processed")
             time.sleep(0.2)
+
+
+async def _killing(
+    sender: Sender, posts: list[int], clients: int, hub: Hub, worker: subprocess.Popen[bytes], endpoint: UUID
+) -> None:
+    """Kill the worker once it has processed something and more is waiting."""
+
+    def amid() -> bool:
+        ledger = _ledger(hub, endpoint)
+        sender.sent.pending_at_kill = ledger.pending
+        return bool(ledger.by_outcome) and (ledger.pending > 0 or sending.done())
+
+    sending = asyncio.create_task(sender.send(posts, clients))
+    await asyncio.to_thread(_until, amid, 120)
+    worker.kill()
+    await sending
+    worker.wait()
 
 
 async def _restarting(sender: Sender, posts: list[int], clients: int, server: EmbeddedPostgres) -> None:

@@ -254,17 +254,24 @@ def first_time(conn: Connection, endpoint_id: UUID, dedupe_key: str, delivery_id
     return noted.rowcount == 1
 
 
-def advance_record(conn: Connection, endpoint_id: UUID, entity: str, entity_id: UUID, occurred_at: datetime) -> bool:
-    """Note that an endpoint's posts have brought a record up to a moment; False where they had brought it further."""
-    noted = conn.execute(
+def advance_records(
+    conn: Connection, endpoint_id: UUID, entity: str, moments: Mapping[UUID, datetime]
+) -> frozenset[UUID]:
+    """Note up to which moment an endpoint's posts have brought records; returns those that they had not brought further."""
+    if not moments:
+        return frozenset()
+    noted = conn.scalars(
         text("""
         INSERT INTO posted_record AS p (tenant_id, endpoint_id, entity, entity_id, occurred_at)
-        VALUES (:t, :e, :entity, :id, :at)
+        SELECT :t, :e, :entity, n.id, n.at FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[])) AS n(id, at)
+        ORDER BY n.id
         ON CONFLICT (tenant_id, endpoint_id, entity_id) DO UPDATE SET occurred_at = excluded.occurred_at, updated_at = now()
-            WHERE p.occurred_at <= excluded.occurred_at"""),
-        {"t": current_tenant(conn), "e": endpoint_id, "entity": entity, "id": entity_id, "at": occurred_at},
+            WHERE p.occurred_at <= excluded.occurred_at
+        RETURNING entity_id"""),
+        {"t": current_tenant(conn), "e": endpoint_id, "entity": entity}
+        | {"ids": list(moments), "moments": list(moments.values())},
     )
-    return noted.rowcount == 1
+    return frozenset(noted)
 
 
 # ---------------------------------------------------------------- people

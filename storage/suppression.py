@@ -143,10 +143,23 @@ def suppressed(conn: Connection, key: bytes, marks: Iterable[Mark]) -> dict[Mark
 
 def refuse(conn: Connection, vault: Vault, entity: str, values: Mapping[str, Any]) -> None:
     """Raise RecordRejectedError (`person_erased`) where the values are those of someone who was erased."""
-    marks = marks_of(entity, values)
-    key = key_of(conn, vault) if marks else None
-    if key is not None and suppressed(conn, key, marks):
-        raise RecordRejectedError(_MESSAGE, remedy=_REMEDY, code=ERASED)
+    if erased_among(conn, vault, entity, [values]):
+        raise refused()
+
+
+def erased_among(conn: Connection, vault: Vault, entity: str, records: Sequence[Mapping[str, Any]]) -> frozenset[int]:
+    """The places of those records whose values are of someone who was erased."""
+    marks = [marks_of(entity, values) for values in records]
+    key = key_of(conn, vault) if any(marks) else None
+    if key is None:
+        return frozenset()
+    gone = suppressed(conn, key, {mark for found in marks for mark in found})
+    return frozenset(place for place, found in enumerate(marks) if not gone.keys().isdisjoint(found))
+
+
+def refused() -> RecordRejectedError:
+    """The error for a record of someone who was erased."""
+    return RecordRejectedError(_MESSAGE, remedy=_REMEDY, code=ERASED)
 
 
 def names_erased(conn: Connection, vault: Vault, data: Any) -> bool:

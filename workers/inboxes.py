@@ -34,7 +34,7 @@ class Inboxes:
         self._processing = Processing(
             hub.db,
             clock=clock,
-            refuse=lambda conn, entity, values: suppression.refuse(conn, hub.vault, entity, values),
+            erased_among=lambda conn, entity, records: suppression.erased_among(conn, hub.vault, entity, records),
             names_erased=lambda conn, data: suppression.names_erased(conn, hub.vault, data),
         )
         self.after: Callable[[UUID], None] = lambda _: None

@@ -7,7 +7,7 @@ runs in the caller's transaction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +34,34 @@ def create(
         )
     changing.queue(conn, cause, entity, [Touched(made)])
     return made
+
+
+def create_all(
+    conn: Connection, tenant_id: UUID, entity: str, records: Sequence[Mapping[str, Any]], by: str
+) -> list[UUID]:
+    """`create` many records in a few statements; returns their ids, in order. Raises RecordRejectedError."""
+    for fields in records:
+        check(entity, fields, creating=True)
+        _require_references(conn, tenant_id, entity, fields)
+    made, cause = [new_id() for _ in records], Cause(tenant_id, "hub", by=by)
+    changing.create(conn, cause, entity, [Edit(i, fields) for i, fields in zip(made, records, strict=True)])
+    changing.queue(conn, cause, entity, [Touched(i) for i in made])
+    return made
+
+
+def edit_all(conn: Connection, tenant_id: UUID, entity: str, fields: Mapping[UUID, Mapping[str, Any]], by: str) -> None:
+    """`edit` many records that stand and are locked (`lock`), in a few statements. Raises RecordRejectedError."""
+    for given in fields.values():
+        check(entity, given)
+        _require_references(conn, tenant_id, entity, given)
+    cause = Cause(tenant_id, "hub", by=by)
+    edits = [Edit(i, given, dict.fromkeys(given, "edited")) for i, given in fields.items()]
+    changing.queue(conn, cause, entity, changing.update(conn, cause, entity, edits))
+
+
+def lock(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> frozenset[UUID]:
+    """Lock records to the end of the transaction; returns those that stand."""
+    return frozenset(i for i, (_, stands) in gathering.lock_hubs(conn, tenant_id, entity, ids).items() if stands)
 
 
 def edit(
@@ -64,8 +92,7 @@ def delete(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: str
 def delete_standing(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID], by: str) -> int:
     """`delete` those of many records that stand; returns how many."""
     cause = Cause(tenant_id, "hub", by=by)
-    found = gathering.lock_hubs(conn, tenant_id, entity, list(ids))
-    standing = [i for i, (_, stands) in found.items() if stands]
+    standing = sorted(lock(conn, tenant_id, entity, ids))
     _queue_all(conn, cause, deleting.delete(conn, cause, entity, standing))
     return len(standing)
 
@@ -97,8 +124,13 @@ def _queue_all(conn: Connection, cause: Cause, everyone: Iterable[tuple[str, Tou
 
 def _standing(conn: Connection, tenant_id: UUID, entity: str, record: UUID) -> None:
     """Lock the record. Raises RecordRejectedError where there is none."""
-    if not gathering.lock_hubs(conn, tenant_id, entity, [record]).get(record, (0, False))[1]:
-        raise RecordRejectedError(f"There is no {entity} with this id.", remedy="Check the id.", code="no_such_record")
+    if not lock(conn, tenant_id, entity, [record]):
+        raise gone(entity)
+
+
+def gone(entity: str) -> RecordRejectedError:
+    """The error for a record that is named and does not stand."""
+    return RecordRejectedError(f"There is no {entity} with this id.", remedy="Check the id.", code="no_such_record")
 
 
 def _require_references(conn: Connection, tenant_id: UUID, entity: str, fields: Mapping[str, Any]) -> None:

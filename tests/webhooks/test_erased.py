@@ -33,13 +33,17 @@ def screen(conn: Connection, entity: str, values: Any) -> None:
     suppression.refuse(conn, VAULT, entity, values)
 
 
+def screen_all(conn: Connection, entity: str, records: Any) -> frozenset[int]:
+    return suppression.erased_among(conn, VAULT, entity, records)
+
+
 def screen_raw(conn: Connection, data: Any) -> bool:
     return suppression.names_erased(conn, VAULT, data)
 
 
 class Erasable(Inbox):
     def process(self, clock: Any = NOW) -> dict[str, int]:
-        processing = Processing(self.db, clock=lambda: clock, refuse=screen, names_erased=screen_raw)
+        processing = Processing(self.db, clock=lambda: clock, erased_among=screen_all, names_erased=screen_raw)
         return {str(k): v for k, v in processing.process(self.tenant_id, self.endpoint.id).items()}
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,11 +15,9 @@ from sqlalchemy import text
 
 from connectors.kit.contract import Notice, Signal
 from domain.access import SYSTEM_TENANT
-from domain.errors import RecordRejectedError
 from domain.ids import new_id
 from storage import connections, dead_letters, inbound_endpoints, inbox, routes, scheduling, streams
 from storage.database import Connection, Database
-from storage.inbox import Became
 from storage.streams import Stream
 from storage.sync import queueing, records
 from storage.sync.lanes import LaneKey
@@ -107,12 +105,11 @@ def lead(key: object = "1", email: str = "ada@example.com", **more: Any) -> dict
 
 
 def test_a_post_of_an_erased_person_is_refused_and_nothing_of_it_is_kept(leads: Inbox) -> None:
-    def refuse(_conn: Connection, entity: str, values: Mapping[str, Any]) -> None:
-        if (entity, values["email"]) == ("contact", "ada@example.com"):
-            raise RecordRejectedError("Erased.", code="person_erased")
+    def erased_among(_conn: Connection, entity: str, records: Sequence[Mapping[str, Any]]) -> list[int]:
+        return [n for n, r in enumerate(records) if (entity, r["email"]) == ("contact", "ada@example.com")]
 
     leads.receive(lead(1, utm="spring"), lead(2, email="bo@example.com"))
-    Processing(leads.db, clock=lambda: NOW, refuse=refuse).process(leads.tenant_id, leads.endpoint.id)
+    Processing(leads.db, clock=lambda: NOW, erased_among=erased_among).process(leads.tenant_id, leads.endpoint.id)
     assert [row.email for row in contacts(leads.db, leads.tenant_id)] == ["bo@example.com"]
     assert [(a.code, a.payload) for a in leads.letters()] == [("person_erased", None)]
     with leads.db.tenant(leads.tenant_id) as conn:
@@ -232,14 +229,14 @@ def test_a_paused_endpoint_keeps_what_waits(leads: Inbox) -> None:
 
 
 def test_a_bug_holds_one_delivery_back_and_ends_as_a_letter(leads: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = posted.apply
+    right = posted.apply_all
 
-    def wrong(conn: Any, tenant: UUID, endpoint: Any, reading: Any, at: datetime) -> Became:
-        if reading.values["email"] == "bug@example.com":
+    def wrong(conn: Any, tenant: UUID, endpoint: Any, posts: Any) -> Any:
+        if any(post.reading.values["email"] == "bug@example.com" for post in posts):
             conn.execute(text("SELECT 1 / 0"))
-        return right(conn, tenant, endpoint, reading, at)
+        return right(conn, tenant, endpoint, posts)
 
-    monkeypatch.setattr(processing.posted, "apply", wrong)
+    monkeypatch.setattr(processing.posted, "apply_all", wrong)
     leads.receive(lead(1, email="bug@example.com"), lead(2))
     assert leads.process(NOW) == {"applied": 1}
     assert leads.process(NOW) == {}

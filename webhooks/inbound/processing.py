@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -23,7 +23,7 @@ from storage.dead_letters import NewLetter
 from storage.failures import domain_error
 from storage.inbound_endpoints import Endpoint
 from storage.inbox import Became, Done, Received
-from storage.suppression import ERASED
+from storage.suppression import ERASED, refused
 from storage.sync import queueing
 from storage.sync.lanes import LaneKey
 from webhooks.inbound import posted
@@ -32,12 +32,12 @@ from webhooks.inbound.schemes import scheme
 
 log = logging.getLogger("syncline.intake")
 
-Refuse = Callable[[Connection, str, Mapping[str, Any]], None]
+ErasedAmong = Callable[[Connection, str, Sequence[Mapping[str, Any]]], Collection[int]]
 NamesErased = Callable[[Connection, Any], bool]
 
 STAGE: Final = "webhook"
 HINTS_AT_ONCE: Final = 1_000
-DATA_AT_ONCE: Final = 100
+DATA_AT_ONCE: Final = 500
 ATTEMPTS_MOST: Final = 5
 _BACKOFF_S: Final = 5.0
 
@@ -60,6 +60,7 @@ class _Batch:
     reasons: dict[UUID, str] = field(default_factory=dict)
     letters: list[NewLetter] = field(default_factory=list)
     notices: list[tuple[UUID, Notice]] = field(default_factory=list)
+    posts: list[_Post] = field(default_factory=list)
     held_back: set[UUID] = field(default_factory=set)
 
     def note(self, delivery_id: UUID, became: Became, reason: str | None = None) -> None:
@@ -67,11 +68,38 @@ class _Batch:
         if reason is not None:
             self.reasons[delivery_id] = reason
 
+    def add(self, other: _Batch) -> None:
+        for delivery_id, counts in other.counts.items():
+            self.counts[delivery_id] += counts
+        self.reasons |= other.reasons
+        self.letters += other.letters
+        self.notices += other.notices
+
+
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """A post of a delivery, and what it says or why that cannot be told."""
+
+    row: Received
+    item: Posted
+    occurred_at: datetime
+    reading: posted.Reading | RecordRejectedError
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """The endpoint whose deliveries a batch is of. ``reader``: None where posts are kept as they came."""
+
+    tenant_id: UUID
+    endpoint: Endpoint
+    kind: Scheme
+    reader: posted.Reader | None
+
 
 class Processing:
     """Processes the inboxes of any tenant.
 
-    ``refuse`` raises RecordRejectedError for values of a person who was erased; ``names_erased`` says whether a post that cannot
+    ``erased_among`` tells which records are those of people who were erased; ``names_erased`` says whether a post that cannot
     be read names one.
     """
 
@@ -80,10 +108,10 @@ class Processing:
         db: Database,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        refuse: Refuse = lambda *_: None,
+        erased_among: ErasedAmong = lambda *_: (),
         names_erased: NamesErased = lambda *_: False,
     ) -> None:
-        self._db, self._clock, self._refuse, self._names_erased = db, clock, refuse, names_erased
+        self._db, self._clock, self._erased_among, self._names_erased = db, clock, erased_among, names_erased
 
     def process(self, tenant_id: UUID, endpoint_id: UUID, over: Callable[[], bool] = lambda: False) -> Counter[Became]:
         """Process what is due at an endpoint, oldest first; returns deliveries by outcome.
@@ -110,10 +138,8 @@ class Processing:
         rows = inbox.take(conn, endpoint_id, self._clock(), at_once)
         if not rows:
             return None
-        reader = posted.reader_of(kind)
-        batch = _Batch()
-        for row in rows:
-            self._one(conn, tenant_id, endpoint, kind, reader, row, batch)
+        door, batch = _Door(tenant_id, endpoint, kind, posted.reader_of(kind)), _Batch()
+        self._follow(conn, door, rows, batch)
         self._notices(conn, tenant_id, endpoint, batch)
         dead_letters.record(conn, tenant_id, batch.letters)
         done = [
@@ -124,65 +150,59 @@ class Processing:
         inbox.finish(conn, done, self._clock())
         return done
 
-    # ------------------------------------------------------------ one delivery
+    # ------------------------------------------------------------ deliveries
 
-    def _one(
-        self,
-        conn: Connection,
-        tenant_id: UUID,
-        endpoint: Endpoint,
-        kind: Scheme,
-        reader: posted.Reader | None,
-        row: Received,
-        batch: _Batch,
-    ) -> None:
-        """Follow one delivery. A bug that it meets is tried again later, and ends as a dead letter: others are not held up."""
+    def _follow(self, conn: Connection, door: _Door, rows: Sequence[Received], batch: _Batch) -> None:
+        """Follow deliveries together. Where that meets a bug, halves of them are tried until the one that causes it is alone:
+        it is tried again later, and ends as a dead letter. Others are not held up."""
         mine = _Batch()
         try:
             with conn.begin_nested():
-                for item in items(kind, row.body, row.headers):
-                    self._item(conn, tenant_id, endpoint, kind, reader, row, item, mine)
-                if not mine.counts and not mine.notices:
-                    mine.note(row.id, Became.IGNORED, "filtered")
+                for row in rows:
+                    self._read(conn, door, row, mine)
+                self._apply(conn, door, mine)
         except Exception as error:
             if isinstance(domain_error(error) or error, TransientError | StorageFullError):
                 raise
-            mine = _Batch()
-            log.exception("a delivery could not be processed", extra={"endpoint": endpoint.id, "delivery": row.id})
-            if row.attempts + 1 < ATTEMPTS_MOST:
-                wait = timedelta(seconds=_BACKOFF_S * 2**row.attempts)
-                inbox.hold_back(conn, row.id, self._clock() + wait)
-                batch.held_back.add(row.id)
+            if len(rows) == 1:
+                self._fail(conn, door, rows[0], error, batch)
                 return
-            code = error.code if isinstance(error, SynclineError) else "bug"
-            self._unread(conn, endpoint, row, mine, code, "The delivery could not be processed.", fault="ours")
-        batch.counts |= mine.counts
-        batch.reasons |= mine.reasons
-        batch.letters += mine.letters
-        batch.notices += mine.notices
+            middle = len(rows) // 2
+            self._follow(conn, door, rows[:middle], batch)
+            self._follow(conn, door, rows[middle:], batch)
+            return
+        batch.add(mine)
 
-    def _item(
-        self,
-        conn: Connection,
-        tenant_id: UUID,
-        endpoint: Endpoint,
-        kind: Scheme,
-        reader: posted.Reader | None,
-        row: Received,
-        item: Item,
-        batch: _Batch,
-    ) -> None:
-        if isinstance(item, RecordRejectedError):
-            self._unread(conn, endpoint, row, batch, item.code, item.message)
-        elif isinstance(item, Notice):
-            batch.notices.append((row.id, item))
-        elif kind.batched and not inbox.first_time(conn, endpoint.id, item.dedupe_key, row.id):
-            batch.note(row.id, Became.SUPERSEDED, "repeated")
-        elif reader is None:
-            batch.note(row.id, Became.KEPT)
-        else:
-            occurred_at = item.occurred_at or row.occurred_at or row.received_at
-            self._apply(conn, tenant_id, endpoint, reader, row, item, occurred_at, batch)
+    def _fail(self, conn: Connection, door: _Door, row: Received, error: Exception, batch: _Batch) -> None:
+        log.error(
+            "a delivery could not be processed",
+            exc_info=error,
+            extra={"endpoint": door.endpoint.id, "delivery": row.id},
+        )
+        if row.attempts + 1 < ATTEMPTS_MOST:
+            wait = timedelta(seconds=_BACKOFF_S * 2**row.attempts)
+            inbox.hold_back(conn, row.id, self._clock() + wait)
+            batch.held_back.add(row.id)
+            return
+        code = error.code if isinstance(error, SynclineError) else "bug"
+        self._unread(conn, door.endpoint, row, batch, code, "The delivery could not be processed.", fault="ours")
+
+    def _read(self, conn: Connection, door: _Door, row: Received, batch: _Batch) -> None:
+        """What a delivery says."""
+        before = len(batch.notices) + len(batch.posts)
+        for item in items(door.kind, row.body, row.headers):
+            if isinstance(item, RecordRejectedError):
+                self._unread(conn, door.endpoint, row, batch, item.code, item.message)
+            elif isinstance(item, Notice):
+                batch.notices.append((row.id, item))
+            elif door.kind.batched and not inbox.first_time(conn, door.endpoint.id, item.dedupe_key, row.id):
+                batch.note(row.id, Became.SUPERSEDED, "repeated")
+            elif door.reader is None:
+                batch.note(row.id, Became.KEPT)
+            else:
+                batch.posts.append(_post(door.reader, row, item))
+        if row.id not in batch.counts and len(batch.notices) + len(batch.posts) == before:
+            batch.note(row.id, Became.IGNORED, "filtered")
 
     def _unread(
         self,
@@ -201,32 +221,39 @@ class Processing:
         batch.letters.append(_letter(endpoint, row, code, message, fault=fault, erased=erased))
         batch.note(row.id, Became.DEAD, code)
 
-    def _apply(
-        self,
-        conn: Connection,
-        tenant_id: UUID,
-        endpoint: Endpoint,
-        reader: posted.Reader,
-        row: Received,
-        item: Posted,
-        occurred_at: datetime,
-        batch: _Batch,
-    ) -> None:
-        try:
-            with conn.begin_nested():
-                reading = reader.read(item.data)
-                self._refuse(conn, reading.entity, reading.values)
-                became = posted.apply(conn, tenant_id, endpoint, reading, occurred_at)
-        except RecordRejectedError as error:
-            erased = error.code == ERASED or self._names_erased(conn, item.data)
-            if erased:
-                inbox.forget(conn, [row.id])
-            batch.letters.append(
-                posted_letter(endpoint, reader.entity, item, occurred_at, error, erased_in=row.id if erased else None)
-            )
-            batch.note(row.id, Became.DEAD, error.code)
-        else:
-            batch.note(row.id, became)
+    def _apply(self, conn: Connection, door: _Door, batch: _Batch) -> None:
+        """What posts became; those that cannot be applied are set aside."""
+        outcomes: dict[int, posted.Outcome] = {}
+        readings: dict[int, posted.Reading] = {}
+        for place, post in enumerate(batch.posts):
+            if isinstance(post.reading, RecordRejectedError):
+                outcomes[place] = post.reading
+            else:
+                readings[place] = post.reading
+        if readings and door.reader is not None:
+            told = self._erased_among(conn, door.reader.entity, [r.values for r in readings.values()])
+            outcomes |= {place: refused() for n, place in enumerate(list(readings)) if n in told}
+        good = [place for place in readings if place not in outcomes]
+        given = [posted.Post(readings[place], batch.posts[place].occurred_at) for place in good]
+        applied = posted.apply_all(conn, door.tenant_id, door.endpoint, given)
+        outcomes |= dict(zip(good, applied, strict=True))
+        for place, post in enumerate(batch.posts):
+            outcome = outcomes[place]
+            if isinstance(outcome, RecordRejectedError):
+                self._set_aside(conn, door, post, outcome, batch)
+            else:
+                batch.note(post.row.id, outcome)
+
+    def _set_aside(self, conn: Connection, door: _Door, post: _Post, error: RecordRejectedError, batch: _Batch) -> None:
+        entity = door.reader.entity if door.reader is not None else ""
+        erased = error.code == ERASED or self._names_erased(conn, post.item.data)
+        if erased:
+            inbox.forget(conn, [post.row.id])
+        erased_in = post.row.id if erased else None
+        batch.letters.append(
+            posted_letter(door.endpoint, entity, post.item, post.occurred_at, error, erased_in=erased_in)
+        )
+        batch.note(post.row.id, Became.DEAD, error.code)
 
     # ------------------------------------------------------------ notices
 
@@ -298,6 +325,15 @@ def follow(
 def vendor_of(endpoint: Endpoint) -> str:
     """Whose accounts the notices name that are posted to an endpoint."""
     return _VENDORS.get(endpoint.scheme, endpoint.scheme)
+
+
+def _post(reader: posted.Reader, row: Received, item: Posted) -> _Post:
+    occurred_at = item.occurred_at or row.occurred_at or row.received_at
+    try:
+        reading: posted.Reading | RecordRejectedError = reader.read(item.data)
+    except RecordRejectedError as error:
+        reading = error
+    return _Post(row, item, occurred_at, reading)
 
 
 def items(kind: Scheme, body: bytes, headers: Mapping[str, str]) -> Iterator[Item]:

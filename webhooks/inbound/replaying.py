@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from domain.errors import ConfigurationError, SynclineError
@@ -14,8 +16,10 @@ from storage.inbox import Became
 from storage.suppression import ERASED
 from sync_engine.replay import Preview
 from webhooks.inbound import posted
-from webhooks.inbound.processing import Refuse
 from webhooks.inbound.schemes import scheme
+
+Refuse = Callable[[Connection, str, Mapping[str, Any]], None]
+"""Raises RecordRejectedError for values of a person who was erased."""
 
 _ENDPOINT = "endpoint "
 _INBOX = "inbox "
