@@ -111,11 +111,13 @@ class MappingPool:
     def __init__(self, database: Database, app_url: str, processes: int) -> None:
         self._database, self._app_url, self._processes = database, app_url, processes
         self._pool: ProcessPoolExecutor | None = None
+        self._thresholds = gc.get_threshold()
 
     def __enter__(self) -> MappingPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        gc.set_threshold(*self._thresholds)
         if self._pool is not None:
             self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
@@ -130,6 +132,7 @@ class MappingPool:
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._processes, _context(), _start_worker, (self._app_url,))
+            gc.set_threshold(COLLECT_AFTER_OBJECTS, 10, 10)  # the reader's pages are plain values, too
         under_way: deque[Future[Counts]] = deque()
         try:
             for page, seq, first_row in pages:

@@ -74,16 +74,24 @@ def plan(connection: Connection, staged: StagedObject, matching: Matching, earli
 
     ``earlier``: objects of the same entity whose new records a dry run takes for hub records, as they will be by then.
     """
+    rules = () if staged.entity == "association" else matching.rules
     _expect_many(connection, many=True)
-    _supersede(connection, staged)
+    seen = _look(connection, staged, rules)
+    if seen.repeated:
+        _supersede(connection, staged)
+    if seen.known:
+        _recognise_unchanged(connection, staged)
     if staged.entity == "association":
         return
     if matching.chosen:
         _match_chosen(connection, staged, matching.chosen)
-    for rule in matching.rules:
-        _merge_within(connection, staged, rule, matching.survivor)
-    if matching.rules:
-        _follow_chains(connection, staged)
+    alike = [_find_alike(connection, number) for number in range(len(rules))]
+    if any(alike):
+        connection.execute(text("ANALYZE plan_alike"))
+        for number, rule in enumerate(rules):
+            _merge_within(connection, staged, number, rule, matching.survivor)
+        if len(rules) > 1:
+            _follow_chains(connection, staged)
         if matching.blank_fill:
             _fill_blanks(connection, staged, matching.survivor)
     if _hub_has_records(connection, staged) or earlier:
@@ -111,6 +119,51 @@ def _expect_many(connection: Connection, *, many: bool) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look at all staged rows of an object told. ``repeated``: some record is listed twice; ``known``: some was linked."""
+
+    repeated: bool
+    known: bool
+
+
+def _look(connection: Connection, staged: StagedObject, rules: Sequence[tuple[str, ...]]) -> _Seen:
+    """Read the wide staged rows once, several processes of PostgreSQL at a time: what is compared is kept as 64-bit hashes.
+
+    They lie in the temporary table ``plan_keys``: little memory for millions of rows. Equal hashes are confirmed by the values.
+    """
+    hashes = "".join(
+        f", CASE WHEN {_present(rule)} THEN {_key_hash(staged.entity, rule)} END AS k{number}"
+        for number, rule in enumerate(rules)
+    )
+    connection.execute(text("DROP TABLE IF EXISTS pg_temp.plan_keys, pg_temp.plan_alike"))
+    staged.run(
+        connection,
+        f"""
+        CREATE TEMP TABLE plan_keys ON COMMIT DROP AS
+        SELECT seq, hashtextextended(vendor_id, 0) AS listed, action IS NOT DISTINCT FROM 'updated' AS known{hashes}
+        FROM {{s}} WHERE {_MINE}""",
+    )
+    connection.execute(text("CREATE TEMP TABLE plan_alike (rule int, seq bigint) ON COMMIT DROP"))
+    told = connection.execute(
+        text("""
+        SELECT EXISTS (SELECT FROM plan_keys GROUP BY listed HAVING count(*) > 1) AS repeated,
+               EXISTS (SELECT FROM plan_keys WHERE known) AS known""")
+    ).one()
+    return _Seen(told.repeated, told.known)
+
+
+def _find_alike(connection: Connection, number: int) -> int:
+    """Note in ``plan_alike`` the rows that may agree with another one on a match key; returns how many."""
+    return int(
+        connection.execute(
+            text(f"""
+            INSERT INTO plan_alike SELECT {number}, seq FROM plan_keys WHERE k{number} IN (
+                SELECT k{number} FROM plan_keys WHERE k{number} IS NOT NULL GROUP BY 1 HAVING count(*) > 1)""")
+        ).rowcount
+    )
+
+
 def _supersede(connection: Connection, staged: StagedObject) -> None:
     """Of a record listed several times (shifted pages, overlapping files) the last listing counts."""
     staged.run(
@@ -121,7 +174,6 @@ def _supersede(connection: Connection, staged: StagedObject) -> None:
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.vendor_id = twice.vendor_id AND s.seq < twice.last
           AND s.action IS DISTINCT FROM 'superseded'""",
     )
-    _recognise_unchanged(connection, staged)
 
 
 def _recognise_unchanged(connection: Connection, staged: StagedObject) -> None:
@@ -163,21 +215,18 @@ def _rank(staged: StagedObject, survivor: str) -> str:
     return _RANKS[survivor].format(fields=fields)
 
 
-def _merge_within(connection: Connection, staged: StagedObject, rule: tuple[str, ...], survivor: str) -> None:
-    """Merge staged records that agree on a match key into the survivor of their group.
-
-    Groups are found by a 64-bit hash of the key (little memory for millions of rows) and then confirmed by the key itself.
-    """
+def _merge_within(
+    connection: Connection, staged: StagedObject, number: int, rule: tuple[str, ...], survivor: str
+) -> None:
+    """Merge staged records that agree on a match key into the survivor of their group. Only rows of ``plan_alike`` may."""
     terms = ", ".join(key_terms(staged.entity, rule))
-    candidates = f"{_MINE} AND action IS NULL AND {_present(rule)}"
     staged.run(
         connection,
         f"""
-        WITH hashed AS MATERIALIZED (SELECT seq, {_key_hash(staged.entity, rule)} AS h FROM {{s}} WHERE {candidates}),
-        alike AS (SELECT seq FROM hashed WHERE h IN (SELECT h FROM hashed GROUP BY h HAVING count(*) > 1)),
-        ranked AS (
+        WITH ranked AS MATERIALIZED (
             SELECT seq, first_value(seq) OVER (PARTITION BY {terms} ORDER BY {_rank(staged, survivor)}) AS best
-            FROM {{s}} WHERE {candidates} AND seq IN (SELECT seq FROM alike))
+            FROM {{s}} WHERE {_MINE} AND action IS NULL AND {_present(rule)}
+              AND seq IN (SELECT seq FROM plan_alike WHERE rule = {number}))
         UPDATE {{s}} s SET action = 'merged', survivor_seq = ranked.best, rule = :rule FROM ranked
         WHERE s.tenant_id = :t AND s.run_id = :r AND s.object = :o AND s.seq = ranked.seq AND ranked.seq <> ranked.best""",
         rule="+".join(rule),

@@ -12,24 +12,20 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Date,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from domain.entities import ENTITIES, Entity, Field, Kind
+from domain.entities import ENTITIES, Entity
 from storage.columns import TIMESTAMP, UUID_TYPE, cause_column, metadata, now_column, tenant_column
 from storage.tables_access import api_key, audit_head, audit_log
 from storage.tables_inbound import inbound_endpoint, inbox, posted_event, posted_record, route, secret
@@ -47,6 +43,7 @@ from storage.tables_outbound import (
 )
 from storage.tables_plans import migration_plan
 from storage.tables_privacy import consent, erasure, retention, suppression, suppression_key
+from storage.tables_staging import column_type, stage_association, stage_link, stage_name, stage_tables
 from storage.tables_sync import conflict, push_wait, push_work, stream, sync_intent, sync_notice, tombstone, vendor_wait
 
 __all__ = [
@@ -110,31 +107,10 @@ __all__ = [
     "vendor_wait",
 ]
 
-_TYPES: dict[Kind, Any] = {
-    Kind.INTEGER: BigInteger(),
-    Kind.DECIMAL: Numeric(),
-    Kind.BOOLEAN: Boolean(),
-    Kind.DATE: Date(),
-    Kind.TIMESTAMP: DateTime(timezone=True),
-    Kind.JSON: JSONB(),
-    Kind.TEXT_LIST: ARRAY(Text()),
-    Kind.REFERENCE: UUID(as_uuid=True),
-}
-
-
-def column_type(field: Field) -> TypeEngine[Any]:
-    """The SQL type of a canonical field."""
-    return _TYPES.get(field.kind, Text())  # type: ignore[no-any-return]
-
 
 def table_name(entity: str) -> str:
     """The table of an entity. `user` and `order` are reserved words of SQL: their tables are quoted by SQLAlchemy."""
     return "crm_" + entity
-
-
-def stage_name(entity: str) -> str:
-    """The staging table of an entity (or of `association`)."""
-    return "stage_" + entity
 
 
 # Author references are not enforced: an author may never have been migrated, and two more checks a row would buy nothing.
@@ -184,43 +160,7 @@ def _index(entity: Entity, key: tuple[str, ...]) -> Index:
     return Index(None, "tenant_id", *key, postgresql_where=where)
 
 
-def _stage_columns() -> list[Any]:
-    """Bookkeeping of a staged record.
-
-    `seq` counts the records of one object in the order listed; `action` is the planner's decision: created, updated, unchanged,
-    merged (into the record of `survivor_seq` or `target_id`), rejected, superseded (listed again later in the same run).
-    `filled`: what a survivor took from records merged into it, custom fields as `custom_fields.<name>`.
-    """
-    return [
-        tenant_column(),
-        Column("run_id", UUID_TYPE, nullable=False),
-        Column("object", Text, nullable=False),
-        Column("seq", BigInteger, nullable=False),
-        Column("vendor_id", Text, nullable=False),
-        Column("id", UUID_TYPE, nullable=False),
-        Column("fingerprint", LargeBinary, nullable=False),
-        Column("vendor_version", Text),
-        Column("action", Text),
-        Column("target_id", UUID_TYPE),
-        Column("survivor_seq", BigInteger),
-        Column("rule", Text),
-        Column("filled", ARRAY(Text())),
-        Column("warnings", JSONB),
-        Column("custom_fields", JSONB, nullable=False, server_default=text("'{}'")),
-    ]
-
-
-def _stage_table(entity: Entity) -> Table:
-    columns = _stage_columns()
-    columns += [
-        Column(f.name, Text() if f.kind is Kind.REFERENCE else column_type(f)) for f in entity.all_fields.values()
-    ]
-    columns.append(PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq"))
-    return Table(stage_name(entity.name), metadata, *columns, prefixes=["UNLOGGED"])
-
-
 entity_tables: dict[str, Table] = {name: _entity_table(entity) for name, entity in ENTITIES.items()}
-stage_tables: dict[str, Table] = {name: _stage_table(entity) for name, entity in ENTITIES.items()}
 
 association = Table(
     "crm_association",
@@ -239,34 +179,6 @@ association = Table(
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "from_entity", "from_id", "to_entity", "to_id", "label"),
     Index(None, "tenant_id", "to_entity", "to_id"),
-)
-
-stage_association = Table(
-    "stage_association",
-    metadata,
-    *_stage_columns(),
-    Column("from_id", Text),
-    Column("to_id", Text),
-    Column("label", Text),
-    Column("is_primary", Boolean),
-    Column("source_created_at", TIMESTAMP),
-    Column("source_updated_at", TIMESTAMP),
-    PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq"),
-    prefixes=["UNLOGGED"],
-)
-
-stage_link = Table(  # associations found inside records (polymorphic and custom lookups), by vendor ids
-    "stage_link",
-    metadata,
-    tenant_column(),
-    Column("run_id", UUID_TYPE, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("label", Text, nullable=False),
-    Column("vendor_objects", ARRAY(Text()), nullable=False),
-    Column("vendor_id", Text, nullable=False),
-    PrimaryKeyConstraint("tenant_id", "run_id", "object", "seq", "label", "vendor_id"),
-    prefixes=["UNLOGGED"],
 )
 
 # ---------------------------------------------------------------- who is connected
