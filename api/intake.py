@@ -69,7 +69,8 @@ class IntakeApp:
         self._traces = enabled()  # tracing starts before anything is served
         self._writer: InboxWriter | None = None
         self.intake: Intake | None = None
-        self._endpoints = Endpoints(lookup_in(hub.db, hub.vault))
+        self._answer_within_s = hub.settings.webhook_answer_within_s
+        self._endpoints = Endpoints(lookup_in(hub.db, hub.vault), within_s=self._answer_within_s)
         self._keysets = KeySets(jwks.outward(Poster(hub.webhook_allow, total_s=KEYS_WITHIN_S)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +113,9 @@ class IntakeApp:
 
     def _started(self) -> Intake:
         if self.intake is None:
-            self._writer = InboxWriter(self._hub.db.url, on_stored=self._on_stored)
+            self._writer = InboxWriter(
+                self._hub.db.url, on_stored=self._on_stored, answer_within_s=self._answer_within_s
+            )
             self.intake = Intake(self._writer, self._keysets)
         return self.intake
 

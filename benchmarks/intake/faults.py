@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -204,20 +203,28 @@ def database_restarting(world: World) -> None:
 
 def database_killed(world: World) -> None:
     """SIGKILL to all of its processes, then started: it has to recover."""
-    for process in _processes(world):
-        process.kill()
+    with postmaster(world.hub.urls.admin) as found:
+        first, others = found, found.children(recursive=True)
+    first.kill()
+    for process in others:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     world.server.start()
 
 
 def database_hanging(world: World) -> None:
     """SIGSTOP to all of its processes: connections stay and are accepted, nothing answers."""
-    stopped = _processes(world)
-    for process in stopped:
-        process.suspend()
+    with postmaster(world.hub.urls.admin) as found:
+        first = found
+    first.suspend()  # it starts no others from then on
+    others = first.children(recursive=True)
     try:
+        for process in others:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         time.sleep(SILENT_S)
     finally:
-        for process in reversed(stopped):
+        for process in (*others, first):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
@@ -273,11 +280,6 @@ def api_stopped(world: World) -> None:
     world.start("api")
 
 
-def _processes(world: World) -> list[psutil.Process]:
-    with postmaster(world.hub.urls.admin) as first:
-        return [first, *first.children(recursive=True)]
-
-
 @contextmanager
 def small_table(world: World) -> Iterator[None]:
     """The inbox on a disk of its own, empty at first."""
@@ -298,6 +300,11 @@ def small_table(world: World) -> Iterator[None]:
 def small_log(world: World) -> Iterator[None]:
     """The log of transactions on a disk of its own; everything else stays where it is."""
     with psycopg.connect(world.hub.urls.admin, autocommit=True) as admin:
+        # No segments are kept for later: the next one needs room.
+        admin.execute("ALTER SYSTEM SET wal_recycle = off")
+        admin.execute("ALTER SYSTEM SET min_wal_size = '32MB'")
+        admin.execute("SELECT pg_reload_conf()")
+        admin.execute("SELECT pg_switch_wal()")
         admin.execute("CHECKPOINT")
         data = _data(admin)
     disk = world.disk = SmallDisk(1_024, data)
@@ -317,6 +324,9 @@ def small_log(world: World) -> Iterator[None]:
             subprocess.run(["rm", "-r", str(aside)], check=True)
         disk.close()
         world.server.start()
+        with psycopg.connect(world.hub.urls.admin, autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM RESET ALL")
+            admin.execute("SELECT pg_reload_conf()")
 
 
 def _data(admin: psycopg.Connection) -> Path:
@@ -346,5 +356,3 @@ FAULTS: Final[Mapping[str, Callable[[World], None]]] = {
 }
 AROUND: Final = {"table_disk_full": small_table, "log_disk_full": small_log}
 """What has to be arranged before the load begins, and put back after it."""
-
-SIGNALS: Final = {"stop": signal.SIGTERM, "kill": signal.SIGKILL}

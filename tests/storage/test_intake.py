@@ -245,13 +245,108 @@ def test_a_server_that_does_not_answer_leaves_the_loop_free_and_everyone_told(
             posts = [writer.store(delivery(tenant_id, str(n))) for n in range(5)]
             found = await asyncio.gather(*posts, return_exceptions=True)
         beating.cancel()
-        assert await writer.store(delivery(tenant_id, "last")) is True
+        assert await _accepting(writer, tenant_id) == [True]
         return found
 
     found = with_writer(database_urls.app, work)
     assert {getattr(e, "code", e) for e in found} == {"database_unavailable"}
     assert longest < 1.5
     assert stored(db, tenant_id)[0] == "first"
+
+
+def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """Somebody holds the table. The answer comes while he still does, and later ones without any wait."""
+
+    async def work(writer: InboxWriter) -> tuple[list[Any], list[Any], list[bool]]:
+        await writer.store(delivery(tenant_id, "first"))
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            under_way = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent {n}"))) for n in range(AT_ONCE)]
+            under_way += [asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent, too {n}"))) for n in range(AT_ONCE)]
+            queued = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"queued {n}"))) for n in range(3)]
+            waited = await asyncio.gather(*under_way, *queued, return_exceptions=True)
+            at_once: list[Any] = []
+            for n in range(3):
+                with pytest.raises(TransientError) as raised:
+                    writer.put(delivery(tenant_id, f"refused {n}"), at_once.append)
+                at_once.append(raised.value)
+        return waited, at_once, await _accepting(writer, tenant_id)
+
+    waited, at_once, after = with_writer(database_urls.app, work, answer_within_s=0.2)
+    assert {getattr(e, "code", e) for e in [*waited, *at_once]} == {"database_unavailable"}
+    assert (len(waited), len(at_once)) == (2 * AT_ONCE + 3, 3)
+    assert after == [True]
+    keys = stored(db, tenant_id)
+    assert {f"sent {n}" for n in range(AT_ONCE)} <= set(keys), "the commit that was under way was given up"
+    assert not [key for key in keys if key.startswith(("queued", "refused"))]
+
+
+async def _accepting(writer: InboxWriter, tenant_id: UUID) -> list[bool]:
+    """Try until one is stored."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return [await writer.store(delivery(tenant_id, "after"))]
+            except TransientError:
+                await asyncio.sleep(0.01)
+
+
+def test_a_silent_server_is_asked_again_without_anybody_waiting_for_it(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was given up, and the next ones hang as well: preparing needs the table that somebody holds."""
+    monkeypatch.setattr("storage.intake.COMMIT_WITHIN_S", 0.3)
+    tries: list[None] = []
+    connected = InboxWriter._connected
+
+    async def counted(self: InboxWriter) -> Any:
+        tries.append(None)
+        return await connected(self)
+
+    monkeypatch.setattr(InboxWriter, "_connected", counted)
+
+    async def work(writer: InboxWriter) -> list[bool]:
+        await writer.store(delivery(tenant_id, "first"))
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TransientError):
+                await writer.store(delivery(tenant_id, "away"))
+            async with asyncio.timeout(20):
+                while len(tries) < 4:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(TransientError):
+                writer.put(delivery(tenant_id, "refused"), lambda _: None)
+        async with asyncio.timeout(20):
+            while writer._pipeline is None:
+                await asyncio.sleep(0.01)
+        return [await writer.store(delivery(tenant_id, "after"))]
+
+    assert with_writer(database_urls.app, work, answer_within_s=0.1) == [True]
+    assert stored(db, tenant_id)[0] == "first"
+
+
+def test_what_was_answered_while_the_loop_was_busy_is_not_late(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """Timers are looked at before sockets: the commit has long arrived."""
+
+    async def work(writer: InboxWriter) -> bool:
+        await writer.store(delivery(tenant_id, "first"))
+        waiting = asyncio.ensure_future(writer.store(delivery(tenant_id, "second")))
+        while not writer._under_way:
+            await asyncio.sleep(0)
+        with psycopg.connect(database_urls.app) as conn:
+            conn.execute("SELECT set_config('app.tenant_id', %s, false)", [str(tenant_id)])
+            asked = "SELECT count(*) FROM inbox WHERE dedupe_key = 'second'"
+            while conn.execute(asked).fetchone() != (1,):
+                time.sleep(0.01)
+            time.sleep(0.3)  # so busy is this process with something else
+        return await waiting
+
+    assert with_writer(database_urls.app, work, answer_within_s=0.2) is True
+    assert stored(db, tenant_id) == ["first", "second"]
 
 
 def test_too_much_waiting_is_refused_and_not_kept_in_memory(
