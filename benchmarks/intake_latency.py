@@ -10,7 +10,8 @@ moment, and its latency counts from there, whatever kept the sender from sending
 The last line is JSON. By fault: p50, p99, p99.9 and the maximum of all answers in milliseconds; how many were 202, 503 and other;
 requests that nobody answered (``refused`` connections, ``broken`` ones, ``unanswered`` to the end); ``false_202``, which were
 acknowledged and are not in the inbox afterwards; ``unheard``, which are in it and were not acknowledged (the sender sends them
-again, and they are known); ``back_s``, how long after the end of the fault the last answer was that was not 202.
+again, and they are known); ``back_s``, how long after the end of the fault the last answer was that was not 202; ``died``, exit
+codes of processes that ended although nobody had ended them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
+import psutil
 import psycopg
 from sqlalchemy import text
 
@@ -61,7 +63,7 @@ class Role:
     """A process of the product."""
 
     def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
-        self.name = name
+        self._ended = False
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", name], env=environment, stdin=subprocess.DEVNULL, stdout=file,
@@ -72,12 +74,23 @@ class Role:
     def runs(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def died(self) -> int | None:
+        """What it ended with, if nobody asked it to end."""
+        return None if self._ended else self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
+        self._ended = True
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
+        self._ended = True
         self._process.terminate()
         try:
             self._process.wait(ENDED_WITHIN_S)
@@ -108,6 +121,7 @@ class World:
             return
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("SYNCLINE_", "DATABASE_", "BROKER_"))}
         given = {
+            "PYTHONFAULTHANDLER": "1",
             "SYNCLINE_HOME": str(self.hub.settings.home),
             "DATABASE_URL": self.hub.urls.app,
             "BROKER_URL": self.broker_url,
@@ -129,7 +143,9 @@ class World:
     def endpoint(self, name: str) -> UUID:
         """A new endpoint, which is posted to from now on."""
         with self.hub.db.tenant(TENANT) as conn:
-            made = inbound_endpoints.create(conn, name=name, scheme="generic", settings=SETTINGS)
+            made = inbound_endpoints.create(
+                conn, name=f"{name} {time.monotonic_ns()}", scheme="generic", settings=SETTINGS
+            )
             secrets.add(conn, self.hub.vault, made.id, {"secret": SECRET.decode()})
         self.target = PREFIX + ref_of(TENANT, made.id)
         return made.id
@@ -137,9 +153,7 @@ class World:
     def stored(self, endpoint: UUID) -> set[str]:
         with self.hub.db.tenant(TENANT) as conn:
             given = {"t": TENANT, "e": endpoint}
-            found = conn.scalars(
-                text("SELECT dedupe_key FROM inbox WHERE tenant_id = :t AND endpoint_id = :e"), given
-            )
+            found = conn.scalars(text("SELECT dedupe_key FROM inbox WHERE tenant_id = :t AND endpoint_id = :e"), given)
             return set(found)
 
 
@@ -193,12 +207,11 @@ def stretch(world: World, name: str, rate: float, seconds: float, clients: int) 
             raise failed[0]
         heard = read_answers(out)
         acknowledged = {key_of(first, h.number) for h in heard if h.status == "202"}
-        return judged(heard, acknowledged, world.stored(endpoint), span[0], span[1])
+        died = {role: made.died for role, made in world.roles.items() if made.died is not None}
+        return judged(heard, acknowledged, world.stored(endpoint), span[0], span[1]) | {"died": died}
 
 
-def judged(
-    heard: list[Heard], acknowledged: set[str], stored: set[str], began: float, ended: float
-) -> dict[str, Any]:
+def judged(heard: list[Heard], acknowledged: set[str], stored: set[str], began: float, ended: float) -> dict[str, Any]:
     """The figures of a stretch; ``began``, ``ended``: when the fault happened."""
     took = sorted(h.at - h.due for h in heard if h.answered)
     statuses = Counter(h.status for h in heard)
@@ -239,15 +252,10 @@ def plain(world: World, seconds: float, clients: int) -> dict[str, Any]:
 def highest(world: World, clients: int) -> float:
     """Deliveries a second of the intake, as fast as it goes, worker and scheduler beside it."""
     world.endpoint("highest")
-    theirs = [world.work, _process(world), world.hub.urls.admin, world.port, world.target, clients]
+    server = psutil.Process(world.roles["api"].pid)
+    theirs = world.work, server, world.hub.urls.admin, world.port, world.target, clients
     load(*theirs, 1.0)
     return load(*theirs, HIGHEST_S).rps
-
-
-def _process(world: World) -> Any:
-    import psutil
-
-    return psutil.Process(world.roles["api"]._process.pid)
 
 
 def run(work: Path, seconds: float, clients: int, rate: float, names: list[str]) -> dict[str, Any]:

@@ -212,8 +212,8 @@ class Settings(BaseSettings):
         default=0.75,
         gt=0,
         le=8,
-        description="How long a webhook waits for the database, in seconds, before it is answered with 503, so that its sender comes "
-        "again. More for storage that is slow at times and senders that never come again. Default: 0.75.",
+        description="How long a webhook waits for the database, in seconds, before it is answered with 503, so that its sender "
+        "comes again. More for storage that is slow at times and senders that never come again. Default: 0.75.",
     )
     inbox_kept_days: int = Field(
         default=30,

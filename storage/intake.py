@@ -100,9 +100,7 @@ class InboxWriter:
     deliveries are refused at once, until the database answers: the commit under way, or a connection made for that.
     """
 
-    def __init__(
-        self, url: str, *, on_stored: Told = lambda _: None, answer_within_s: float = ANSWER_WITHIN_S
-    ) -> None:
+    def __init__(self, url: str, *, on_stored: Told = lambda _: None, answer_within_s: float = ANSWER_WITHIN_S) -> None:
         self._url, self._on_stored, self._answer_within_s = url, on_stored, answer_within_s
         self._queue: list[_Waiting] = []
         self._untold: deque[_Waiting] = deque()

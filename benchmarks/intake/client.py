@@ -3,10 +3,10 @@
     python -m benchmarks.intake.client HOST PORT REQUESTS CLIENTS SECONDS [RATE [ANSWERS]]
 
 REQUESTS: a file of requests, each after its length as four bytes. With RATE (requests a second; 0: as fast as it goes) each client
-keeps to its schedule, and latency counts from the moment that a request was due: whoever has to wait is late for the next ones, too.
+keeps to its schedule, and latency counts from the moment that a request was due: who has to wait is late for the next ones, too.
 A connection that ends is made anew for the next request; a request that was not answered on it is counted and not sent again.
-ANSWERS: a file to write, a line for each request: its number in REQUESTS, its status (or `refused`, `broken`, `unanswered`), when it
-was due and when it was answered, by the clock that all processes share. Prints one line of JSON.
+ANSWERS: a file to write, a line for each request: its number in REQUESTS, its status (or `refused`, `broken`, `unanswered`), when
+it was due and when it was answered, by the clock that all processes share. Prints one line of JSON.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _PIECE: Final = 65_536
 
 
 class Proxy:
-    """Stands before a broker. ``cut``: whoever calls is refused; ``hang``: calls are accepted, and nothing is ever read from them."""
+    """Stands before a broker. ``cut``: whoever calls is refused; ``hang``: calls are accepted, and nothing is read from them."""
 
     def __init__(self, target: int) -> None:
         self._target, self._hanging = target, threading.Event()

@@ -264,7 +264,9 @@ def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
         with psycopg.connect(database_urls.admin) as admin:
             admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
             under_way = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent {n}"))) for n in range(AT_ONCE)]
-            under_way += [asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent, too {n}"))) for n in range(AT_ONCE)]
+            under_way += [
+                asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent, too {n}"))) for n in range(AT_ONCE)
+            ]
             queued = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"queued {n}"))) for n in range(3)]
             waited = await asyncio.gather(*under_way, *queued, return_exceptions=True)
             at_once: list[Any] = []
