@@ -19,7 +19,7 @@ from storage import inbox
 from storage.database import Database
 from storage.embedded import ServerUrls
 from storage.intake import AT_ONCE, UNDER_WAY_MOST, Delivery, InboxWriter
-from tests.conftest import new_tenant
+from tests.conftest import PATIENT_S, new_tenant
 
 T = TypeVar("T")
 ENDPOINT = new_id()
@@ -27,7 +27,7 @@ ENDPOINT = new_id()
 
 def with_writer(url: str, work: Callable[[InboxWriter], Awaitable[T]], **options: Any) -> T:
     async def run() -> T:
-        writer = InboxWriter(url, **options)
+        writer = InboxWriter(url, **{"answer_within_s": float(PATIENT_S)} | options)
         try:
             return await work(writer)
         finally:
