@@ -132,7 +132,7 @@ class IntakeApp:
 
         def told(heard: Reply | SynclineError) -> None:
             self._held -= size
-            answer(_refusal(heard) if isinstance(heard, SynclineError) else Answer(heard))
+            answer(_refusal(heard, whole=True) if isinstance(heard, SynclineError) else Answer(heard))
 
         self._held += size
         try:
@@ -227,8 +227,12 @@ def _too_large(body_most: int) -> Refused:
     return Refused(f"A body may have {body_most:,} bytes.", code="webhook_body_too_large", status=413)
 
 
-def _refusal(error: SynclineError) -> Answer:
-    """A problem document. Whatever is not the sender's fault tells it to come again."""
+def _refusal(error: SynclineError, *, whole: bool = False) -> Answer:
+    """A problem document. Whatever is not the sender's fault tells it to come again.
+
+    ``whole``: the request was read to its end, so that its connection may stay. While the database is away every sender would
+    have to make a new one for each try, which costs more than the answer.
+    """
     retry_s: int | None = None
     if isinstance(error, Refused):
         status = error.status
@@ -249,5 +253,5 @@ def _refusal(error: SynclineError) -> Answer:
         "detail": error.message if isinstance(error, Refused) else "The delivery was not stored. Send it again.",
     }
     # What may not have been read to its end would be taken for the next request.
-    close = status in _UNREAD or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    close = status in _UNREAD or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and not whole)
     return Answer(Reply(int(status), PROBLEM, orjson.dumps(document)), retry_s, close=close)

@@ -51,6 +51,9 @@ from webhooks.inbound.addresses import PREFIX, ref_of
 
 LEAD_S: Final = 3.0
 HIGHEST_S: Final = 5.0
+STARTED_S: Final = 4.0
+"""How long processes that were just started are left alone."""
+SETTLED_WITHIN_S: Final = 40.0
 ENDED_WITHIN_S: Final = 60.0
 ROLES: Final = ("api", "worker", "scheduler")
 SETTINGS: Final[dict[str, Any]] = {
@@ -150,6 +153,17 @@ class World:
         self.target = PREFIX + ref_of(TENANT, made.id)
         return made.id
 
+    def settle(self) -> None:
+        """Wait until the worker has done what came before, so that every stretch begins alike."""
+        deadline = time.monotonic() + SETTLED_WITHIN_S
+        time.sleep(STARTED_S)
+        pending = text("SELECT EXISTS (SELECT FROM inbox WHERE tenant_id = :t AND status = 'pending')")
+        while time.monotonic() < deadline:
+            with self.hub.db.tenant(TENANT) as conn:
+                if not conn.scalar(pending, {"t": TENANT}):
+                    return
+            time.sleep(0.2)
+
     def stored(self, endpoint: UUID) -> set[str]:
         with self.hub.db.tenant(TENANT) as conn:
             given = {"t": TENANT, "e": endpoint}
@@ -183,6 +197,7 @@ def stretch(world: World, name: str, rate: float, seconds: float, clients: int) 
     with AROUND[name](world) if name in AROUND else nullcontext():
         for role in ROLES:
             world.start(role)
+        world.settle()
         file, out = world.work / "requests", world.work / "answers"
         first = requests(file, int(rate * seconds * 1.1), world.target)
         command = [sys.executable, "-m", "benchmarks.intake.client", "127.0.0.1", str(world.port), str(file)]

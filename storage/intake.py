@@ -43,7 +43,7 @@ COMMIT_WITHIN_S = 8.0
 ANSWER_WITHIN_S = 0.75
 """How long a sender waits by default; whoever is sent away then comes again, and the commit under way is not given up for it."""
 REFUSED_FOR_S = 0.05
-"""After a connection was refused: so long deliveries are, too, instead of a try each, which costs more than storing them."""
+"""After a connection was refused, or a disk was full: so long deliveries are, too; a try each costs more than storing them."""
 READ_FIRST_S = 0.005
 """Before anybody is told that it took too long: what has arrived meanwhile, unread because the process was busy, is read."""
 
@@ -106,7 +106,8 @@ class InboxWriter:
         self._untold: deque[_Waiting] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._silent = False
-        self._refused_until = 0.0
+        self._refused: tuple[float, BaseException] = 0.0, Exception()
+        """Until when deliveries are refused, and why."""
         self._queued_bytes = 0
         self._last_id = 0
         self._under_way = 0
@@ -136,7 +137,7 @@ class InboxWriter:
     def put(self, delivery: Delivery, tell: Callable[[Outcome], None]) -> None:
         """Store a delivery; ``tell`` hears once what became of it, and must not block.
 
-        Raises TransientError: too much is waiting, or the database does not answer.
+        Raises TransientError: too much is waiting, or the database does not answer; StorageFullError: its disk was full just now.
         It hears True or False once the delivery is committed; or TransientError (database away) and StorageFullError: it may or may
         not have been stored and has to be sent again; or RecordRejectedError: it never can be.
         """
@@ -144,8 +145,10 @@ class InboxWriter:
             raise TransientError("Too many deliveries are waiting to be stored.", code="intake_busy", retry_after_s=5)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if self._silent or now < self._refused_until:
+        if self._silent:
             raise _silence()
+        if now < self._refused[0]:
+            raise _meaning(self._refused[1])
         waiting = _Waiting(delivery, tell, now + self._answer_within_s)
         self._queue.append(waiting)
         self._untold.append(waiting)
@@ -211,7 +214,7 @@ class InboxWriter:
             heard = pipeline.send(_calls(batch))
         except Exception as error:
             self._drop()
-            self._failed(batch, error)
+            self._failed(batch, _meaning(error))
             return
         timer = asyncio.get_running_loop().call_later(COMMIT_WITHIN_S, self._late)
         self._under_way += 1
@@ -273,9 +276,12 @@ class InboxWriter:
         elif isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
             self._halve(batch, error)
         else:
-            if self._pipeline is pipeline:
+            meaning = _meaning(error)
+            if isinstance(meaning, StorageFullError):  # the connection is none the worse for it
+                self._refuse(error)
+            elif self._pipeline is pipeline:
                 self._drop()
-            self._failed(batch, error)
+            self._failed(batch, meaning)
         self._send_queued()
 
     def _committed(self, batch: list[_Waiting], results: Sequence[PGresult]) -> None:
@@ -307,15 +313,9 @@ class InboxWriter:
         self._send(batch[:middle])
         self._send(batch[middle:])
 
-    def _failed(self, batch: list[_Waiting], error: BaseException) -> None:
-        if isinstance(error, SynclineError):
-            meaning: SynclineError | None = error
-        else:
-            meaning = domain_error(error) if isinstance(error, psycopg.Error) else None
-        code = getattr(meaning, "code", "bug")
-        log.warning("a batch of deliveries was not stored", extra={"code": code}, exc_info=None if meaning else error)
-        if not isinstance(meaning, TransientError | StorageFullError):
-            meaning = TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5)
+    def _failed(self, batch: list[_Waiting], meaning: SynclineError) -> None:
+        if batch:
+            log.warning("deliveries were not stored", extra={"code": meaning.code, "count": len(batch)})
         for waiting in batch:
             _tell(waiting, meaning)
         self._forget_told()
@@ -327,9 +327,12 @@ class InboxWriter:
         self._fail_queued(_silence())
         self._ask_again()
 
-    def _fail_queued(self, error: Exception) -> None:
+    def _fail_queued(self, meaning: SynclineError) -> None:
         queued, self._queue, self._queued_bytes = self._queue, [], 0
-        self._failed(queued, error)
+        self._failed(queued, meaning)
+
+    def _refuse(self, error: BaseException) -> None:
+        self._refused = asyncio.get_running_loop().time() + REFUSED_FOR_S, error
 
     # ---------------------------------------------------------------- the connection
 
@@ -343,8 +346,8 @@ class InboxWriter:
             silent = True
             self._fail_queued(_silence())
         except Exception as error:
-            self._refused_until = asyncio.get_running_loop().time() + REFUSED_FOR_S
-            self._fail_queued(error)
+            self._refuse(error)
+            self._fail_queued(_meaning(error))
         finally:
             self._connecting = None
         self._silent = silent
@@ -384,6 +387,16 @@ class InboxWriter:
 
 def _silence() -> TransientError:
     return TransientError("The database does not answer.", code="database_unavailable", retry_after_s=1)
+
+
+def _meaning(error: BaseException) -> TransientError | StorageFullError:
+    """Why a delivery was not stored; whatever it is, its sender may come again."""
+    meaning = domain_error(error) if isinstance(error, psycopg.Error) else None
+    if isinstance(meaning, TransientError | StorageFullError):
+        return meaning
+    if meaning is None:
+        log.error("deliveries cannot be stored", exc_info=error)
+    return TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5)
 
 
 def _tell(waiting: _Waiting, outcome: Outcome) -> None:

@@ -250,6 +250,8 @@ def log_disk_full(world: World) -> None:
     """There is no room left for the log of transactions: PostgreSQL breaks down, and is started once there is room again."""
     assert world.disk is not None
     world.disk.fill()
+    with suppress(psycopg.OperationalError), psycopg.connect(world.hub.urls.admin, autocommit=True) as admin:
+        admin.execute("SELECT pg_switch_wal()")  # the next segment needs room, now and not after so many deliveries
     try:
         time.sleep(AWAY_S)
     finally:

@@ -468,5 +468,27 @@ def test_a_lookup_that_hangs_is_waited_for_once_and_not_by_every_request(tenant_
     assert asyncio.run(work()) == ["database_unavailable"] * 4
 
 
+def test_lookups_that_fail_are_not_tried_by_every_request(tenant_id: UUID) -> None:
+    now, asked = 0.0, list[UUID]()
+
+    def look_up(_tenant: UUID, endpoint: UUID) -> None:
+        asked.append(endpoint)
+        raise TransientError("It is away.", code="database_unavailable")
+
+    known = doorman.Endpoints(look_up, clock=lambda: now)
+
+    async def work() -> list[int]:
+        nonlocal now
+        counts = []
+        for moment in (0.0, 0.0, doorman.REFUSED_FOR_S / 2, doorman.REFUSED_FOR_S * 2):
+            now = moment
+            with pytest.raises(TransientError):
+                await known.get(tenant_id, tenant_id)
+            counts.append(len(asked))
+        return counts
+
+    assert asyncio.run(work()) == [1, 1, 1, 2]
+
+
 def test_everything_else_is_answered_by_the_api(hub: Hub) -> None:
     assert with_app(hub, lambda app: send(app, "/v1/nothing", method="GET")).code == "no_such_route"

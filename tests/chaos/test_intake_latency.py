@@ -16,7 +16,12 @@ from benchmarks.intake_latency import judged, run
 
 
 def test_an_acknowledged_delivery_that_is_not_stored_is_found() -> None:
-    heard = [Heard(0, "202", 1.0, 1.1), Heard(1, "202", 2.0, 2.2), Heard(2, "503", 3.0, 3.9), Heard(3, "broken", 4.0, 9.0)]
+    heard = [
+        Heard(0, "202", 1.0, 1.1),
+        Heard(1, "202", 2.0, 2.2),
+        Heard(2, "503", 3.0, 3.9),
+        Heard(3, "broken", 4.0, 9.0),
+    ]
     told = judged(heard, {"id:a", "id:b"}, {"id:b", "id:c"}, 2.5, 3.5)
     assert (told["false_202"], told["unheard"]) == (1, 1)
     assert (told["202"], told["503"], told["other"], told["answers"]) == (2, 1, {"broken": 1}, 3)

@@ -421,6 +421,65 @@ def test_a_commit_that_fails_is_told_to_everyone_and_nothing_of_it_stands(
     assert stored(db, tenant_id) == []
 
 
+def test_a_full_disk_costs_no_connection_and_is_not_tried_for_every_delivery(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.intake.REFUSED_FOR_S", 600)
+
+    async def work(writer: InboxWriter) -> bool:
+        await writer.store(delivery(tenant_id, "first"))
+        before = writer._pipeline
+        with pytest.raises(StorageFullError):
+            await writer.store(delivery(tenant_id, "full"))
+        for _ in range(2):
+            with pytest.raises(StorageFullError) as raised:
+                writer.put(delivery(tenant_id, "refused"), lambda _: None)
+            assert raised.value.code == "storage_full"
+        assert writer._pipeline is before
+        writer._refused = 0.0, writer._refused[1]  # the time has passed
+        return await writer.store(delivery(tenant_id, "after"))
+
+    with psycopg.connect(database_urls.admin, autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$"
+        )
+        admin.execute(
+            "CREATE TRIGGER no_room BEFORE INSERT ON inbox FOR EACH ROW"
+            f" WHEN (NEW.tenant_id = '{tenant_id}' AND NEW.dedupe_key = 'full') EXECUTE FUNCTION no_room()"
+        )
+        try:
+            assert with_writer(database_urls.app, work) is True
+        finally:
+            admin.execute("DROP FUNCTION no_room() CASCADE")
+    assert stored(db, tenant_id) == ["first", "after"]
+
+
+def test_a_server_that_refuses_connections_is_not_tried_for_every_delivery(
+    tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.intake.REFUSED_FOR_S", 600)
+    tries: list[None] = []
+    connected = InboxWriter._connected
+
+    async def counted(self: InboxWriter) -> Any:
+        tries.append(None)
+        return await connected(self)
+
+    monkeypatch.setattr(InboxWriter, "_connected", counted)
+
+    async def work(writer: InboxWriter) -> list[str]:
+        codes = []
+        for n in range(5):
+            with pytest.raises(TransientError) as raised:
+                await writer.store(delivery(tenant_id, str(n)))
+            codes.append(raised.value.code)
+        return codes
+
+    assert with_writer("postgresql://nobody@127.0.0.1:1/none", work) == ["database_unavailable"] * 5
+    assert len(tries) == 1
+
+
 def test_a_moment_is_kept_to_the_microsecond(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:
     moments = [
         datetime(1970, 1, 1, tzinfo=UTC),
