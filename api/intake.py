@@ -29,7 +29,7 @@ from storage.intake import InboxWriter
 from storage.tracing import enabled, span
 from webhooks.inbound.addresses import PREFIX, parse_ref
 from webhooks.inbound.contract import Incoming, Refused, Reply
-from webhooks.inbound.intake import Endpoints, Intake, lookup_in
+from webhooks.inbound.intake import Endpoints, Intake, Known, lookup_in
 from webhooks.inbound.keysets import KeySets
 
 if TYPE_CHECKING:
@@ -151,16 +151,20 @@ class IntakeApp:
         return True
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole = False
         try:
-            answer = Answer(await self._received(scope, receive))
+            known, request = await self._read(scope, receive)
+            whole = True
+            answer = Answer(await self._received(known, request))
         except _Gone:
             return
         except SynclineError as error:
-            answer = _refusal(error)
+            answer = _refusal(error, whole=whole)
         await send({"type": "http.response.start", "status": answer.reply.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.reply.body})
 
-    async def _received(self, scope: Scope, receive: Receive) -> Reply:
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[Known, Incoming]:
+        """Raises Refused and what looking the endpoint up raises: then the request may not have been read to its end."""
         path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         ref = parse_ref(path[len(PREFIX) :].partition("/")[0])
         known = None if ref is None else await self._endpoints.get(*ref)
@@ -169,14 +173,15 @@ class IntakeApp:
         trace.get_current_span().set_attributes({"syncline.tenant": str(ref[0]), "syncline.endpoint": str(ref[1])})
         _check_headers(scope["headers"], self._body_most)
         body = await self._body(receive)
-        request = Incoming.of(
-            scope["method"], self._base_url, path, scope["query_string"].decode("latin-1"), scope["headers"], body
-        )
-        self._held += len(body)
+        query = scope["query_string"].decode("latin-1")
+        return known, Incoming.of(scope["method"], self._base_url, path, query, scope["headers"], body)
+
+    async def _received(self, known: Known, request: Incoming) -> Reply:
+        self._held += len(request.body)
         try:
             return await self._started().receive(known, request)
         finally:
-            self._held -= len(body)
+            self._held -= len(request.body)
 
     async def _body(self, receive: Receive) -> bytes:
         """The whole body, read within its limits. Raises Refused and TransientError."""

@@ -2,10 +2,10 @@
 
     python -m benchmarks.intake_latency [--seconds 14] [--clients 32] [--rate N] [--fault NAME ...]
 
-API, worker and scheduler are processes of their own, over a RabbitMQ of this run's own. First the highest rate is found, of the
-plain endpoint (`benchmarks.intake.plain`) and of the intake; then both are loaded with half of theirs. Every request has its
-moment, and its latency counts from there, whatever kept the sender from sending it. In each stretch one fault of
-`benchmarks.intake.faults` happens after three seconds.
+API, worker and scheduler are processes of their own, over a RabbitMQ of this run's own. The highest rate is found of the plain
+endpoint (`benchmarks.intake.plain`) and of the intake, for that once more before each stretch, as a machine that others use is not
+equally fast for long; then they are loaded with half of it. Every request has its moment, and its latency counts from there,
+whatever kept the sender from sending it. In each stretch one fault of `benchmarks.intake.faults` happens after three seconds.
 
 The last line is JSON. By fault: p50, p99, p99.9 and the maximum of all answers in milliseconds; how many were 202, 503 and other;
 requests that nobody answered (``refused`` connections, ``broken`` ones, ``unanswered`` to the end); ``false_202``, which were
@@ -51,6 +51,7 @@ from webhooks.inbound.addresses import PREFIX, ref_of
 
 LEAD_S: Final = 3.0
 HIGHEST_S: Final = 5.0
+BEFORE_S: Final = 2.5
 STARTED_S: Final = 4.0
 """How long processes that were just started are left alone."""
 SETTLED_WITHIN_S: Final = 40.0
@@ -192,12 +193,13 @@ def world(work: Path) -> Iterator[World]:
 
 
 def stretch(world: World, name: str, rate: float, seconds: float, clients: int) -> dict[str, Any]:
-    """One fault in the middle of a load, and what was answered meanwhile."""
-    endpoint = world.endpoint(name)
+    """One fault in the middle of a load, and what was answered meanwhile. ``rate`` 0: half of what goes just before."""
     with AROUND[name](world) if name in AROUND else nullcontext():
         for role in ROLES:
             world.start(role)
+        rate = rate or highest(world, clients, BEFORE_S) / 2
         world.settle()
+        endpoint = world.endpoint(name)
         file, out = world.work / "requests", world.work / "answers"
         first = requests(file, int(rate * seconds * 1.1), world.target)
         command = [sys.executable, "-m", "benchmarks.intake.client", "127.0.0.1", str(world.port), str(file)]
@@ -223,7 +225,8 @@ def stretch(world: World, name: str, rate: float, seconds: float, clients: int) 
         heard = read_answers(out)
         acknowledged = {key_of(first, h.number) for h in heard if h.status == "202"}
         died = {role: made.died for role, made in world.roles.items() if made.died is not None}
-        return judged(heard, acknowledged, world.stored(endpoint), span[0], span[1]) | {"died": died}
+        figures = judged(heard, acknowledged, world.stored(endpoint), span[0], span[1])
+        return figures | {"rate": round(rate), "died": died, "load_average": round(os.getloadavg()[0], 1)}
 
 
 def judged(heard: list[Heard], acknowledged: set[str], stored: set[str], began: float, ended: float) -> dict[str, Any]:
@@ -264,13 +267,13 @@ def plain(world: World, seconds: float, clients: int) -> dict[str, Any]:
     return {"rps": most.rps, "half_p50_ms": half.p50_ms, "half_p99_ms": half.p99_ms, "half_p999_ms": half.p999_ms}
 
 
-def highest(world: World, clients: int) -> float:
+def highest(world: World, clients: int, seconds: float) -> float:
     """Deliveries a second of the intake, as fast as it goes, worker and scheduler beside it."""
     world.endpoint("highest")
     server = psutil.Process(world.roles["api"].pid)
     theirs = world.work, server, world.hub.urls.admin, world.port, world.target, clients
     load(*theirs, 1.0)
-    return load(*theirs, HIGHEST_S).rps
+    return load(*theirs, seconds).rps
 
 
 def run(work: Path, seconds: float, clients: int, rate: float, names: list[str]) -> dict[str, Any]:
@@ -279,10 +282,9 @@ def run(work: Path, seconds: float, clients: int, rate: float, names: list[str])
         told: dict[str, Any] = {"load_average": [round(os.getloadavg()[0], 1)]}
         if not rate:
             told["plain"] = plain(made, seconds, clients)
-            told["rps"] = highest(made, clients)
-            rate = told["rps"] / 2
+            told["rps"] = highest(made, clients, HIGHEST_S)
             print(json.dumps(told), flush=True)
-        told["rate"], told["faults"] = round(rate, 1), {}
+        told["faults"] = {}
         for name in names:
             found = told["faults"][name] = stretch(made, name, rate, seconds, clients)
             print(f"{name:20} {json.dumps(found)}", flush=True)

@@ -250,13 +250,24 @@ def log_disk_full(world: World) -> None:
     """There is no room left for the log of transactions: PostgreSQL breaks down, and is started once there is room again."""
     assert world.disk is not None
     world.disk.fill()
-    with suppress(psycopg.OperationalError), psycopg.connect(world.hub.urls.admin, autocommit=True) as admin:
-        admin.execute("SELECT pg_switch_wal()")  # the next segment needs room, now and not after so many deliveries
     try:
+        _use_up_segments(world)
         time.sleep(AWAY_S)
     finally:
         world.disk.free()
         world.server.start()
+
+
+def _use_up_segments(world: World) -> None:
+    """Go through those that were made beforehand: the next one needs room, now and not after so many deliveries."""
+    deadline = time.monotonic() + SILENT_S
+    try:
+        with psycopg.connect(world.hub.urls.admin, autocommit=True) as admin:
+            while time.monotonic() < deadline:
+                admin.execute("SELECT pg_switch_wal()")
+    except psycopg.OperationalError:
+        return
+    raise RuntimeError("the log of transactions found room")
 
 
 def half_bodies(world: World) -> None:
