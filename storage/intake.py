@@ -322,7 +322,6 @@ class InboxWriter:
 
     def _late(self) -> None:
         """The server does not answer: the connection is given up, whatever became of the commits, and whoever waits is told so."""
-        self._silent = True
         self._drop()
         self._fail_queued(_silence())
         self._ask_again()

@@ -260,7 +260,7 @@ def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
     """Somebody holds the table. The answer comes while he still does, and later ones without any wait."""
 
     async def work(writer: InboxWriter) -> tuple[list[Any], list[Any], list[bool]]:
-        await writer.store(delivery(tenant_id, "first"))
+        await _first(writer, tenant_id, 0.2)
         with psycopg.connect(database_urls.admin) as admin:
             admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
             under_way = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent {n}"))) for n in range(AT_ONCE)]
@@ -276,7 +276,7 @@ def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
                 at_once.append(raised.value)
         return waited, at_once, await _accepting(writer, tenant_id)
 
-    waited, at_once, after = with_writer(database_urls.app, work, answer_within_s=0.2)
+    waited, at_once, after = with_writer(database_urls.app, work)
     assert {getattr(e, "code", e) for e in [*waited, *at_once]} == {"database_unavailable"}
     assert (len(waited), len(at_once)) == (2 * AT_ONCE + 3, 3)
     assert after == [True]
@@ -285,8 +285,18 @@ def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
     assert not [key for key in keys if key.startswith(("queued", "refused"))]
 
 
+async def _first(writer: InboxWriter, tenant_id: UUID, within_s: float) -> None:
+    """Store one with patience; whoever comes after it waits for ``within_s``."""
+    await writer.store(delivery(tenant_id, "first"))
+    writer._answer_within_s = within_s
+    if writer._watch is not None:  # set for the patient one
+        writer._watch.cancel()
+        writer._watch = None
+
+
 async def _accepting(writer: InboxWriter, tenant_id: UUID) -> list[bool]:
-    """Try until one is stored."""
+    """Try, with patience, until one is stored."""
+    writer._answer_within_s = float(PATIENT_S)
     async with asyncio.timeout(20):
         while True:
             try:
@@ -295,11 +305,49 @@ async def _accepting(writer: InboxWriter, tenant_id: UUID) -> list[bool]:
                 await asyncio.sleep(0.01)
 
 
+def test_whoever_was_told_that_it_took_too_long_hears_nothing_more(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """The commit goes through afterwards; a second word would be an answer to nobody's question."""
+
+    async def work(writer: InboxWriter) -> list[Any]:
+        heard: list[Any] = []
+        await _first(writer, tenant_id, 0.1)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            for n in range(AT_ONCE):
+                writer.put(delivery(tenant_id, str(n)), heard.append)
+            async with asyncio.timeout(7):
+                while len(heard) < AT_ONCE:
+                    await asyncio.sleep(0.01)
+        await _accepting(writer, tenant_id)
+        return heard
+
+    heard = with_writer(database_urls.app, work)
+    assert [getattr(outcome, "code", outcome) for outcome in heard] == ["database_unavailable"] * AT_ONCE
+    assert {str(n) for n in range(AT_ONCE)} <= set(stored(db, tenant_id))
+
+
+def test_a_silent_connection_that_ends_is_made_anew(tenant_id: UUID, database_urls: ServerUrls) -> None:
+    async def work(writer: InboxWriter) -> list[bool]:
+        await _first(writer, tenant_id, 0.1)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TransientError):
+                await writer.store(delivery(tenant_id, "away"))
+            await asyncio.to_thread(_cut, database_urls.admin)
+            async with asyncio.timeout(7):
+                while writer._pipeline is not None:
+                    await asyncio.sleep(0.01)
+        return await _accepting(writer, tenant_id)
+
+    assert with_writer(database_urls.app, work) == [True]
+
+
 def test_a_silent_server_is_asked_again_without_anybody_waiting_for_it(
     db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection was given up, and the next ones hang as well: preparing needs the table that somebody holds."""
-    monkeypatch.setattr("storage.intake.COMMIT_WITHIN_S", 0.3)
     tries: list[None] = []
     connected = InboxWriter._connected
 
@@ -310,7 +358,8 @@ def test_a_silent_server_is_asked_again_without_anybody_waiting_for_it(
     monkeypatch.setattr(InboxWriter, "_connected", counted)
 
     async def work(writer: InboxWriter) -> list[bool]:
-        await writer.store(delivery(tenant_id, "first"))
+        await _first(writer, tenant_id, 0.1)
+        monkeypatch.setattr("storage.intake.COMMIT_WITHIN_S", 1.0)
         with psycopg.connect(database_urls.admin) as admin:
             admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(TransientError):
@@ -323,9 +372,10 @@ def test_a_silent_server_is_asked_again_without_anybody_waiting_for_it(
         async with asyncio.timeout(20):
             while writer._pipeline is None:
                 await asyncio.sleep(0.01)
+        writer._answer_within_s = float(PATIENT_S)
         return [await writer.store(delivery(tenant_id, "after"))]
 
-    assert with_writer(database_urls.app, work, answer_within_s=0.1) == [True]
+    assert with_writer(database_urls.app, work) == [True]
     assert stored(db, tenant_id)[0] == "first"
 
 
@@ -335,7 +385,7 @@ def test_what_was_answered_while_the_loop_was_busy_is_not_late(
     """Timers are looked at before sockets: the commit has long arrived."""
 
     async def work(writer: InboxWriter) -> bool:
-        await writer.store(delivery(tenant_id, "first"))
+        await _first(writer, tenant_id, 0.2)
         waiting = asyncio.ensure_future(writer.store(delivery(tenant_id, "second")))
         while not writer._under_way:
             await asyncio.sleep(0)
@@ -347,7 +397,7 @@ def test_what_was_answered_while_the_loop_was_busy_is_not_late(
             time.sleep(0.3)  # so busy is this process with something else
         return await waiting
 
-    assert with_writer(database_urls.app, work, answer_within_s=0.2) is True
+    assert with_writer(database_urls.app, work) is True
     assert stored(db, tenant_id) == ["first", "second"]
 
 
