@@ -490,5 +490,44 @@ def test_lookups_that_fail_are_not_tried_by_every_request(tenant_id: UUID) -> No
     assert asyncio.run(work()) == [1, 1, 1, 2]
 
 
+def test_an_endpoint_that_is_still_known_needs_no_lookup_while_these_fail(tenant_id: UUID) -> None:
+    now, found = 0.0, ["known"]
+
+    def look_up(_tenant: UUID, _endpoint: UUID) -> Any:
+        if not found:
+            raise TransientError("It is away.", code="database_unavailable")
+        return found.pop()
+
+    known = doorman.Endpoints(look_up, clock=lambda: now)
+
+    async def work() -> list[Any]:
+        nonlocal now
+        answers: list[Any] = [await known.get(tenant_id, tenant_id)]
+        now = doorman.KNOWN_FOR_S - 0.1
+        for _ in range(3):
+            answers.append(await known.get(tenant_id, tenant_id))
+            while known._asked:  # the renewal in the background fails
+                await asyncio.sleep(0.01)
+        assert known._refused_until > now
+        return answers
+
+    assert asyncio.run(work()) == ["known"] * 4
+
+
+def test_how_long_senders_wait_is_as_the_settings_say(
+    hub: Hub, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = hub.of(hub.tenant_id)
+    soon(limited, monkeypatch, 7.5)
+
+    async def work(app: IntakeApp) -> tuple[float, float]:
+        await until_202(app, address, "a")
+        assert app._writer is not None
+        return app._writer._answer_within_s, app._endpoints._within_s
+
+    assert with_app(limited, work) == (7.5, 7.5)
+    assert Settings.model_fields["webhook_answer_within_s"].default < 1
+
+
 def test_everything_else_is_answered_by_the_api(hub: Hub) -> None:
     assert with_app(hub, lambda app: send(app, "/v1/nothing", method="GET")).code == "no_such_route"

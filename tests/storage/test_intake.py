@@ -305,6 +305,17 @@ async def _accepting(writer: InboxWriter, tenant_id: UUID) -> list[bool]:
                 await asyncio.sleep(0.01)
 
 
+def test_what_was_told_is_not_kept_and_late_for_nobody(tenant_id: UUID, database_urls: ServerUrls) -> None:
+    async def work(writer: InboxWriter) -> None:
+        await asyncio.gather(*(writer.store(delivery(tenant_id, str(n))) for n in range(50)))
+        assert not writer._untold
+        writer._look()
+        assert writer._watch is None
+        assert not writer._silent
+
+    with_writer(database_urls.app, work)
+
+
 def test_whoever_was_told_that_it_took_too_long_hears_nothing_more(
     db: Database, tenant_id: UUID, database_urls: ServerUrls
 ) -> None:
