@@ -274,7 +274,9 @@ def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
                 with pytest.raises(TransientError) as raised:
                     writer.put(delivery(tenant_id, f"refused {n}"), at_once.append)
                 at_once.append(raised.value)
-        return waited, at_once, await _accepting(writer, tenant_id)
+        after = await _accepting(writer, tenant_id)
+        assert writer._queued_bytes == 0, "the room of those who were sent away is not given back"
+        return waited, at_once, after
 
     waited, at_once, after = with_writer(database_urls.app, work)
     assert {getattr(e, "code", e) for e in [*waited, *at_once]} == {"database_unavailable"}
