@@ -48,7 +48,7 @@ ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(shell pwd -P))
 $(shell rm -f $(STAMP) $(BENCH_STAMP))
 endif
 
-.PHONY: help install demo test check lint types contracts docs lock bench-load bench-resync bench-engine bench-intake bench-api faults-intake mutants soak chaos attacks clean
+.PHONY: help install demo test check lint types contracts docs lock bench-load bench-resync bench-engine bench-intake bench-api bench-intake-faults faults-intake mutants soak chaos attacks clean
 
 help: ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -110,6 +110,9 @@ bench-engine: $(STAMP) ## measure the two-way engine against plain upserts, its 
 
 bench-intake: $(STAMP) ## measure the intake of webhooks against pgbench and a plain endpoint
 	@$(BIN)/python -m benchmarks.intake
+
+bench-intake-faults: $(STAMP) ## measure the intake at half load while one thing after another breaks (needs rabbitmq-server)
+	@$(BIN)/python -m benchmarks.intake_latency
 
 bench-api: $(STAMP) ## measure what reading costs at the API beside plain SELECTs (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.api --rows $(ROWS)

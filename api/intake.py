@@ -29,7 +29,7 @@ from storage.intake import InboxWriter
 from storage.tracing import enabled, span
 from webhooks.inbound.addresses import PREFIX, parse_ref
 from webhooks.inbound.contract import Incoming, Refused, Reply
-from webhooks.inbound.intake import Endpoints, Intake, lookup_in
+from webhooks.inbound.intake import Endpoints, Intake, Known, lookup_in
 from webhooks.inbound.keysets import KeySets
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class IntakeApp:
         self._traces = enabled()  # tracing starts before anything is served
         self._writer: InboxWriter | None = None
         self.intake: Intake | None = None
-        self._endpoints = Endpoints(lookup_in(hub.db, hub.vault))
+        self._answer_within_s = hub.settings.webhook_answer_within_s
+        self._endpoints = Endpoints(lookup_in(hub.db, hub.vault), within_s=self._answer_within_s)
         self._keysets = KeySets(jwks.outward(Poster(hub.webhook_allow, total_s=KEYS_WITHIN_S)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +113,9 @@ class IntakeApp:
 
     def _started(self) -> Intake:
         if self.intake is None:
-            self._writer = InboxWriter(self._hub.db.url, on_stored=self._on_stored)
+            self._writer = InboxWriter(
+                self._hub.db.url, on_stored=self._on_stored, answer_within_s=self._answer_within_s
+            )
             self.intake = Intake(self._writer, self._keysets)
         return self.intake
 
@@ -129,7 +132,7 @@ class IntakeApp:
 
         def told(heard: Reply | SynclineError) -> None:
             self._held -= size
-            answer(_refusal(heard) if isinstance(heard, SynclineError) else Answer(heard))
+            answer(_refusal(heard, whole=True) if isinstance(heard, SynclineError) else Answer(heard))
 
         self._held += size
         try:
@@ -148,16 +151,20 @@ class IntakeApp:
         return True
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        whole = False
         try:
-            answer = Answer(await self._received(scope, receive))
+            known, request = await self._read(scope, receive)
+            whole = True
+            answer = Answer(await self._received(known, request))
         except _Gone:
             return
         except SynclineError as error:
-            answer = _refusal(error)
+            answer = _refusal(error, whole=whole)
         await send({"type": "http.response.start", "status": answer.reply.status, "headers": answer.headers()})
         await send({"type": "http.response.body", "body": answer.reply.body})
 
-    async def _received(self, scope: Scope, receive: Receive) -> Reply:
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[Known, Incoming]:
+        """Raises Refused and what looking the endpoint up raises: then the request may not have been read to its end."""
         path: str = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         ref = parse_ref(path[len(PREFIX) :].partition("/")[0])
         known = None if ref is None else await self._endpoints.get(*ref)
@@ -166,14 +173,15 @@ class IntakeApp:
         trace.get_current_span().set_attributes({"syncline.tenant": str(ref[0]), "syncline.endpoint": str(ref[1])})
         _check_headers(scope["headers"], self._body_most)
         body = await self._body(receive)
-        request = Incoming.of(
-            scope["method"], self._base_url, path, scope["query_string"].decode("latin-1"), scope["headers"], body
-        )
-        self._held += len(body)
+        query = scope["query_string"].decode("latin-1")
+        return known, Incoming.of(scope["method"], self._base_url, path, query, scope["headers"], body)
+
+    async def _received(self, known: Known, request: Incoming) -> Reply:
+        self._held += len(request.body)
         try:
             return await self._started().receive(known, request)
         finally:
-            self._held -= len(body)
+            self._held -= len(request.body)
 
     async def _body(self, receive: Receive) -> bytes:
         """The whole body, read within its limits. Raises Refused and TransientError."""
@@ -224,8 +232,12 @@ def _too_large(body_most: int) -> Refused:
     return Refused(f"A body may have {body_most:,} bytes.", code="webhook_body_too_large", status=413)
 
 
-def _refusal(error: SynclineError) -> Answer:
-    """A problem document. Whatever is not the sender's fault tells it to come again."""
+def _refusal(error: SynclineError, *, whole: bool = False) -> Answer:
+    """A problem document. Whatever is not the sender's fault tells it to come again.
+
+    ``whole``: the request was read to its end, so that its connection may stay. While the database is away every sender would
+    have to make a new one for each try, which costs more than the answer.
+    """
     retry_s: int | None = None
     if isinstance(error, Refused):
         status = error.status
@@ -246,5 +258,5 @@ def _refusal(error: SynclineError) -> Answer:
         "detail": error.message if isinstance(error, Refused) else "The delivery was not stored. Send it again.",
     }
     # What may not have been read to its end would be taken for the next request.
-    close = status in _UNREAD or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    close = status in _UNREAD or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and not whole)
     return Answer(Reply(int(status), PROBLEM, orjson.dumps(document)), retry_s, close=close)

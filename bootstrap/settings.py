@@ -208,6 +208,13 @@ class Settings(BaseSettings):
         le=BODY_BYTES_MOST,
         description="The largest body of a webhook, in bytes. Default: 1048576.",
     )
+    webhook_answer_within_s: float = Field(
+        default=0.75,
+        gt=0,
+        le=8,
+        description="How long a webhook waits for the database, in seconds, before it is answered with 503, so that its sender "
+        "comes again. More for storage that is slow at times and senders that never come again. Default: 0.75.",
+    )
     inbox_kept_days: int = Field(
         default=30,
         ge=1,

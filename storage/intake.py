@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +39,13 @@ UNDER_WAY_MOST = 2
 AT_ONCE = 8
 """So many that wait are sent without looking for more: the database writes them while the requests after them are read."""
 COMMIT_WITHIN_S = 8.0
-"""How long a commit may take: vendors hang up after 3 to 10 seconds, and a delivery that nobody waits for is sent again."""
+"""How long a commit may take before its connection is given up: vendors hang up after 3 to 10 seconds."""
+ANSWER_WITHIN_S = 0.75
+"""How long a sender waits by default; whoever is sent away then comes again, and the commit under way is not given up for it."""
+REFUSED_FOR_S = 0.05
+"""After a connection was refused, or a disk was full: so long deliveries are, too; a try each costs more than storing them."""
+READ_FIRST_S = 0.005
+"""Before anybody is told that it took too long: what has arrived meanwhile, unread because the process was busy, is read."""
 
 NO_ID = UUID(int=0)
 _STATEMENTS = {
@@ -78,7 +84,10 @@ class _Waiting:
 
     delivery: Delivery
     tell: Callable[[Outcome], None]
+    due: float
+    """When it is told at the latest, by the loop's clock."""
     id: UUID = NO_ID
+    told: bool = False
 
 
 class InboxWriter:
@@ -87,11 +96,18 @@ class InboxWriter:
     ``url``: that of a `Database`, which acts as the application role.
     ``on_stored`` hears, after each commit, the (tenant, endpoint) pairs that have something new;
     it must not block.
+    ``answer_within_s``: longer nobody waits to hear what became of a delivery. Once somebody had to be told that it took too long,
+    deliveries are refused at once, until the database answers: the commit under way, or a connection made for that.
     """
 
-    def __init__(self, url: str, *, on_stored: Told = lambda _: None) -> None:
-        self._url, self._on_stored = url, on_stored
+    def __init__(self, url: str, *, on_stored: Told = lambda _: None, answer_within_s: float = ANSWER_WITHIN_S) -> None:
+        self._url, self._on_stored, self._answer_within_s = url, on_stored, answer_within_s
         self._queue: list[_Waiting] = []
+        self._untold: deque[_Waiting] = deque()
+        self._watch: asyncio.TimerHandle | None = None
+        self._silent = False
+        self._refused: tuple[float, BaseException] = 0.0, Exception()
+        """Until when deliveries are refused, and why."""
         self._queued_bytes = 0
         self._last_id = 0
         self._under_way = 0
@@ -119,20 +135,31 @@ class InboxWriter:
         return await done
 
     def put(self, delivery: Delivery, tell: Callable[[Outcome], None]) -> None:
-        """Store a delivery; ``tell`` hears once what became of it, and must not block. Raises TransientError: too much is waiting.
+        """Store a delivery; ``tell`` hears once what became of it, and must not block.
 
+        Raises TransientError: too much is waiting, or the database does not answer; StorageFullError: its disk was full just now.
         It hears True or False once the delivery is committed; or TransientError (database away) and StorageFullError: it may or may
         not have been stored and has to be sent again; or RecordRejectedError: it never can be.
         """
         if self._closing or len(self._queue) >= QUEUED_MOST or self._queued_bytes >= QUEUED_BYTES_MOST:
             raise TransientError("Too many deliveries are waiting to be stored.", code="intake_busy", retry_after_s=5)
-        self._queue.append(_Waiting(delivery, tell))
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._silent:
+            raise _silence()
+        if now < self._refused[0]:
+            raise _meaning(self._refused[1])
+        waiting = _Waiting(delivery, tell, now + self._answer_within_s)
+        self._queue.append(waiting)
+        self._untold.append(waiting)
+        if self._watch is None:
+            self._watch = loop.call_at(waiting.due, self._look)
         self._queued_bytes += len(delivery.body)
         if len(self._queue) >= AT_ONCE:
             self._send_queued()
         elif not self._soon:
             self._soon = True
-            asyncio.get_running_loop().call_soon(self._send_soon)
+            loop.call_soon(self._send_soon)
 
     async def close(self) -> None:
         """Store what is queued, then close the connection."""
@@ -141,6 +168,8 @@ class InboxWriter:
         self._note_idle()
         await self._idle.wait()
         self._drop()
+        if self._watch is not None:
+            self._watch.cancel()
 
     def _note_idle(self) -> None:
         if self._idle is not None and not self._queue and not self._under_way and self._connecting is None:
@@ -185,11 +214,48 @@ class InboxWriter:
             heard = pipeline.send(_calls(batch))
         except Exception as error:
             self._drop()
-            self._failed(batch, error)
+            self._failed(batch, _meaning(error))
             return
         timer = asyncio.get_running_loop().call_later(COMMIT_WITHIN_S, self._late)
         self._under_way += 1
         heard.add_done_callback(partial(self._heard, batch, pipeline, timer))
+
+    # ---------------------------------------------------------------- waiting too long
+
+    def _look(self) -> None:
+        """Is anybody waiting too long? What may have arrived is read before they are told so."""
+        loop = asyncio.get_running_loop()
+        self._forget_told()
+        if not self._untold:
+            self._watch = None
+        elif self._untold[0].due > loop.time():
+            self._watch = loop.call_at(self._untold[0].due, self._look)
+        else:
+            self._watch = loop.call_later(READ_FIRST_S, self._tell_late)
+
+    def _tell_late(self) -> None:
+        """Send those away who wait too long: what is under way may still be stored, what is queued will not be."""
+        now, late = asyncio.get_running_loop().time(), list[_Waiting]()
+        self._forget_told()
+        while self._untold and self._untold[0].due <= now:
+            late.append(self._untold.popleft())
+        if late:
+            self._silent = True
+            self._failed(late, _silence())
+            count = next((n for n, waiting in enumerate(self._queue) if not waiting.told), len(self._queue))
+            self._queued_bytes -= sum(len(waiting.delivery.body) for waiting in self._queue[:count])
+            del self._queue[:count]
+        self._look()
+        self._note_idle()
+
+    def _forget_told(self) -> None:
+        while self._untold and self._untold[0].told:
+            self._untold.popleft()
+
+    def _ask_again(self) -> None:
+        """A silent database is asked by a connection of nobody's, so that nobody has to wait for the next try."""
+        if self._silent and self._pipeline is None and self._connecting is None and not self._closing:
+            self._connecting = asyncio.create_task(self._connect(), name="inbox writer")
 
     # ---------------------------------------------------------------- hearing
 
@@ -203,14 +269,19 @@ class InboxWriter:
         self._under_way -= 1
         timer.cancel()
         error = heard.exception()
+        if self._pipeline is pipeline:  # an answer, be it an error; what is given up was none
+            self._silent = False
         if error is None:
             self._committed(batch, heard.result())
         elif isinstance(error, psycopg.DataError | psycopg.IntegrityError | psycopg.ProgrammingError):
             self._halve(batch, error)
         else:
-            if self._pipeline is pipeline:
+            meaning = _meaning(error)
+            if isinstance(meaning, StorageFullError):  # the connection is none the worse for it
+                self._refuse(error)
+            elif self._pipeline is pipeline:
                 self._drop()
-            self._failed(batch, error)
+            self._failed(batch, meaning)
         self._send_queued()
 
     def _committed(self, batch: list[_Waiting], results: Sequence[PGresult]) -> None:
@@ -224,6 +295,7 @@ class InboxWriter:
             log.exception("nobody was told of what was stored")
         for waiting, new in zip(batch, fresh, strict=True):
             _tell(waiting, new)
+        self._forget_told()
 
     def _halve(self, batch: list[_Waiting], error: psycopg.Error) -> None:
         """What the database refuses is found by halving: it fails alone."""
@@ -241,38 +313,45 @@ class InboxWriter:
         self._send(batch[:middle])
         self._send(batch[middle:])
 
-    def _failed(self, batch: list[_Waiting], error: BaseException) -> None:
-        meaning = domain_error(error) if isinstance(error, psycopg.Error) else None
-        code = getattr(meaning, "code", "bug")
-        log.warning("a batch of deliveries was not stored", extra={"code": code}, exc_info=None if meaning else error)
-        if not isinstance(meaning, TransientError | StorageFullError):
-            meaning = TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5)
+    def _failed(self, batch: list[_Waiting], meaning: SynclineError) -> None:
+        if batch:
+            log.warning("deliveries were not stored", extra={"code": meaning.code, "count": len(batch)})
         for waiting in batch:
             _tell(waiting, meaning)
+        self._forget_told()
 
     def _late(self) -> None:
         """The server does not answer: the connection is given up, whatever became of the commits, and whoever waits is told so."""
         self._drop()
-        self._fail_queued(psycopg.OperationalError("the database does not answer"))
+        self._fail_queued(_silence())
+        self._ask_again()
 
-    def _fail_queued(self, error: Exception) -> None:
+    def _fail_queued(self, meaning: SynclineError) -> None:
         queued, self._queue, self._queued_bytes = self._queue, [], 0
-        self._failed(queued, error)
+        self._failed(queued, meaning)
+
+    def _refuse(self, error: BaseException) -> None:
+        self._refused = asyncio.get_running_loop().time() + REFUSED_FOR_S, error
 
     # ---------------------------------------------------------------- the connection
 
     async def _connect(self) -> None:
-        """Connect, then send what waits; or tell everyone who waits that the database is away."""
+        """Connect, then send what waits; or tell everyone who waits that the database is away. A silent one is asked again."""
+        silent = False
         try:
             async with asyncio.timeout(COMMIT_WITHIN_S):
                 await self._connected()
-        except TimeoutError:
-            self._fail_queued(psycopg.OperationalError("the database does not answer"))
+        except (TimeoutError, psycopg.errors.ConnectionTimeout):
+            silent = True
+            self._fail_queued(_silence())
         except Exception as error:
-            self._fail_queued(error)
+            self._refuse(error)
+            self._fail_queued(_meaning(error))
         finally:
             self._connecting = None
+        self._silent = silent
         self._send_queued()
+        self._ask_again()
 
     async def _connected(self) -> Pipeline:
         if self._pipeline is None:
@@ -296,6 +375,7 @@ class InboxWriter:
 
     def _lost(self) -> None:
         self._pipeline = None
+        self._silent = False  # whether it can be reached, the next connection tells
 
     def _drop(self) -> None:
         """Give the connection up, whatever becomes of what is under way on it."""
@@ -304,7 +384,24 @@ class InboxWriter:
             pipeline.close()
 
 
+def _silence() -> TransientError:
+    return TransientError("The database does not answer.", code="database_unavailable", retry_after_s=1)
+
+
+def _meaning(error: BaseException) -> TransientError | StorageFullError:
+    """Why a delivery was not stored; whatever it is, its sender may come again."""
+    meaning = domain_error(error) if isinstance(error, psycopg.Error) else None
+    if isinstance(meaning, TransientError | StorageFullError):
+        return meaning
+    if meaning is None:
+        log.error("deliveries cannot be stored", exc_info=error)
+    return TransientError("The delivery could not be stored.", code="intake_busy", retry_after_s=5)
+
+
 def _tell(waiting: _Waiting, outcome: Outcome) -> None:
+    if waiting.told:
+        return
+    waiting.told = True
     try:
         waiting.tell(outcome)
     except Exception:  # of one who listens, and no other's

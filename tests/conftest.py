@@ -6,6 +6,7 @@ yours alone. `fresh_database`: a database for one test that changes the schema o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -17,10 +18,13 @@ from storage.database import Database
 from storage.embedded import ServerUrls
 from tests.support import server
 
+PATIENT_S = "8"
+"""How long webhooks wait for the database in tests, unless these are about that."""
 _RUN = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["SYNCLINE_WEBHOOK_ANSWER_WITHIN_S"] = PATIENT_S  # a busy machine is no database that hangs
     if not hasattr(config, "workerinput"):  # not a worker of xdist, but the process that rules the run
         config.stash[_RUN] = server.open_run()
 

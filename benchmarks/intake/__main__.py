@@ -106,6 +106,7 @@ def summary(found: list[dict[str, Run]]) -> dict[str, Any]:
         "ratio_plain": middle([f["ours"].rps / f["plain"].rps for f in found]),
         "p50_ms": middle([f["half"].p50_ms for f in found]),
         "p99_ms": middle([f["half"].p99_ms for f in found]),
+        "p999_ms": middle([f["half"].p999_ms for f in found]),
         "cpu_us": {
             part: {
                 name: middle([getattr(f[name], f"{part}_us") for f in found], 1)

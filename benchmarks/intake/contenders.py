@@ -39,6 +39,8 @@ class Run:
     rps: float
     p50_ms: float = 0.0
     p99_ms: float = 0.0
+    p999_ms: float = 0.0
+    max_ms: float = 0.0
     server_us: float = 0.0
     postgres_us: float = 0.0
     client_us: float = 0.0
@@ -56,8 +58,8 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def requests(path: Path, count: int, target: str) -> None:
-    """A file of signed requests of a kilobyte each."""
+def requests(path: Path, count: int, target: str) -> int:
+    """A file of signed requests of a kilobyte each; returns the first one's id (see `key_of`)."""
     first, keyed = uuid4().int, hmac.new(SECRET, digestmod=hashlib.sha256)
     head = (
         f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -70,6 +72,12 @@ def requests(path: Path, count: int, target: str) -> None:
             signed.update(body)
             request = head % signed.hexdigest().encode() + body
             file.write(len(request).to_bytes(4, "big") + request)
+    return first
+
+
+def key_of(first: int, number: int) -> str:
+    """What the inbox knows a request by, the one at ``number`` in a file that began with ``first``."""
+    return f"id:{(first + number) % 2**128:032x}"
 
 
 @contextmanager
@@ -124,6 +132,8 @@ def load(
         told["rps"],
         told["p50_ms"],
         told["p99_ms"],
+        told["p999_ms"],
+        told["max_ms"],
         *(round((late - early) / count * 1e6, 1) for early, late in zip(before, after, strict=True)),
         round(told["processor_s"] / count * 1e6, 1),
         told["processor_share"],

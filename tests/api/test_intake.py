@@ -9,12 +9,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 
@@ -22,8 +25,9 @@ from api import intake as door
 from api.intake import IntakeApp
 from bootstrap.settings import Settings
 from bootstrap.wiring import Hub
+from domain.errors import TransientError
 from storage import inbound_endpoints
-from storage.embedded import ServerUrls
+from storage.embedded import EmbeddedPostgres, ServerUrls
 from tests.api.intake_calls import SETTINGS, Address, Answer, post, send, with_app
 from webhooks.inbound import intake as doorman
 from webhooks.inbound.addresses import PREFIX, ref_of
@@ -337,6 +341,192 @@ def small_disk(fresh_database: ServerUrls) -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
         place.rmdir()
+
+
+# ---------------------------------------------------------------- a database that does not answer
+
+
+def soon(hub: Hub, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
+    """Let nobody wait longer than that."""
+    monkeypatch.setattr(hub, "settings", hub.settings.model_copy(update={"webhook_answer_within_s": seconds}))
+
+
+async def until_202(app: IntakeApp, address: Address, key: str) -> None:
+    body = post(key)
+    async with asyncio.timeout(30):
+        while (await send(app, address.path, [body], address.signed(body))).status != 202:
+            await asyncio.sleep(0.02)
+
+
+def come_again(answer: Answer) -> tuple[int, str, bool]:
+    return answer.status, answer.code, int(answer.headers["retry-after"]) > 0
+
+
+AWAY = (503, "database_unavailable", True)
+
+
+@pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "SHARE"])
+def test_while_somebody_holds_the_inbox_the_answer_is_503_and_afterwards_202(
+    hub: Hub, address: Address, admin_url: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = hub.of(hub.tenant_id)
+    soon(limited, monkeypatch)
+
+    async def work(app: IntakeApp) -> list[Answer]:
+        await until_202(app, address, "before")
+        bodies = [post(str(n)) for n in range(40)]
+        with psycopg.connect(admin_url) as admin:
+            admin.execute(f"LOCK TABLE inbox IN {mode} MODE")
+            async with asyncio.timeout(7):  # less than the database's own limit
+                held = await asyncio.gather(*(send(app, address.path, [b], address.signed(b)) for b in bodies))
+        for number in range(40):  # sent again, as their senders would
+            await until_202(app, address, str(number))
+        return held
+
+    assert {come_again(a) for a in with_app(limited, work)} == {AWAY}
+    assert sorted(address.keys()) == sorted(["before", *map(str, range(40))])
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["endpoint known", "endpoint to be looked up"])
+def test_a_server_that_hangs_is_answered_503_within_the_bound_and_202_once_it_goes_on(
+    tmp_path: Path, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of PostgreSQL's processes are stopped: connections stay, new ones are accepted, nothing answers."""
+    home = tmp_path / "home"
+    home.mkdir()
+    server = EmbeddedPostgres(home)
+    hub = Hub(Settings(home=home), pool_size=3)
+    soon(hub, monkeypatch)
+    stopped: list[psutil.Process] = []
+
+    async def work(app: IntakeApp) -> list[Answer]:
+        await until_202(app, address, "before")
+        monkeypatch.setattr(doorman, "RENEWED_AFTER_S", 1_000.0 if known else 0.0)
+        monkeypatch.setattr(doorman, "KNOWN_FOR_S", 1_000.0 if known else 0.0)
+        stop(postmaster)  # first: it starts no others from then on
+        for process in postmaster.children(recursive=True):
+            stop(process)
+        bodies = [post(str(n)) for n in range(20)]
+        try:
+            async with asyncio.timeout(20):
+                found = await asyncio.gather(*(send(app, address.path, [b], address.signed(b)) for b in bodies))
+                found += [await send(app, address.path, [b], address.signed(b)) for b in bodies]
+        finally:
+            go_on()
+        await until_202(app, address, "after")
+        return found
+
+    def stop(process: psutil.Process) -> None:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+            stopped.append(process)
+
+    def go_on() -> None:
+        while stopped:
+            stopped.pop().resume()
+
+    try:
+        address = Address.make(hub, hub.tenant_id)
+        with psycopg.connect(hub.urls.admin) as admin:
+            parent = psutil.Process(admin.info.backend_pid).parent()
+            assert parent is not None
+            postmaster = parent
+        assert {come_again(a) for a in with_app(hub, work)} == {AWAY}
+        keys = address.keys()
+        assert keys[0] == "before"
+        assert keys.count("after") == 1
+    finally:
+        go_on()
+        hub.close()
+        with suppress(Exception):
+            server.stop()
+
+
+def test_a_lookup_that_hangs_is_waited_for_once_and_not_by_every_request(tenant_id: UUID) -> None:
+    now, release = 0.0, threading.Event()
+    known = doorman.Endpoints(lambda *_: release.wait(30) and None, within_s=0.2, clock=lambda: now)
+
+    async def work() -> list[str]:
+        nonlocal now
+        codes = []
+        with pytest.raises(TransientError) as first:
+            await known.get(tenant_id, tenant_id)
+        codes.append(first.value.code)
+        now = 0.3
+        for _ in range(3):
+            asking = known.get(tenant_id, tenant_id)
+            with pytest.raises(TransientError) as raised:
+                asking.send(None)  # it raises at once: there is nothing that it waits for
+            codes.append(raised.value.code)
+        release.set()
+        async with asyncio.timeout(20):
+            while known._asked:
+                await asyncio.sleep(0.01)
+        assert await known.get(tenant_id, tenant_id) is None
+        return codes
+
+    assert asyncio.run(work()) == ["database_unavailable"] * 4
+
+
+def test_lookups_that_fail_are_not_tried_by_every_request(tenant_id: UUID) -> None:
+    now, asked = 0.0, list[UUID]()
+
+    def look_up(_tenant: UUID, endpoint: UUID) -> None:
+        asked.append(endpoint)
+        raise TransientError("It is away.", code="database_unavailable")
+
+    known = doorman.Endpoints(look_up, clock=lambda: now)
+
+    async def work() -> list[int]:
+        nonlocal now
+        counts = []
+        for moment in (0.0, 0.0, doorman.REFUSED_FOR_S / 2, doorman.REFUSED_FOR_S * 2):
+            now = moment
+            with pytest.raises(TransientError):
+                await known.get(tenant_id, tenant_id)
+            counts.append(len(asked))
+        return counts
+
+    assert asyncio.run(work()) == [1, 1, 1, 2]
+
+
+def test_an_endpoint_that_is_still_known_needs_no_lookup_while_these_fail(tenant_id: UUID) -> None:
+    now, found = 0.0, ["known"]
+
+    def look_up(_tenant: UUID, _endpoint: UUID) -> Any:
+        if not found:
+            raise TransientError("It is away.", code="database_unavailable")
+        return found.pop()
+
+    known = doorman.Endpoints(look_up, clock=lambda: now)
+
+    async def work() -> list[Any]:
+        nonlocal now
+        answers: list[Any] = [await known.get(tenant_id, tenant_id)]
+        now = doorman.KNOWN_FOR_S - 0.1
+        for _ in range(3):
+            answers.append(await known.get(tenant_id, tenant_id))
+            while known._asked:  # the renewal in the background fails
+                await asyncio.sleep(0.01)
+        assert known._refused_until > now
+        return answers
+
+    assert asyncio.run(work()) == ["known"] * 4
+
+
+def test_how_long_senders_wait_is_as_the_settings_say(
+    hub: Hub, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = hub.of(hub.tenant_id)
+    soon(limited, monkeypatch, 7.5)
+
+    async def work(app: IntakeApp) -> tuple[float, float]:
+        await until_202(app, address, "a")
+        assert app._writer is not None
+        return app._writer._answer_within_s, app._endpoints._within_s
+
+    assert with_app(limited, work) == (7.5, 7.5)
+    assert Settings.model_fields["webhook_answer_within_s"].default < 1
 
 
 def test_everything_else_is_answered_by_the_api(hub: Hub) -> None:

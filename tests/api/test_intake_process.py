@@ -23,6 +23,7 @@ from storage.embedded import EmbeddedPostgres, ServerUrls
 from storage.inbox import Became
 from storage.vault import MasterKeys
 from tests.api.intake_calls import Address, post
+from tests.conftest import PATIENT_S
 from webhooks.inbound.processing import Processing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def serving(home: Path, url: str | None, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`syncline api` on a free port, and its address. ``more``: further variables of its environment."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("SYNCLINE_", "DATABASE_", "BROKER_"))}
-    environment = {**kept, "SYNCLINE_HOME": str(home), "SYNCLINE_API_PORT": "0", "PYTHONPATH": str(ROOT), **more}
+    environment = {**kept, "SYNCLINE_HOME": str(home), "SYNCLINE_API_PORT": "0", "PYTHONPATH": str(ROOT)}
+    environment |= {"SYNCLINE_WEBHOOK_ANSWER_WITHIN_S": PATIENT_S, **more}
     if url is not None:
         environment["DATABASE_URL"] = url
     with subprocess.Popen(

@@ -21,7 +21,9 @@ from api.intake import IntakeApp
 from api.protocol import Whole
 from api.serving import Serving, application, settle
 from bootstrap.wiring import Hub
+from domain.errors import TransientError
 from storage.embedded import ServerUrls
+from storage.intake import InboxWriter
 from tests.api.intake_calls import Address, post
 
 PATIENCE_S = 30.0
@@ -302,6 +304,27 @@ def test_a_bug_is_answered_by_the_server_and_the_next_one_goes_well(
     line = connect()
     line.sendall(served.request(post("b")))
     assert answers(line, 1) == [(202, ACCEPTED)]
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["short way", "long way"])
+def test_a_503_to_a_request_that_was_read_whole_keeps_its_connection_for_the_next_try(
+    served: Door, connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch, short: bool
+) -> None:
+    line, body = connect(), post("a")
+    if not short:
+        monkeypatch.setattr(IntakeApp, "take", lambda *_: False)
+    put = InboxWriter.put
+
+    def refuse(*_: Any) -> None:
+        raise TransientError("It does not answer.", code="database_unavailable", retry_after_s=1)
+
+    monkeypatch.setattr(InboxWriter, "put", refuse)
+    line.sendall(served.request(body))
+    [(status, _)] = answers(line, 1)
+    monkeypatch.setattr(InboxWriter, "put", put)
+    line.sendall(served.request(body))
+    assert (status, answers(line, 1)) == (503, [(202, ACCEPTED)])
+    assert served.short == [body, body] * short
 
 
 def test_what_the_start_left_is_in_no_later_collection(served: Door) -> None:

@@ -19,7 +19,7 @@ from storage import inbox
 from storage.database import Database
 from storage.embedded import ServerUrls
 from storage.intake import AT_ONCE, UNDER_WAY_MOST, Delivery, InboxWriter
-from tests.conftest import new_tenant
+from tests.conftest import PATIENT_S, new_tenant
 
 T = TypeVar("T")
 ENDPOINT = new_id()
@@ -27,7 +27,7 @@ ENDPOINT = new_id()
 
 def with_writer(url: str, work: Callable[[InboxWriter], Awaitable[T]], **options: Any) -> T:
     async def run() -> T:
-        writer = InboxWriter(url, **options)
+        writer = InboxWriter(url, **{"answer_within_s": float(PATIENT_S)} | options)
         try:
             return await work(writer)
         finally:
@@ -245,13 +245,173 @@ def test_a_server_that_does_not_answer_leaves_the_loop_free_and_everyone_told(
             posts = [writer.store(delivery(tenant_id, str(n))) for n in range(5)]
             found = await asyncio.gather(*posts, return_exceptions=True)
         beating.cancel()
-        assert await writer.store(delivery(tenant_id, "last")) is True
+        assert await _accepting(writer, tenant_id) == [True]
         return found
 
     found = with_writer(database_urls.app, work)
     assert {getattr(e, "code", e) for e in found} == {"database_unavailable"}
     assert longest < 1.5
     assert stored(db, tenant_id)[0] == "first"
+
+
+def test_whoever_waits_too_long_is_told_and_the_commit_under_way_goes_on(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """Somebody holds the table. The answer comes while he still does, and later ones without any wait."""
+
+    async def work(writer: InboxWriter) -> tuple[list[Any], list[Any], list[bool]]:
+        await _first(writer, tenant_id, 0.2)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            under_way = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent {n}"))) for n in range(AT_ONCE)]
+            under_way += [
+                asyncio.ensure_future(writer.store(delivery(tenant_id, f"sent, too {n}"))) for n in range(AT_ONCE)
+            ]
+            queued = [asyncio.ensure_future(writer.store(delivery(tenant_id, f"queued {n}"))) for n in range(3)]
+            waited = await asyncio.gather(*under_way, *queued, return_exceptions=True)
+            at_once: list[Any] = []
+            for n in range(3):
+                with pytest.raises(TransientError) as raised:
+                    writer.put(delivery(tenant_id, f"refused {n}"), at_once.append)
+                at_once.append(raised.value)
+        after = await _accepting(writer, tenant_id)
+        assert writer._queued_bytes == 0, "the room of those who were sent away is not given back"
+        return waited, at_once, after
+
+    waited, at_once, after = with_writer(database_urls.app, work)
+    assert {getattr(e, "code", e) for e in [*waited, *at_once]} == {"database_unavailable"}
+    assert (len(waited), len(at_once)) == (2 * AT_ONCE + 3, 3)
+    assert after == [True]
+    keys = stored(db, tenant_id)
+    assert {f"sent {n}" for n in range(AT_ONCE)} <= set(keys), "the commit that was under way was given up"
+    assert not [key for key in keys if key.startswith(("queued", "refused"))]
+
+
+async def _first(writer: InboxWriter, tenant_id: UUID, within_s: float) -> None:
+    """Store one with patience; whoever comes after it waits for ``within_s``."""
+    await writer.store(delivery(tenant_id, "first"))
+    writer._answer_within_s = within_s
+    if writer._watch is not None:  # set for the patient one
+        writer._watch.cancel()
+        writer._watch = None
+
+
+async def _accepting(writer: InboxWriter, tenant_id: UUID) -> list[bool]:
+    """Try, with patience, until one is stored."""
+    writer._answer_within_s = float(PATIENT_S)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return [await writer.store(delivery(tenant_id, "after"))]
+            except TransientError:
+                await asyncio.sleep(0.01)
+
+
+def test_what_was_told_is_not_kept_and_late_for_nobody(tenant_id: UUID, database_urls: ServerUrls) -> None:
+    async def work(writer: InboxWriter) -> None:
+        await asyncio.gather(*(writer.store(delivery(tenant_id, str(n))) for n in range(50)))
+        assert not writer._untold
+        writer._look()
+        assert writer._watch is None
+        assert not writer._silent
+
+    with_writer(database_urls.app, work)
+
+
+def test_whoever_was_told_that_it_took_too_long_hears_nothing_more(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """The commit goes through afterwards; a second word would be an answer to nobody's question."""
+
+    async def work(writer: InboxWriter) -> list[Any]:
+        heard: list[Any] = []
+        await _first(writer, tenant_id, 0.1)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            for n in range(AT_ONCE):
+                writer.put(delivery(tenant_id, str(n)), heard.append)
+            async with asyncio.timeout(7):
+                while len(heard) < AT_ONCE:
+                    await asyncio.sleep(0.01)
+        await _accepting(writer, tenant_id)
+        return heard
+
+    heard = with_writer(database_urls.app, work)
+    assert [getattr(outcome, "code", outcome) for outcome in heard] == ["database_unavailable"] * AT_ONCE
+    assert {str(n) for n in range(AT_ONCE)} <= set(stored(db, tenant_id))
+
+
+def test_a_silent_connection_that_ends_is_made_anew(tenant_id: UUID, database_urls: ServerUrls) -> None:
+    async def work(writer: InboxWriter) -> list[bool]:
+        await _first(writer, tenant_id, 0.1)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TransientError):
+                await writer.store(delivery(tenant_id, "away"))
+            await asyncio.to_thread(_cut, database_urls.admin)
+            async with asyncio.timeout(7):
+                while writer._pipeline is not None:
+                    await asyncio.sleep(0.01)
+        return await _accepting(writer, tenant_id)
+
+    assert with_writer(database_urls.app, work) == [True]
+
+
+def test_a_silent_server_is_asked_again_without_anybody_waiting_for_it(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was given up, and the next ones hang as well: preparing needs the table that somebody holds."""
+    tries: list[None] = []
+    connected = InboxWriter._connected
+
+    async def counted(self: InboxWriter) -> Any:
+        tries.append(None)
+        return await connected(self)
+
+    monkeypatch.setattr(InboxWriter, "_connected", counted)
+
+    async def work(writer: InboxWriter) -> list[bool]:
+        await _first(writer, tenant_id, 0.1)
+        monkeypatch.setattr("storage.intake.COMMIT_WITHIN_S", 1.0)
+        with psycopg.connect(database_urls.admin) as admin:
+            admin.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TransientError):
+                await writer.store(delivery(tenant_id, "away"))
+            async with asyncio.timeout(20):
+                while len(tries) < 4:
+                    await asyncio.sleep(0.01)
+            with pytest.raises(TransientError):
+                writer.put(delivery(tenant_id, "refused"), lambda _: None)
+        async with asyncio.timeout(20):
+            while writer._pipeline is None:
+                await asyncio.sleep(0.01)
+        writer._answer_within_s = float(PATIENT_S)
+        return [await writer.store(delivery(tenant_id, "after"))]
+
+    assert with_writer(database_urls.app, work) == [True]
+    assert stored(db, tenant_id)[0] == "first"
+
+
+def test_what_was_answered_while_the_loop_was_busy_is_not_late(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls
+) -> None:
+    """Timers are looked at before sockets: the commit has long arrived."""
+
+    async def work(writer: InboxWriter) -> bool:
+        await _first(writer, tenant_id, 0.2)
+        waiting = asyncio.ensure_future(writer.store(delivery(tenant_id, "second")))
+        while not writer._under_way:
+            await asyncio.sleep(0)
+        with psycopg.connect(database_urls.app) as conn:
+            conn.execute("SELECT set_config('app.tenant_id', %s, false)", [str(tenant_id)])
+            asked = "SELECT count(*) FROM inbox WHERE dedupe_key = 'second'"
+            while conn.execute(asked).fetchone() != (1,):
+                time.sleep(0.01)
+            time.sleep(0.3)  # so busy is this process with something else
+        return await waiting
+
+    assert with_writer(database_urls.app, work) is True
+    assert stored(db, tenant_id) == ["first", "second"]
 
 
 def test_too_much_waiting_is_refused_and_not_kept_in_memory(
@@ -322,6 +482,65 @@ def test_a_commit_that_fails_is_told_to_everyone_and_nothing_of_it_stands(
             admin.execute("DROP FUNCTION refuse_late()")
     assert {type(e) for e in found} == {StorageFullError}
     assert stored(db, tenant_id) == []
+
+
+def test_a_full_disk_costs_no_connection_and_is_not_tried_for_every_delivery(
+    db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.intake.REFUSED_FOR_S", 600)
+
+    async def work(writer: InboxWriter) -> bool:
+        await writer.store(delivery(tenant_id, "first"))
+        before = writer._pipeline
+        with pytest.raises(StorageFullError):
+            await writer.store(delivery(tenant_id, "full"))
+        for _ in range(2):
+            with pytest.raises(StorageFullError) as raised:
+                writer.put(delivery(tenant_id, "refused"), lambda _: None)
+            assert raised.value.code == "storage_full"
+        assert writer._pipeline is before
+        writer._refused = 0.0, writer._refused[1]  # the time has passed
+        return await writer.store(delivery(tenant_id, "after"))
+
+    with psycopg.connect(database_urls.admin, autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$"
+        )
+        admin.execute(
+            "CREATE TRIGGER no_room BEFORE INSERT ON inbox FOR EACH ROW"
+            f" WHEN (NEW.tenant_id = '{tenant_id}' AND NEW.dedupe_key = 'full') EXECUTE FUNCTION no_room()"
+        )
+        try:
+            assert with_writer(database_urls.app, work) is True
+        finally:
+            admin.execute("DROP FUNCTION no_room() CASCADE")
+    assert stored(db, tenant_id) == ["first", "after"]
+
+
+def test_a_server_that_refuses_connections_is_not_tried_for_every_delivery(
+    tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.intake.REFUSED_FOR_S", 600)
+    tries: list[None] = []
+    connected = InboxWriter._connected
+
+    async def counted(self: InboxWriter) -> Any:
+        tries.append(None)
+        return await connected(self)
+
+    monkeypatch.setattr(InboxWriter, "_connected", counted)
+
+    async def work(writer: InboxWriter) -> list[str]:
+        codes = []
+        for n in range(5):
+            with pytest.raises(TransientError) as raised:
+                await writer.store(delivery(tenant_id, str(n)))
+            codes.append(raised.value.code)
+        return codes
+
+    assert with_writer("postgresql://nobody@127.0.0.1:1/none", work) == ["database_unavailable"] * 5
+    assert len(tries) == 1
 
 
 def test_a_moment_is_kept_to_the_microsecond(db: Database, tenant_id: UUID, database_urls: ServerUrls) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from domain.errors import ConfigurationError, SynclineError
+from domain.errors import ConfigurationError, SynclineError, TransientError
 from storage import inbound_endpoints, secrets
 from storage.database import Database
 from storage.inbound_endpoints import Endpoint
@@ -33,6 +33,9 @@ RENEWED_AFTER_S: Final = 2.0
 KNOWN_MOST: Final = 10_000
 KEY_UNKNOWN: Final = "webhook_key_unknown"
 LOOKUPS_AT_ONCE: Final = 4
+LOOKUP_WITHIN_S: Final = 0.75
+REFUSED_FOR_S: Final = 0.05
+"""After a lookup failed because the database is away, so long none is tried."""
 _NEVER: Final = (float("-inf"), None)
 
 
@@ -69,12 +72,18 @@ def lookup_in(db: Database, vault: Vault) -> Lookup:
 
 
 class Endpoints:
-    """Endpoints as this process knows them, for `KNOWN_FOR_S` at most; renewed in the background while they are used."""
+    """Endpoints as this process knows them, for `KNOWN_FOR_S` at most; renewed in the background while they are used.
 
-    def __init__(self, look_up: Lookup, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._look_up, self._clock = look_up, clock
+    ``within_s``: how long a lookup is waited for, by all that wait for it; it goes on, and who comes later is told at once.
+    """
+
+    def __init__(
+        self, look_up: Lookup, *, within_s: float = LOOKUP_WITHIN_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._look_up, self._within_s, self._clock = look_up, within_s, clock
         self._known: OrderedDict[tuple[UUID, UUID], tuple[float, Known | None]] = OrderedDict()
-        self._asked: dict[tuple[UUID, UUID], asyncio.Task[Known | None]] = {}
+        self._asked: dict[tuple[UUID, UUID], tuple[float, asyncio.Task[Known | None]]] = {}
+        self._refused_until = float("-inf")
         self._room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
 
     def at_hand(self, tenant_id: UUID, endpoint_id: UUID) -> Known | None:
@@ -86,20 +95,38 @@ class Endpoints:
         """The endpoint, or None. Raises what the lookup raises: the database away, settings or secrets that cannot be used."""
         key = (tenant_id, endpoint_id)
         since, known = self._known.get(key, _NEVER)
-        age = self._clock() - since
-        if age < RENEWED_AFTER_S:
+        now = self._clock()
+        if now - since < RENEWED_AFTER_S:
             return known
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.create_task(self._ask(key))
-            task.add_done_callback(_heard)
-        return known if age < KNOWN_FOR_S else await asyncio.shield(task)
+        usable = now - since < KNOWN_FOR_S
+        asked = self._asked.get(key)
+        if asked is None:
+            if now < self._refused_until:
+                if usable:
+                    return known
+                raise _away()
+            asked = self._asked[key] = now, asyncio.create_task(self._ask(key))
+            asked[1].add_done_callback(_heard)
+        return known if usable else await self._waited_for(*asked)
+
+    async def _waited_for(self, began: float, task: asyncio.Task[Known | None]) -> Known | None:
+        left = began + self._within_s - self._clock()
+        if left <= 0 and not task.done():
+            raise _away()
+        try:
+            async with asyncio.timeout(left):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise _away() from None
 
     async def _ask(self, key: tuple[UUID, UUID]) -> Known | None:
         try:
             async with self._room:
                 began = self._clock()
                 found = await asyncio.to_thread(self._look_up, *key)
+        except TransientError:
+            self._refused_until = self._clock() + REFUSED_FOR_S
+            raise
         finally:
             del self._asked[key]
         self._known[key] = (began, found)
@@ -107,6 +134,10 @@ class Endpoints:
         while len(self._known) > KNOWN_MOST:
             self._known.popitem(last=False)
         return found
+
+
+def _away() -> TransientError:
+    return TransientError("The database does not answer.", code="database_unavailable", retry_after_s=1)
 
 
 def _heard(task: asyncio.Task[Known | None]) -> None:
