@@ -141,7 +141,7 @@ def _fills(conn: Connection, key: LaneKey, commit: PullCommit) -> list[Edit]:
     result: dict[UUID, dict[str, object]] = {}
     for d in merges:
         assert d.merge_into is not None  # noqa: S101  # chosen so
-        stands = rows.hub_of(commit.entity, hubs[d.merge_into]).values
+        stands = rows.hub_of(hubs[d.merge_into]).values
         taken = result.setdefault(d.merge_into, {})
         taken |= {n: v for n, v in d.set_hub.items() if is_blank(stands.get(n)) and n not in taken}
     return [Edit(i, fields, dict.fromkeys(fields, "merged")) for i, fields in result.items()]

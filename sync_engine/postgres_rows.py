@@ -53,13 +53,14 @@ def state_of(stored: StoredLane | None) -> LaneState:
 
 def link_of(entity: str, stored: StoredLink, hub: StoredHub | None, asked: Mapping[str, tuple[Any, Any]]) -> Link:
     """A link; where its base is what the hub record itself says, that is written out."""
-    base = stored.base
-    if base is None:
-        base = {} if hub is None else hub.values
+    if stored.base is not None:
+        base = decode(entity, stored.base)
+    else:
+        base = {} if hub is None else dict(hub.values)
     return Link(
         stored.vendor_id,
         stored.entity_id,
-        decode(entity, base),
+        base,
         decode(entity, stored.sent or {}, blanks=True),
         stored.version,
         stored.fingerprint,
@@ -70,9 +71,8 @@ def link_of(entity: str, stored: StoredLink, hub: StoredHub | None, asked: Mappi
     )
 
 
-def hub_of(entity: str, stored: StoredHub, times: Mapping[str, datetime] | None = None) -> Hub:
-    values = decode(entity, stored.values)
-    return Hub(stored.id, stored.version, values, {}, times or {}, stored.deleted, stored.deleted_by)
+def hub_of(stored: StoredHub, times: Mapping[str, datetime] | None = None) -> Hub:
+    return Hub(stored.id, stored.version, stored.values, {}, times or {}, stored.deleted, stored.deleted_by)
 
 
 def intent_of(entity: str, entity_id: UUID, sent: Mapping[str, Any], at: datetime, generation: int) -> Intent:

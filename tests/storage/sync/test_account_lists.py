@@ -45,7 +45,7 @@ class People:
 
     def said(self, conn: Connection, record: UUID) -> tuple[str, str]:
         stored = gathering.hubs(conn, self.tenant_id, "contact", [record])[record]
-        values = decode("contact", stored.values)
+        values = stored.values
         names = {i: n for n, i in self.ids.items()}
         return names.get(values.get("account_id", UUID(int=0)), ""), "".join(
             sorted(names[i] for i in values.get("account_ids") or ())
