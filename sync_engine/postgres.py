@@ -79,7 +79,7 @@ class PostgresSyncStore:
         key, entity = rows.key_of(lane), query.entity
         with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
             links = gathering.links(conn, key, query.vendor_ids)
-            asked = contested.open_on(conn, key, entity, query.vendor_ids)
+            asked = contested.open_on(conn, key, entity, [k.vendor_id for k in links])
             candidates = gathering.candidates(conn, key, entity, query.matches)
             intents = [rows.intent_of(entity, *row) for row in gathering.intents(conn, key)]
             wanted = {*query.keys, *(k.entity_id for k in links), *(i.entity_id for i in intents)}

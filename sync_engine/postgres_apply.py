@@ -233,7 +233,8 @@ def _relink(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed])
             raise StaleError(str(e.entity_id))
         if e.link_revision is None and known is not None and known[2] and known[1] != e.entity_id:
             raise StaleError(str(e.entity_id))
-    linking.put(conn, key, entity, [rows.pushed_row(e, drop_sent=e.end in _KNOWN) for e in ends])
+    put = [rows.pushed_row(e, drop_sent=e.end in _KNOWN, known=bool(e.link and e.link[0] in linked)) for e in ends]
+    linking.put(conn, key, entity, put)
     live = {v for v, (_, _, was_live) in linked.items() if was_live}
     queueing.settle(
         conn, key.tenant_id, [e.entity_id for e in ends if e.link and not e.deleted and e.link[0] not in live]

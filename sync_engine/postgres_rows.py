@@ -124,7 +124,7 @@ def failure_form(failure: Failure | None) -> dict[str, Any] | None:
 
 def base_form(base: Record) -> dict[str, Any]:
     """The JSON form of a base: what is blank says nothing."""
-    return encode({n: v for n, v in base.items() if v is not None and not is_blank(v)})
+    return encode({n: v for n, v in base.items() if v or not is_blank(v)})
 
 
 def edit_of(decision: Decision, entity_id: UUID) -> Edit:
@@ -146,10 +146,10 @@ def link_row(decision: Decision) -> dict[str, Any]:
     }
 
 
-def pushed_row(pushed: Pushed, *, drop_sent: bool) -> dict[str, Any]:
+def pushed_row(pushed: Pushed, *, drop_sent: bool, known: bool) -> dict[str, Any]:
     """The row of a link after a write. What the vendor lists of it next is looked at, whatever it said before.
 
-    ``drop_sent``: nothing is in flight to it any more.
+    ``drop_sent``: nothing is in flight to it any more. ``known``: it stands already, and keeps where it came from.
     """
     vendor_id, base, version = pushed.link or ("", {}, "")
     return {
@@ -158,7 +158,7 @@ def pushed_row(pushed: Pushed, *, drop_sent: bool) -> dict[str, Any]:
         "base": base_form(base),
         "version": version,
         "fingerprint": "",
-        "origin": "",
+        "origin": "" if known else "pushed",
         "tombstone": pushed.deleted,
         "drop_sent": drop_sent,
     }

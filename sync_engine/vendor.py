@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -123,6 +125,7 @@ class ConnectorObject:
     def __post_init__(self) -> None:
         self._entity = ENTITIES[self.rules.entity]
         self._blank = dict.fromkeys(sorted(self.rules.writes & self._entity.all_fields.keys()))
+        self._references = tuple(f.name for f in self._entity.references)
         fields = self.rules.writes - {"custom_fields"} - self.several.keys()
         self._written = tuple(self._written_line(name) for name in sorted(fields))
         self.object = self.lens.spec.object
@@ -319,7 +322,7 @@ class ConnectorObject:
             return []
         records = [self._record(hub.values, refs) for hub in hubs]
         held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
-        names = tuple(dict.fromkeys(name for values in held for name in values))
+        names = tuple(reduce(operator.or_, map(dict.fromkeys, held)))
         mapped = self.lens.forward(names, [_row(values, names) for values in held])
         said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
@@ -345,6 +348,8 @@ class ConnectorObject:
 
         A list with a main one is left out as long as that one is not known there: it is associated first.
         """
+        if not self.several:
+            return {}, ()
         lists = {name: hub.values.get(name) or [] for name in self.several if self.rules.writes_field(name)}
         known = {n: [i for i in ids if self._end(n, i, refs) is not None] for n, ids in lists.items()}
         entities = {s.name: s.refers_to for s in self._entity.several}
@@ -410,22 +415,28 @@ class ConnectorObject:
 
     def _record(self, values: Record, refs: Refs) -> tuple[dict[str, Any], tuple[HubRef, ...]]:
         """The record with vendor ids for references, as `Lens.backward` takes it."""
-        record: dict[str, Any] = {**self._blank, "custom_fields": {}}
+        record: dict[str, Any] = {**self._blank, **in_format(values, self.lens.spec.constants.get(FORMAT))}
+        custom: dict[str, Any] = {}
+        if CUSTOM in " ".join(record):  # one search spares one in each name
+            for name in [n for n in record if n.startswith(CUSTOM)]:
+                custom[name[len(CUSTOM) :]] = record.pop(name)
+        record["custom_fields"] = custom
+        for name in self.several:
+            record.pop(name, None)
         waits: list[HubRef] = []
-        for name, value in in_format(values, self.lens.spec.constants.get(FORMAT)).items():
-            if name in self.several:
+        for name in self._references:
+            value = record.get(name)
+            if not isinstance(value, UUID):
                 continue
-            if name.startswith(CUSTOM):
-                record["custom_fields"][name[len(CUSTOM) :]] = value
-            elif not isinstance(value, UUID):
-                record[name] = value
-            elif self.rules.writes_field(name):
-                found = self._vendor_id(name, value, refs)
-                if found is not None:
-                    record[name] = found
-                else:
-                    record.pop(name, None)
-                    waits.append(HubRef(name, self._entity.field(name).refers_to or "", value))
+            found = self._vendor_id(name, value, refs) if self.rules.writes_field(name) else None
+            if found is not None:
+                record[name] = found
+                continue
+            del record[name]
+            if self.rules.writes_field(name):
+                waits.append(HubRef(name, self._entity.field(name).refers_to or "", value))
+            elif name in self._blank:
+                record[name] = None
         return record, tuple(waits)
 
     def _vendor_id(self, name: str, hub_id: UUID, refs: Refs) -> str | None:
@@ -441,6 +452,8 @@ class ConnectorObject:
         """See `VendorPort.write`."""
         if not isinstance(self.connector, SupportsUpsert):
             raise ConfigurationError(f"{self.connector.manifest.label} cannot be written to.")
+        if not self.several:
+            return self._upsert(writes, refs)
         results = {
             w.entity_id: WriteResult(str(w.entity_id), w.vendor_id, created=False, version=w.expected_version)
             for w in writes
@@ -508,9 +521,9 @@ class ConnectorObject:
         outgoing = [self._outgoing(w, refs) for w in writes]
         if not (self.conditional_writes and len(outgoing) == 1):
             # The engine has just asked what stands there; a connector without conditional writes could only ask once more.
-            outgoing = [replace(one, expected_version=None) for one in outgoing]
+            outgoing = [o if o.expected_version is None else replace(o, expected_version=None) for o in outgoing]
         results = self.connector.upsert(self.object, outgoing, self.key_field if self.repeatable_creates else None)
-        return [replace(r, version=comparable(r.version)) for r in results]
+        return [r if (v := comparable(r.version)) == r.version else replace(r, version=v) for r in results]
 
     def _outgoing(self, write: Write, refs: Refs) -> Outgoing:
         known = {**write.record, **write.fields}

@@ -151,8 +151,8 @@ def _standing(conn: Connection, tenant_id: UUID, entity: str, ids: Set[UUID]) ->
         for name in moments:
             if name in values and values[name].tzinfo is not UTC:
                 values[name] = values[name].astimezone(UTC)
-        for name, value in custom.items():
-            values[CUSTOM + name] = value
+        if custom is not None:
+            values.update((CUSTOM + name, value) for name, value in custom.items())
         for one, others in zip(lists, rest[len(columns) :], strict=True):
             main = values.get(one.main)
             if others or main is not None:
@@ -173,7 +173,9 @@ def _record_query(entity: str) -> str:
             AND a.from_id = h.id AND a.to_entity = '{s.refers_to}')"""
         for s in ENTITIES[entity].several
     ]
-    wanted = ", ".join(["h.id, h.version, h.custom_fields", *(f"h.{bulk.quoted(n)}" for n in _columns(entity)), *lists])
+    wanted = ", ".join(
+        ["h.id, h.version, nullif(h.custom_fields, '{}')", *(f"h.{bulk.quoted(n)}" for n in _columns(entity)), *lists]
+    )
     return f"""
         SELECT {wanted} FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
             SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true"""

@@ -50,8 +50,8 @@ def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str,
                CASE WHEN r.tombstone THEN now() END, CASE WHEN r.drop_sent THEN CAST('{}' AS jsonb) END
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, entity_id uuid, base jsonb, version text,
              fingerprint text, origin text, tombstone boolean, drop_sent boolean)
-        LEFT JOIN LATERAL (SELECT origin FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
-                           AND vendor_id = r.vendor_id LIMIT 1) k ON true
+        LEFT JOIN LATERAL (SELECT origin FROM link WHERE r.origin = '' AND tenant_id = :t AND connection_id = :c
+                           AND vendor_object = :o AND vendor_id = r.vendor_id LIMIT 1) k ON true
         ORDER BY r.vendor_id
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
             entity = excluded.entity, entity_id = excluded.entity_id, base = excluded.base,

@@ -125,7 +125,9 @@ def finish(
 ) -> None:
     """Remove work that is done (hub id to token), unless it was queued again meanwhile, the intents of those whose outcome is
     known (``settled``), and what dead letters an earlier push left of those that got through (``sent``)."""
-    parameters = {"done": bulk.uuids(done), "settled": bulk.uuids(settled), "sent": bulk.uuids(sent)}
+    sets = (frozenset(done), frozenset(settled), frozenset(sent))
+    texts_of = {ids: bulk.uuids(ids) for ids in set(sets)}  # they mostly name the same records
+    parameters = dict(zip(("done", "settled", "sent"), map(texts_of.__getitem__, sets), strict=True))
     run(
         conn,
         # No token comes twice, so it need not be compared record by record.
