@@ -53,14 +53,11 @@ def state_of(stored: StoredLane | None) -> LaneState:
 
 def link_of(entity: str, stored: StoredLink, hub: StoredHub | None, asked: Mapping[str, tuple[Any, Any]]) -> Link:
     """A link; where its base is what the hub record itself says, that is written out."""
-    if stored.base is not None:
-        base = decode(entity, stored.base)
-    else:
-        base = {} if hub is None else dict(hub.values)
+    held = {} if hub is None else hub.values
     return Link(
         stored.vendor_id,
         stored.entity_id,
-        base,
+        held if stored.base is None else decode(entity, stored.base),
         decode(entity, stored.sent or {}, blanks=True),
         stored.version,
         stored.fingerprint,

@@ -280,7 +280,7 @@ class _Batch:
 
     def _sent(self, decision: PushDecision, result: WriteResult) -> None:
         link = self.work[decision.entity_id].item.link
-        base = {n: v for n, v in {**self._base(decision), **decision.fields}.items() if not is_blank(v)}
+        base = {n: v for n, v in {**self._base(decision), **decision.fields}.items() if v or not is_blank(v)}
         vendor_id = result.vendor_id or decision.vendor_id or ""
         self._end(
             decision.entity_id,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -322,8 +320,10 @@ class ConnectorObject:
             return []
         records = [self._record(hub.values, refs) for hub in hubs]
         held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
-        names = tuple(reduce(operator.or_, map(dict.fromkeys, held)))
-        mapped = self.lens.forward(names, [_row(values, names) for values in held])
+        named = {tuple(values): values for values in held}  # most records have the same fields, in one order
+        names = tuple(dict.fromkeys(name for some in named for name in some))
+        rows = [tuple(v.values()) for v in held] if len(named) == 1 else [_row(values, names) for values in held]
+        mapped = self.lens.forward(names, rows)
         said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
         result = []
@@ -530,8 +530,10 @@ class ConnectorObject:
         if BODY in write.fields and FORMAT in self.lens.spec.constants:  # as the vendor holds it, so in its format
             known[FORMAT] = self.lens.spec.constants[FORMAT]
         record, _ = self._record(known, refs)
-        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
-        custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
+        plain, custom = write.fields.keys(), {}
+        if self.several or CUSTOM in " ".join(write.fields):
+            plain = {n for n in plain if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
+            custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
         values = self.lens.backward(record, plain) if plain else {}
         if custom:
             values.update(self.lens.backward({"custom_fields": custom}, {"custom_fields"}))

@@ -72,7 +72,8 @@ def announce_creates(
         conn,
         """
         INSERT INTO sync_intent (tenant_id, connection_id, object, entity_id, sent, at, generation)
-        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.id, r.sent, CAST(:now AS timestamptz), CAST(:generation AS bigint)
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.id, r.sent, CAST(:now AS timestamptz),
+               CAST(:generation AS bigint)
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, sent jsonb) ORDER BY r.id
         ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
             SET sent = excluded.sent, at = excluded.at, generation = excluded.generation""",

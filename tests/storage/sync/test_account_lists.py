@@ -12,7 +12,6 @@ from domain.ids import new_id
 from storage import explaining
 from storage.database import Connection, Database
 from storage.sync import changing, gathering, records
-from storage.sync.values import decode
 
 NAMES = "abc"
 
