@@ -322,7 +322,8 @@ class ConnectorObject:
         held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
         named = {tuple(values): values for values in held}  # most records have the same fields, in one order
         names = tuple(dict.fromkeys(name for some in named for name in some))
-        rows = [tuple(v.values()) for v in held] if len(named) == 1 else [_row(values, names) for values in held]
+        alike = len(named) == 1
+        rows: list[Sequence[Any]] = [tuple(v.values()) if alike else _row(v, names) for v in held]
         mapped = self.lens.forward(names, rows)
         said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
@@ -530,7 +531,8 @@ class ConnectorObject:
         if BODY in write.fields and FORMAT in self.lens.spec.constants:  # as the vendor holds it, so in its format
             known[FORMAT] = self.lens.spec.constants[FORMAT]
         record, _ = self._record(known, refs)
-        plain, custom = write.fields.keys(), {}
+        plain: Set[str] = write.fields.keys()
+        custom: dict[str, Any] = {}
         if self.several or CUSTOM in " ".join(write.fields):
             plain = {n for n in plain if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
             custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
