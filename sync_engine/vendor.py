@@ -322,8 +322,9 @@ class ConnectorObject:
         held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
         named = {tuple(values): values for values in held}  # most records have the same fields, in one order
         names = tuple(dict.fromkeys(name for some in named for name in some))
-        alike = len(named) == 1
-        rows: list[Sequence[Any]] = [tuple(v.values()) if alike else _row(v, names) for v in held]
+        rows: list[Sequence[Any]] = [tuple(values.values()) for values in held]
+        if len(named) > 1:
+            rows = [[values.get(name, MISSING) for name in names] for values in held]
         mapped = self.lens.forward(names, rows)
         said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
@@ -572,12 +573,6 @@ def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:
             by_label = {o.label.casefold(): o.value for o in known.options if o.label}
             result[known.name] = by_label | {o.value.casefold(): o.value for o in known.options}
     return result
-
-
-def _row(values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """The values of a record in the order of ``names``; MISSING where it has none."""
-    get = values.get
-    return [get(name, MISSING) for name in names]
 
 
 def _records(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
