@@ -82,6 +82,7 @@ def test_the_main_account_is_one_of_the_accounts(
 def test_a_new_contact_has_the_accounts_that_it_is_given(people: People) -> None:
     for fields, expected in (
         ({"account_ids": "cb"}, ("b", "bc")),
+        ({"account_id": "c"}, ("c", "c")),
         ({"account_id": "c", "account_ids": "a"}, ("c", "ac")),
     ):
         given = {n: people.ids[v] if n == "account_id" else [people.ids[i] for i in v] for n, v in fields.items()}
