@@ -27,6 +27,7 @@ from sqlalchemy import Connection, text
 from benchmarks.hub import TENANT, BenchHub, Took, bench_hub, machine
 from benchmarks.latency import latencies
 from benchmarks.vendors import MemoryHubSpot, MemorySalesforce, pieces
+from domain.collecting import SYNCING, collect_rarely
 from sync_engine.engine import Report, Settings
 from sync_engine.ports import Lane
 
@@ -147,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--edits", type=int, default=50, help="single edits over HTTP")
     options = parser.parse_args(arguments)
     print(machine(), flush=True)
+    collect_rarely(SYNCING)  # as a worker does
     org, portal = MemorySalesforce(), MemoryHubSpot()
     result: dict[str, Any] = {"rows": options.rows}
     with bench_hub(Settings(lease_for=timedelta(minutes=10), push_batches_max=1_000_000)) as hub:

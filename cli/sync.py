@@ -205,6 +205,7 @@ def run(
     """Exchange changes until nothing is left to exchange. `syncline worker` does the same all the time."""
     from bootstrap.syncing import syncing
     from cli.sources import find_connection
+    from domain.collecting import SYNCING, collect_rarely
 
     wanted = [find_connection(session, name).id for name in sources] if sources else None
 
@@ -214,6 +215,7 @@ def run(
             session.out.say(f"{stream.object}: {what or 'nothing'}{f' ({report.stopped})' if report.stopped else ''}")
 
     with syncing(session.hub) as syncs:
+        collect_rarely(SYNCING)
         rounds = syncs.settle(wanted, on_pass=told)
         found = syncs.list()
     session.out.result({"rounds": rounds, "streams": [_plain(s) for s in found]}, _table(session, found))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 _MAX_MS = (1 << 48) - 1
+_LOW = (1 << 60) - 1
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
@@ -48,7 +49,7 @@ def record_namespace(tenant_id: UUID, vendor: str, remote_account: str, vendor_o
 
 
 def _uuid7(ms: int, random: bytes) -> UUID:
-    digest = random.hex()
-    stamp = f"{min(max(ms, 0), _MAX_MS):012x}"
-    variant = "89ab"[int(digest[3], 16) & 3]
-    return UUID(f"{stamp}7{digest[:3]}{variant}{digest[4:19]}")
+    """``ms`` in front, then the first 76 of the random bits but for the two that tell the variant."""
+    bits = int.from_bytes(random)
+    stamp = ms if 0 <= ms <= _MAX_MS else min(max(ms, 0), _MAX_MS)
+    return UUID(int=stamp << 80 | 7 << 76 | bits >> 68 << 64 | (8 | bits >> 64 & 3) << 60 | bits >> 4 & _LOW)

@@ -154,7 +154,7 @@ class Lens:
         self.version = self._digest()
         self._writables = frozenset(filter(self.writable, self._known))
         self._alone = self._standing_alone()
-        alone = {name for name, _, _ in self._alone}
+        alone = {name for name, *_ in self._alone}
         self._joined = frozenset(x.name for x in self._lines if x.line.writes and x.name not in alone)
         self._groups = lru_cache(1000)(self._group)
 
@@ -315,12 +315,12 @@ class Lens:
         custom: Mapping[str, Any] = record.get("custom_fields") or {}
         result = self._backward_custom(custom) if custom and (fields is None or "custom_fields" in fields) else {}
         filtered = bool(result)
-        for name, source, bound in self._alone:
+        for name, source, bound, turned in self._alone:
             if name in record and (fields is None or name in fields):
                 value = record[name]
-                if source in custom and _reads_as(bound, custom[source], value):
+                if custom and source in custom and _reads_as(bound, custom[source], value):
                     value = custom[source]
-                elif value is not None and bound.transform.backward is not same:
+                elif turned and value is not None:
                     value = bound.transform.backward(value, bound.settings)
                 result[source] = value
         if self._joined:
@@ -345,12 +345,12 @@ class Lens:
         known = self._known.get(source)
         return known is not None and not known.calculated and (known.createable or known.updateable)
 
-    def _standing_alone(self) -> tuple[tuple[str, str, Bound], ...]:
-        """(field, source, transform) of the lines that share their only source, which may be written, with no other."""
+    def _standing_alone(self) -> tuple[tuple[str, str, Bound, bool], ...]:
+        """(field, source, transform, whether it changes values) of the lines that share their only, writable source with none."""
         writers = [x for x in self._lines if x.line.writes]
         readers = Counter(s for x in writers for s in x.line.sources)
         return tuple(
-            (x.name, x.line.sources[0], x.bound)
+            (x.name, x.line.sources[0], x.bound, x.bound.transform.backward is not same)
             for x in writers
             if len(x.line.sources) == readers[x.line.sources[0]] == 1
             and self.writable(x.line.sources[0])

@@ -5,7 +5,6 @@ A few pages are under way at most, so memory stays flat.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -18,6 +17,7 @@ from multiprocessing import connection as mp_connection
 from multiprocessing import get_all_start_methods, get_context, parent_process
 from multiprocessing.context import BaseContext
 
+from domain.collecting import MAPPING, collect_rarely
 from domain.errors import TransientError
 from domain.records import Page
 from migration.extract import Counts, ObjectJob, PageStager
@@ -26,17 +26,13 @@ from storage.database import Database
 PARALLEL_FROM_ROWS = 50_000
 """Below this many records starting processes costs more than it brings."""
 
-COLLECT_AFTER_OBJECTS = 200_000
-"""A mapping process looks for rings of dead objects after making this many more than it dropped: some per page, not hundreds."""
-
-
 _database: Database | None = None
 _stagers: dict[str, PageStager] = {}
 
 
 def _start_worker(app_url: str) -> None:
     global _database
-    collect_rarely()
+    collect_rarely(MAPPING)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _database = Database(app_url, pool_size=1)
 
@@ -47,12 +43,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         mp_connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def collect_rarely() -> None:
-    """Pages are plain values that die by their reference count: looking through them for rings cost a third of the mapping."""
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS, 10, 10)
 
 
 _END_OF_VALUE, _END_OF_ROW = "\x1f", "\x1e"

@@ -14,7 +14,7 @@ import psycopg
 from sqlalchemy import Connection as Connection  # what a transaction of `Database` is, for those above storage
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 
 from domain.errors import ConfigurationError
 from storage.failures import translated
@@ -22,10 +22,7 @@ from storage.roles import APP_ROLE
 from storage.tenancy import driver_connection, table_states
 from storage.tracing import traceparent
 
-_SET_TENANT = "SELECT set_config('app.tenant_id', %s, true)"
-_SET_TENANT_AND_LOOK_UPS = f"""{_SET_TENANT}, set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"""
-_SET_CAUSE = ", set_config('app.traceparent', %s, true)"
+_LOOK_UPS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 _POOL_TIMEOUT_S = 30.0
 _MINIMUM_VERSION = 150000
 
@@ -56,10 +53,14 @@ def driver_url(url: str) -> str:
     return f"{place}{mark}{query.replace('+', '%20')}"  # libpq takes a plus sign for itself, not for a blank
 
 
-def make_engine(url: str, *, pool_size: int = 5, max_overflow: int = 0) -> Engine:
-    """An engine whose errors never quote parameters: they hold people's data."""
+def make_engine(url: str, *, pool_size: int = 5, max_overflow: int = 0, begins: bool = True) -> Engine:
+    """An engine whose errors never quote parameters: they hold people's data.
+
+    ``begins``: the first statement on a connection begins a transaction. Otherwise whoever wants one says so.
+    """
     return create_engine(
         engine_url(url),
+        isolation_level=None if begins else "AUTOCOMMIT",
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=_POOL_TIMEOUT_S,
@@ -74,7 +75,8 @@ class Database:
     def __init__(self, app_url: str, *, pool_size: int = 5) -> None:
         self.url = app_url
         """For connections of one's own: they act as the application role, too. Holds a password."""
-        self._engine = make_engine(app_url, pool_size=pool_size)
+        self._engine = make_engine(app_url, pool_size=pool_size, begins=False)
+        self._pool_size = pool_size
 
     @classmethod
     def connect(cls, url: str, *, pool_size: int = 5) -> Database:
@@ -112,12 +114,12 @@ class Database:
         Raises StorageFullError, TransientError (connection lost, deadlock: nothing was committed), ConfigurationError.
         """
         with translated():
-            conn = self._begin(str(UUID(str(tenant_id))), _SET_TENANT_AND_LOOK_UPS if look_ups else _SET_TENANT)
+            conn, driver = self._begin(_beginning(UUID(str(tenant_id)), look_ups=look_ups))
             try:
                 yield conn
-                conn.commit()
+                driver.commit()
             except BaseException:
-                _roll_back(conn)
+                _roll_back(conn, driver)
                 raise
             finally:
                 conn.close()
@@ -139,7 +141,7 @@ class Database:
 
         It ends with this process, however the process ends. ``key``: a signed 64-bit number.
         """
-        with translated(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        with translated(), self._engine.connect() as conn:
             held = bool(conn.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (key,)).scalar_one())
             try:
                 yield held
@@ -169,27 +171,31 @@ class Database:
         """Close every pooled connection."""
         self._engine.dispose()
 
-    def _begin(self, tenant_id: str, entering: str) -> Connection:
-        try:
-            return self._entered(tenant_id, entering)
-        except DBAPIError as error:
-            # A pooled connection may have died with a restarted server; nothing was done on it yet.
-            if not error.connection_invalidated:
-                raise
-        return self._entered(tenant_id, entering)
+    def _begin(self, beginning: bytes) -> tuple[Connection, psycopg.Connection]:
+        """A connection in a transaction, and the driver's own. Those that died in the pool (with their server) are replaced."""
+        for spare in reversed(range(self._pool_size + 1)):
+            conn = self._engine.connect()
+            try:
+                driver = driver_connection(conn)
+                driver.execute(beginning, prepare=False)
+                return conn, driver
+            except BaseException as error:
+                dead = isinstance(error, psycopg.OperationalError) and driver.closed
+                if dead:
+                    conn.invalidate()
+                conn.close()
+                if not (dead and spare):
+                    raise
+        raise AssertionError  # the last one was returned or raised
 
-    def _entered(self, tenant_id: str, entering: str) -> Connection:
-        conn = self._engine.connect()
-        try:
-            cause = traceparent()
-            if cause is None:
-                conn.exec_driver_sql(entering, (tenant_id,))
-            else:
-                conn.exec_driver_sql(entering + _SET_CAUSE, (tenant_id, cause))
-        except BaseException:
-            conn.close()
-            raise
-        return conn
+
+def _beginning(tenant_id: UUID, *, look_ups: bool) -> bytes:
+    """What begins a tenant's transaction, as one message to the server. Nothing of it outlives the transaction."""
+    settings = {"app.tenant_id": str(tenant_id)} | (dict.fromkeys(_LOOK_UPS, "off") if look_ups else {})
+    if (cause := traceparent()) is not None:
+        settings["app.traceparent"] = cause.replace("'", "''")
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    return f"BEGIN; SELECT {calls}".encode()
 
 
 def as_app_role(url: str) -> str:
@@ -200,11 +206,12 @@ def as_app_role(url: str) -> str:
     return parsed.update_query_dict({"options": options}).render_as_string(hide_password=False)
 
 
-def _roll_back(conn: Connection) -> None:
+def _roll_back(conn: Connection, driver: psycopg.Connection) -> None:
     try:
-        conn.rollback()
-    except (DBAPIError, psycopg.Error):
-        conn.invalidate()  # the connection is gone, and the transaction with it
+        driver.rollback()
+    except psycopg.Error:
+        if not conn.invalidated:
+            conn.invalidate()  # the connection is gone, and the transaction with it
 
 
 _PRIVILEGE = """

@@ -288,7 +288,7 @@ class Pass:
         held = {link.entity_id: link.base for link in known.links.values() if not link.tombstoned}
         projected, _ = self.project(list(known.hubs.values()), held)
         seen = zip(known.hubs.items(), projected, strict=True)
-        return replace(known, hubs={i: replace(hub, seen=projection.seen) for (i, hub), projection in seen})
+        return replace(known, hubs={i: hub.seen_as(projection.seen) for (i, hub), projection in seen})
 
     def project(self, hubs: Sequence[Hub], held: Mapping[UUID, Record | None]) -> tuple[list[Projection], Refs]:
         """Hub records as the vendor can hold them, and the vendor's ids of what they refer to there.
@@ -302,6 +302,8 @@ class Pass:
         found = zip(hubs, self.port.project(hubs, refs), strict=True)
         return [
             replace(p, waits=tuple(w for w in p.waits if w.entity_id != NOWHERE), failure=failures.get(h.id, p.failure))
+            if p.waits or failures
+            else p
             for h, p in found
         ], refs
 

@@ -79,7 +79,7 @@ class PostgresSyncStore:
         key, entity = rows.key_of(lane), query.entity
         with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
             links = gathering.links(conn, key, query.vendor_ids)
-            asked = contested.open_on(conn, key, entity, query.vendor_ids)
+            asked = contested.open_on(conn, key, entity, [k.vendor_id for k in links])
             candidates = gathering.candidates(conn, key, entity, query.matches)
             intents = [rows.intent_of(entity, *row) for row in gathering.intents(conn, key)]
             wanted = {*query.keys, *(k.entity_id for k in links), *(i.entity_id for i in intents)}
@@ -90,7 +90,7 @@ class PostgresSyncStore:
             refs = gathering.references(conn, key, query.refs)
         known = Known(
             {k.vendor_id: rows.link_of(entity, k, hubs.get(k.entity_id), asked.get(k.vendor_id, {})) for k in links},
-            {i: rows.hub_of(entity, hub, times.get(i)) for i, hub in hubs.items()},
+            {i: rows.hub_of(hub, times.get(i)) for i, hub in hubs.items()},
             candidates,
             intents,
             redirects,
@@ -148,7 +148,7 @@ class PostgresSyncStore:
             due = pushing.due(conn, key, entity, now, limit)
             hubs = gathering.hubs(conn, lane.tenant_id, entity, [w.entity_id for w in due])
             asked = contested.open_on(conn, key, entity, [w.link.vendor_id for w in due if w.link is not None])
-            known = {i: rows.hub_of(entity, hub) for i, hub in hubs.items()}
+            known = {i: rows.hub_of(hub) for i, hub in hubs.items()}
             refs = {i: [] if hub.deleted else rows.references_of(entity, hub) for i, hub in known.items()}
             writes = pushing.writes(conn, key) if any(refs.values()) else frozenset()
             refs = {i: [r for r in rs if r.field in writes] for i, rs in refs.items()}

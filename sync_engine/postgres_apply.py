@@ -141,7 +141,7 @@ def _fills(conn: Connection, key: LaneKey, commit: PullCommit) -> list[Edit]:
     result: dict[UUID, dict[str, object]] = {}
     for d in merges:
         assert d.merge_into is not None  # noqa: S101  # chosen so
-        stands = rows.hub_of(commit.entity, hubs[d.merge_into]).values
+        stands = rows.hub_of(hubs[d.merge_into]).values
         taken = result.setdefault(d.merge_into, {})
         taken |= {n: v for n, v in d.set_hub.items() if is_blank(stands.get(n)) and n not in taken}
     return [Edit(i, fields, dict.fromkeys(fields, "merged")) for i, fields in result.items()]
@@ -167,7 +167,10 @@ def _note(conn: Connection, key: LaneKey, commit: PullCommit) -> None:
         conn, key, [d.vendor_id for d in commit.decisions if d.tombstone_link], "the record was deleted"
     )
     found = [
-        c for d in commit.decisions for c in rows.conflicts_of(d.vendor_id, d.entity_id, d.conflicts, d.link_revision)
+        c
+        for d in commit.decisions
+        if d.conflicts
+        for c in rows.conflicts_of(d.vendor_id, d.entity_id, d.conflicts, d.link_revision)
     ]
     contested.store(conn, key, commit.entity, found)
     pushing.forget_intents(conn, key, [d.entity_id for d in commit.decisions if d.settles_intent and d.entity_id])
@@ -184,14 +187,12 @@ def _close_letters(conn: Connection, key: LaneKey, commit: PullCommit) -> None:
     if new:
         dead_letters.record(conn, key.tenant_id, new)
     still = {d.vendor_id for d in refused}
-    over = {d.vendor_id: d.outcome for d in commit.decisions if d.vendor_id not in still}
-    superseded = Outcome.SUPERSEDED
-    words = {v: "superseded by a later change" if o is superseded else "applied" for v, o in over.items()}
-    letters.close_pulled(conn, key, words)
+    over = {d.vendor_id: d.outcome is Outcome.SUPERSEDED for d in commit.decisions if d.vendor_id not in still}
+    letters.close_pulled(conn, key, over)
 
 
 def _progress(commit: PullCommit) -> Progress:
-    counts = Counter(str(d.outcome) for d in commit.decisions)
+    counts = Counter({str(outcome): n for outcome, n in Counter(d.outcome for d in commit.decisions).items()})
     if commit.rejects:
         counts[str(Outcome.REJECTED)] += len(commit.rejects)
     resync = rows.resync_form(commit.resync)
@@ -218,7 +219,7 @@ def apply_push(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushe
         dead_letters.record(conn, key.tenant_id, failed)
     pushing.postpone(conn, key, [(e.entity_id, e.token, _state(e.end), e.retry_at) for e in ends if e.end not in _OVER])
     queueing.await_hub(conn, key, entity, rows.wait_rows(ends))
-    lanes.advance(conn, key, Progress(Counter(f"push_{e.end}" for e in ends)))
+    lanes.advance(conn, key, Progress({f"push_{end}": n for end, n in Counter(e.end for e in ends).items()}))
 
 
 def _state(end: PushEnd) -> str:
@@ -233,7 +234,8 @@ def _relink(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushed])
             raise StaleError(str(e.entity_id))
         if e.link_revision is None and known is not None and known[2] and known[1] != e.entity_id:
             raise StaleError(str(e.entity_id))
-    linking.put(conn, key, entity, [rows.pushed_row(e, drop_sent=e.end in _KNOWN) for e in ends])
+    put = [rows.pushed_row(e, drop_sent=e.end in _KNOWN, known=bool(e.link and e.link[0] in linked)) for e in ends]
+    linking.put(conn, key, entity, put)
     live = {v for v, (_, _, was_live) in linked.items() if was_live}
     queueing.settle(
         conn, key.tenant_id, [e.entity_id for e in ends if e.link and not e.deleted and e.link[0] not in live]

@@ -53,13 +53,11 @@ def state_of(stored: StoredLane | None) -> LaneState:
 
 def link_of(entity: str, stored: StoredLink, hub: StoredHub | None, asked: Mapping[str, tuple[Any, Any]]) -> Link:
     """A link; where its base is what the hub record itself says, that is written out."""
-    base = stored.base
-    if base is None:
-        base = {} if hub is None else hub.values
+    held = {} if hub is None else hub.values
     return Link(
         stored.vendor_id,
         stored.entity_id,
-        decode(entity, base),
+        held if stored.base is None else decode(entity, stored.base),
         decode(entity, stored.sent or {}, blanks=True),
         stored.version,
         stored.fingerprint,
@@ -70,9 +68,8 @@ def link_of(entity: str, stored: StoredLink, hub: StoredHub | None, asked: Mappi
     )
 
 
-def hub_of(entity: str, stored: StoredHub, times: Mapping[str, datetime] | None = None) -> Hub:
-    values = decode(entity, stored.values)
-    return Hub(stored.id, stored.version, values, {}, times or {}, stored.deleted, stored.deleted_by)
+def hub_of(stored: StoredHub, times: Mapping[str, datetime] | None = None) -> Hub:
+    return Hub(stored.id, stored.version, stored.values, {}, times or {}, stored.deleted, stored.deleted_by)
 
 
 def intent_of(entity: str, entity_id: UUID, sent: Mapping[str, Any], at: datetime, generation: int) -> Intent:
@@ -124,7 +121,7 @@ def failure_form(failure: Failure | None) -> dict[str, Any] | None:
 
 def base_form(base: Record) -> dict[str, Any]:
     """The JSON form of a base: what is blank says nothing."""
-    return encode({n: v for n, v in base.items() if v is not None and not is_blank(v)})
+    return encode({n: v for n, v in base.items() if v or not is_blank(v)})
 
 
 def edit_of(decision: Decision, entity_id: UUID) -> Edit:
@@ -146,10 +143,10 @@ def link_row(decision: Decision) -> dict[str, Any]:
     }
 
 
-def pushed_row(pushed: Pushed, *, drop_sent: bool) -> dict[str, Any]:
+def pushed_row(pushed: Pushed, *, drop_sent: bool, known: bool) -> dict[str, Any]:
     """The row of a link after a write. What the vendor lists of it next is looked at, whatever it said before.
 
-    ``drop_sent``: nothing is in flight to it any more.
+    ``drop_sent``: nothing is in flight to it any more. ``known``: it stands already, and keeps where it came from.
     """
     vendor_id, base, version = pushed.link or ("", {}, "")
     return {
@@ -158,7 +155,7 @@ def pushed_row(pushed: Pushed, *, drop_sent: bool) -> dict[str, Any]:
         "base": base_form(base),
         "version": version,
         "fingerprint": "",
-        "origin": "",
+        "origin": "" if known else "pushed",
         "tombstone": pushed.deleted,
         "drop_sent": drop_sent,
     }

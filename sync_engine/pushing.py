@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -30,6 +29,10 @@ from sync_engine.ports import (
     Write,
 )
 
+BATCHES_GATHERED = 10
+FRESH_FOR = timedelta(seconds=5)
+"""For how many batches what is due is gathered at once, and for how long it is sent without being gathered again."""
+
 GONE = frozenset({"not_found", "ENTITY_IS_DELETED"})
 """Codes by which a connector says that the record to write is not there any more."""
 
@@ -44,16 +47,44 @@ def push(run: Pass, jitter: Callable[[], float]) -> None:
     """Send what is due, batch by batch, until nothing is or the pass has sent enough."""
     if not run.rules.pushes:
         return
-    for _ in range(run.settings.push_batches_max):
+    due = _Due(run)
+    for left in range(run.settings.push_batches_max, 0, -1):
         run.renew()
-        work = run.store.push_work(run.lane, run.rules.entity, run.clock(), run.port.batch_size)
+        work = due.batch(left)
         if not work:
             return
         with span("push", object=run.lane.object, records=len(work)):
-            _Batch(run, work, jitter).send()
+            batch = _Batch(run, work, jitter)
+            batch.send()
         if run.report.stopped or run.yields():
             return
+        if batch.learned:
+            due.forget()
     run.report.more = True
+
+
+class _Due:
+    """What is due, gathered for several batches at once; each is planned right before it is sent, with the links of then.
+
+    A record that changes meanwhile is due once more, by another token. What is old is gathered again before it is sent.
+    """
+
+    def __init__(self, run: Pass) -> None:
+        self._run, self._gathered, self._at = run, list[PushWork](), run.clock()
+
+    def batch(self, left: int) -> Sequence[PushWork]:
+        """The next batch of at most ``left``, none where nothing is due."""
+        run, size = self._run, self._run.port.batch_size
+        now = run.clock()
+        if not self._gathered or now - self._at > FRESH_FOR:
+            limit = size * min(left, BATCHES_GATHERED)
+            self._gathered, self._at = list(run.store.push_work(run.lane, run.rules.entity, now, limit)), now
+        work, self._gathered = self._gathered[:size], self._gathered[size:]
+        return work
+
+    def forget(self) -> None:
+        """The hub changed by what a batch learned: the rest is gathered again."""
+        self._gathered = []
 
 
 class _Batch:
@@ -68,6 +99,8 @@ class _Batch:
         self.projections: dict[UUID, Projection] = {h.id: p for h, p in zip(hubs, projected, strict=True)}
         self.ends: list[Pushed] = []
         self.asked: dict[str, datetime] = {}
+        self.learned = False
+        """Whether the vendor said something that was taken into the hub."""
 
     def send(self) -> None:
         held = self._unsettled()
@@ -82,7 +115,7 @@ class _Batch:
         item, projection = work.item, self.projections.get(work.item.entity_id)
         hub = item.hub
         if hub is not None and projection is not None:
-            hub = replace(hub, seen=projection.seen)
+            hub = hub.seen_as(projection.seen)
         waits = () if projection is None else projection.waits
         failure = None if projection is None else projection.failure
         now = None if item.link is None else current.get(item.link.vendor_id)
@@ -185,6 +218,7 @@ class _Batch:
         pulls = [d.pull for d in decisions if d.pull is not None]
         if self.run.stops(deletes_of(pulls)):
             return
+        self.learned = True
         try:
             self.run.commit(PullCommit(self.run.rules.entity, pulls))
         except StaleError:
@@ -246,7 +280,7 @@ class _Batch:
 
     def _sent(self, decision: PushDecision, result: WriteResult) -> None:
         link = self.work[decision.entity_id].item.link
-        base = {n: v for n, v in {**self._base(decision), **decision.fields}.items() if not is_blank(v)}
+        base = {n: v for n, v in {**self._base(decision), **decision.fields}.items() if v or not is_blank(v)}
         vendor_id = result.vendor_id or decision.vendor_id or ""
         self._end(
             decision.entity_id,

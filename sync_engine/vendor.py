@@ -123,6 +123,7 @@ class ConnectorObject:
     def __post_init__(self) -> None:
         self._entity = ENTITIES[self.rules.entity]
         self._blank = dict.fromkeys(sorted(self.rules.writes & self._entity.all_fields.keys()))
+        self._references = tuple(f.name for f in self._entity.references)
         fields = self.rules.writes - {"custom_fields"} - self.several.keys()
         self._written = tuple(self._written_line(name) for name in sorted(fields))
         self.object = self.lens.spec.object
@@ -319,8 +320,12 @@ class ConnectorObject:
             return []
         records = [self._record(hub.values, refs) for hub in hubs]
         held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
-        names = tuple(dict.fromkeys(name for values in held for name in values))
-        mapped = self.lens.forward(names, [_row(values, names) for values in held])
+        named = {tuple(values): values for values in held}  # most records have the same fields, in one order
+        names = tuple(dict.fromkeys(name for some in named for name in some))
+        rows: list[Sequence[Any]] = [tuple(values.values()) for values in held]
+        if len(named) > 1:
+            rows = [[values.get(name, MISSING) for name in names] for values in held]
+        mapped = self.lens.forward(names, rows)
         said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
         result = []
@@ -345,6 +350,8 @@ class ConnectorObject:
 
         A list with a main one is left out as long as that one is not known there: it is associated first.
         """
+        if not self.several:
+            return {}, ()
         lists = {name: hub.values.get(name) or [] for name in self.several if self.rules.writes_field(name)}
         known = {n: [i for i in ids if self._end(n, i, refs) is not None] for n, ids in lists.items()}
         entities = {s.name: s.refers_to for s in self._entity.several}
@@ -410,22 +417,28 @@ class ConnectorObject:
 
     def _record(self, values: Record, refs: Refs) -> tuple[dict[str, Any], tuple[HubRef, ...]]:
         """The record with vendor ids for references, as `Lens.backward` takes it."""
-        record: dict[str, Any] = {**self._blank, "custom_fields": {}}
+        record: dict[str, Any] = {**self._blank, **in_format(values, self.lens.spec.constants.get(FORMAT))}
+        custom: dict[str, Any] = {}
+        if CUSTOM in " ".join(record):  # one search spares one in each name
+            for name in [n for n in record if n.startswith(CUSTOM)]:
+                custom[name[len(CUSTOM) :]] = record.pop(name)
+        record["custom_fields"] = custom
+        for name in self.several:
+            record.pop(name, None)
         waits: list[HubRef] = []
-        for name, value in in_format(values, self.lens.spec.constants.get(FORMAT)).items():
-            if name in self.several:
+        for name in self._references:
+            value = record.get(name)
+            if not isinstance(value, UUID):
                 continue
-            if name.startswith(CUSTOM):
-                record["custom_fields"][name[len(CUSTOM) :]] = value
-            elif not isinstance(value, UUID):
-                record[name] = value
-            elif self.rules.writes_field(name):
-                found = self._vendor_id(name, value, refs)
-                if found is not None:
-                    record[name] = found
-                else:
-                    record.pop(name, None)
-                    waits.append(HubRef(name, self._entity.field(name).refers_to or "", value))
+            found = self._vendor_id(name, value, refs) if self.rules.writes_field(name) else None
+            if found is not None:
+                record[name] = found
+                continue
+            del record[name]
+            if self.rules.writes_field(name):
+                waits.append(HubRef(name, self._entity.field(name).refers_to or "", value))
+            elif name in self._blank:
+                record[name] = None
         return record, tuple(waits)
 
     def _vendor_id(self, name: str, hub_id: UUID, refs: Refs) -> str | None:
@@ -441,6 +454,8 @@ class ConnectorObject:
         """See `VendorPort.write`."""
         if not isinstance(self.connector, SupportsUpsert):
             raise ConfigurationError(f"{self.connector.manifest.label} cannot be written to.")
+        if not self.several:
+            return self._upsert(writes, refs)
         results = {
             w.entity_id: WriteResult(str(w.entity_id), w.vendor_id, created=False, version=w.expected_version)
             for w in writes
@@ -508,17 +523,20 @@ class ConnectorObject:
         outgoing = [self._outgoing(w, refs) for w in writes]
         if not (self.conditional_writes and len(outgoing) == 1):
             # The engine has just asked what stands there; a connector without conditional writes could only ask once more.
-            outgoing = [replace(one, expected_version=None) for one in outgoing]
+            outgoing = [o if o.expected_version is None else replace(o, expected_version=None) for o in outgoing]
         results = self.connector.upsert(self.object, outgoing, self.key_field if self.repeatable_creates else None)
-        return [replace(r, version=comparable(r.version)) for r in results]
+        return [r if (v := comparable(r.version)) == r.version else replace(r, version=v) for r in results]
 
     def _outgoing(self, write: Write, refs: Refs) -> Outgoing:
         known = {**write.record, **write.fields}
         if BODY in write.fields and FORMAT in self.lens.spec.constants:  # as the vendor holds it, so in its format
             known[FORMAT] = self.lens.spec.constants[FORMAT]
         record, _ = self._record(known, refs)
-        plain = {n for n in write.fields if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
-        custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
+        plain: Set[str] = write.fields.keys()
+        custom: dict[str, Any] = {}
+        if self.several or CUSTOM in " ".join(write.fields):
+            plain = {n for n in plain if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
+            custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
         values = self.lens.backward(record, plain) if plain else {}
         if custom:
             values.update(self.lens.backward({"custom_fields": custom}, {"custom_fields"}))
@@ -555,12 +573,6 @@ def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:
             by_label = {o.label.casefold(): o.value for o in known.options if o.label}
             result[known.name] = by_label | {o.value.casefold(): o.value for o in known.options}
     return result
-
-
-def _row(values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """The values of a record in the order of ``names``; MISSING where it has none."""
-    get = values.get
-    return [get(name, MISSING) for name in names]
 
 
 def _records(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:

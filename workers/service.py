@@ -22,6 +22,7 @@ from bootstrap.metrics import Exporter, HubCollector
 from bootstrap.redact import remember
 from bootstrap.settings import Settings
 from bootstrap.wiring import Hub
+from domain.collecting import SYNCING, collect_rarely
 from domain.errors import ConfigurationError, TransientError
 from workers.actors import Actors, Hint
 from workers.broker import UNREACHABLE, make_broker, probe
@@ -171,6 +172,7 @@ class Service:
         """Start, tell how it stands now and then, and stop at SIGTERM or Ctrl-C; a second Ctrl-C stops at once."""
         with _signals() as asked:
             self.start()
+            collect_rarely(SYNCING)
             tell(self.health())
             while not asked.wait(every_s):
                 tell(self.health())

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES, Several
 from storage import bulk
+from storage.statements import run
 from storage.sync import several
 from storage.sync.gathering import hub_table
 from storage.sync.lanes import LaneKey
@@ -60,7 +61,7 @@ class Touched:
 
 _CHANGE = """
     INSERT INTO change (tenant_id, id, entity, entity_id, kind, fields, version, connection_id, detail)
-    SELECT CAST(:t AS uuid), gen_random_uuid(), :entity, {source}, CAST(:c AS uuid), CAST(:detail AS jsonb)"""
+    SELECT CAST(:t AS uuid), gen_random_uuid(), CAST(:entity AS text), {source}, CAST(:c AS uuid), CAST(:detail AS jsonb)"""
 
 
 def create(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> set[UUID]:
@@ -96,9 +97,10 @@ def _insert(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[
     if not rows:
         return set()
     columns = bulk.names(list(ENTITIES[entity].all_fields))
-    change = _CHANGE.format(source="id, :kind, NULL, version")
-    result = conn.execute(
-        text(f"""
+    change = _CHANGE.format(source="id, CAST(:kind AS text), NULL, version")
+    result = run(
+        conn,
+        f"""
         WITH made AS (
             INSERT INTO {hub_table(entity)} (tenant_id, id, {columns}, custom_fields, version, created_at)
             SELECT CAST(:t AS uuid), id, {columns}, coalesce(custom_fields, '{{}}'), coalesce(version, 1),
@@ -106,10 +108,10 @@ def _insert(conn: Connection, cause: Cause, entity: str, rows: Sequence[Mapping[
             FROM jsonb_populate_recordset(CAST(NULL AS {hub_table(entity)}), CAST(:rows AS jsonb)) ORDER BY id
             ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id, version),
         logged AS ({change} FROM made)
-        SELECT id FROM made"""),
+        SELECT id FROM made""",
         cause.traces | {"entity": entity, "rows": dumps(rows), "kind": kind},
     )
-    return set(result.scalars())
+    return {row[0] for row in result}
 
 
 def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -> list[Touched]:
@@ -342,8 +344,9 @@ def queue(conn: Connection, cause: Cause, entity: str, touched: Iterable[Touched
             for i in sorted({*fields, *mine})]  # fmt: skip
     if not rows:
         return
-    conn.execute(
-        text("""
+    run(
+        conn,
+        """
         INSERT INTO push_work (tenant_id, connection_id, object, entity, entity_id)
         SELECT s.tenant_id, s.connection_id, s.object, s.entity, q.id
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS q(id uuid, fields jsonb, own boolean)
@@ -352,7 +355,7 @@ def queue(conn: Connection, cause: Cause, entity: str, touched: Iterable[Touched
             ELSE q.fields IS NULL OR s.writes && ARRAY(SELECT jsonb_array_elements_text(q.fields)) END
         ORDER BY s.connection_id, s.object, q.id
         ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
-            SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due', entity = excluded.entity, traceparent = DEFAULT"""),
+            SET token = DEFAULT, due_at = 'epoch', attempts = 0, state = 'due', entity = excluded.entity, traceparent = DEFAULT""",
         {"t": cause.tenant_id, "entity": entity, "rows": dumps(rows)}
         | {"c": cause.lane and cause.lane.connection_id, "o": cause.lane and cause.lane.object},
     )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from domain.ids import new_id
 from storage import events
 from storage.events import Event
+from storage.statements import run, texts
 from storage.sync.lanes import LaneKey
 from storage.sync.values import decode_field, dumps, loads
 
@@ -108,12 +109,13 @@ def open_on(
     wanted = sorted(set(vendor_ids))
     if not wanted:
         return {}
-    rows = conn.execute(
-        text("""
+    rows = run(
+        conn,
+        """
         SELECT vendor_id, field, CAST(hub_value AS text), CAST(vendor_value AS text) FROM conflict
         WHERE tenant_id = :t AND connection_id = :c AND object = :o AND vendor_id = ANY(CAST(:ids AS text[]))
-          AND status = 'open'"""),
-        key.parameters | {"ids": wanted},
+          AND status = 'open'""",
+        key.parameters | {"ids": texts(wanted)},
     )
     result: dict[str, dict[str, tuple[Any, Any]]] = {}
     for vendor_id, field, hub, vendor in rows:

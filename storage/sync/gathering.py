@@ -7,19 +7,21 @@ has one row, and would rather walk through all of the lane for each batch than l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.entities import ENTITIES
+from domain.entities import ENTITIES, Kind
 from storage import bulk
 from storage.planning import key_terms
+from storage.statements import run, texts
 from storage.sync.lanes import LaneKey
-from storage.sync.values import dumps, loads
+from storage.sync.values import CUSTOM, decode, dumps, loads
 from storage.tables import column_type, table_name
 
 _CANDIDATES_AT_MOST = 50
@@ -42,7 +44,7 @@ class StoredLink:
 
 @dataclass(frozen=True, slots=True)
 class StoredHub:
-    """A hub record or what is left of it; ``values`` in JSON form."""
+    """A hub record or what is left of it; ``values`` flat and typed, without blanks."""
 
     id: UUID
     version: int
@@ -88,12 +90,13 @@ def links(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> list[Sto
     wanted = sorted(set(vendor_ids))
     if not wanted:
         return []
-    rows = conn.execute(
-        text(f"""
+    rows = run(
+        conn,
+        f"""
         SELECT l.* FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN LATERAL (
             SELECT {LINK_COLUMNS} FROM link
-            WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id LIMIT 1) l ON true"""),
-        key.parameters | {"ids": wanted},
+            WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id LIMIT 1) l ON true""",
+        key.parameters | {"ids": texts(wanted)},
     )
     return [stored_link(row) for row in rows]
 
@@ -112,21 +115,70 @@ def several_of(entity: str) -> str:
 
 def hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, StoredHub]:
     """Hub records by id, with the lists of what is associated with them, and tombstones of those that are gone."""
-    wanted = set(ids)
-    if not wanted:
-        return {}
-    rows = conn.execute(
-        text(f"""
-        SELECT x.entity_id, x.version, CAST(x.snapshot AS text), true, x.deleted_by
+    found = _standing(conn, tenant_id, entity, wanted := set(ids))
+    if missing := wanted - found.keys():
+        found |= _buried(conn, tenant_id, entity, missing)
+    if missing := wanted - found.keys():  # restored between the two looks?
+        found |= _standing(conn, tenant_id, entity, missing)
+    return found
+
+
+def _buried(conn: Connection, tenant_id: UUID, entity: str, ids: Set[UUID]) -> dict[UUID, StoredHub]:
+    rows = run(
+        conn,
+        """
+        SELECT x.entity_id, x.version, CAST(x.snapshot AS text), x.deleted_by
         FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
-            SELECT * FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = u.id LIMIT 1) x ON true
-        UNION ALL
-        SELECT h.id, h.version, CAST(to_jsonb(h){several_of(entity)} AS text), false, CAST(NULL AS uuid)
-        FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
-            SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true"""),
-        {"t": tenant_id, "entity": entity, "ids": bulk.uuids(wanted)},
+            SELECT * FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = u.id LIMIT 1) x ON true""",
+        {"t": tenant_id, "entity": entity, "ids": bulk.uuids(ids)},
     )
-    return {row[0]: StoredHub(row[0], row[1], loads(row[2]), row[3], row[4]) for row in rows}
+    return {
+        hub_id: StoredHub(hub_id, version, decode(entity, loads(snapshot)), True, deleted_by)
+        for hub_id, version, snapshot, deleted_by in rows
+    }
+
+
+def _standing(conn: Connection, tenant_id: UUID, entity: str, ids: Set[UUID]) -> dict[UUID, StoredHub]:
+    """Records by columns: no JSON is made of them and read again."""
+    if not ids:
+        return {}
+    columns, lists = _columns(entity), ENTITIES[entity].several
+    rows = run(conn, _record_query(entity), {"t": tenant_id, "ids": bulk.uuids(ids)})
+    moments = [name for name, kind in columns.items() if kind is Kind.TIMESTAMP]
+    result: dict[UUID, StoredHub] = {}
+    for hub_id, version, custom, *rest in rows:
+        values = {name: value for name, value in zip(columns, rest, strict=False) if value is not None}
+        for name in moments:
+            if name in values and values[name].tzinfo is not UTC:
+                values[name] = values[name].astimezone(UTC)
+        if custom is not None:
+            values.update((CUSTOM + name, value) for name, value in custom.items())
+        for one, others in zip(lists, rest[len(columns) :], strict=True):
+            main = values.get(one.main)
+            if others or main is not None:
+                values[one.name] = sorted({*others, main} - {None})
+        result[hub_id] = StoredHub(hub_id, version, values, False, None)
+    return result
+
+
+@cache
+def _columns(entity: str) -> dict[str, Kind]:
+    return {name: field.kind for name, field in ENTITIES[entity].all_fields.items()}
+
+
+@cache
+def _record_query(entity: str) -> str:
+    lists = [
+        f"""ARRAY(SELECT a.to_id FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = '{entity}'
+            AND a.from_id = h.id AND a.to_entity = '{s.refers_to}')"""
+        for s in ENTITIES[entity].several
+    ]
+    wanted = ", ".join(
+        ["h.id, h.version, nullif(h.custom_fields, '{}')", *(f"h.{bulk.quoted(n)}" for n in _columns(entity)), *lists]
+    )
+    return f"""
+        SELECT {wanted} FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
+            SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true"""
 
 
 def lock_hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, tuple[int, bool]]:
@@ -135,20 +187,22 @@ def lock_hubs(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID
     if not wanted:
         return {}
     parameters = {"t": tenant_id, "ids": bulk.uuids(wanted)}
-    graves = conn.execute(
-        text("""
+    graves = run(
+        conn,
+        """
         SELECT entity_id, version FROM tombstone WHERE tenant_id = :t AND entity = :entity AND entity_id = ANY(CAST(:ids AS uuid[]))
-        ORDER BY entity_id FOR UPDATE"""),
+        ORDER BY entity_id FOR UPDATE""",
         parameters | {"entity": entity},
     )
-    found = {row.entity_id: (row.version, False) for row in graves}
-    records = conn.execute(
-        text(f"""
+    found = {hub_id: (version, False) for hub_id, version in graves}
+    records = run(
+        conn,
+        f"""
         SELECT id, version FROM {hub_table(entity)} WHERE tenant_id = :t AND id = ANY(CAST(:ids AS uuid[]))
-        ORDER BY id FOR NO KEY UPDATE"""),
+        ORDER BY id FOR NO KEY UPDATE""",
         parameters,
     )
-    return found | {row.id: (row.version, True) for row in records}
+    return found | {hub_id: (version, True) for hub_id, version in records}
 
 
 def redirects(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID]) -> dict[UUID, UUID]:
@@ -201,12 +255,12 @@ def candidates(
         for values in keys:
             by_key.setdefault(tuple(values), []).append({"vendor_id": vendor_id, **values})
     for rule, rows in by_key.items():
-        for vendor_id, hub_id in conn.execute(*_matching(key, entity, rule, rows)):
+        for vendor_id, hub_id in run(conn, *_matching(key, entity, rule, rows)):
             found.setdefault(vendor_id, {})[hub_id] = None
     return {vendor_id: tuple(ids) for vendor_id, ids in found.items()}
 
 
-def _matching(key: LaneKey, entity: str, rule: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
+def _matching(key: LaneKey, entity: str, rule: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> tuple[str, Any]:
     """The statement that finds hub records by one match key, and its parameters."""
     typed = "".join(
         f", {bulk.quoted(n)} {column_type(ENTITIES[entity].field(n)).compile(dialect=bulk.DIALECT)}" for n in rule
@@ -220,15 +274,16 @@ def _matching(key: LaneKey, entity: str, rule: tuple[str, ...], rows: Sequence[M
               AND NOT EXISTS (SELECT FROM {OF_HUB.format("h.id")} l
                               WHERE l.connection_id = :c AND l.vendor_object = :o AND l.tombstoned_at IS NULL)
             LIMIT {_CANDIDATES_AT_MOST}) x ON true ORDER BY 1, 2"""
-    return text(statement), key.parameters | {"rows": dumps(rows)}
+    return statement, key.parameters | {"rows": dumps(rows)}
 
 
 def intents(conn: Connection, key: LaneKey) -> list[tuple[UUID, Any, datetime, int]]:
     """Creates of the lane whose outcome is not recorded: (hub id, JSON form of what was sent, at, generation)."""
-    rows = conn.execute(
-        text("""
+    rows = run(
+        conn,
+        """
         SELECT entity_id, CAST(sent AS text), at, generation FROM sync_intent
-        WHERE tenant_id = :t AND connection_id = :c AND object = :o ORDER BY entity_id"""),
+        WHERE tenant_id = :t AND connection_id = :c AND object = :o ORDER BY entity_id""",
         key.parameters,
     )
     return [(row[0], loads(row[1]), row[2], row[3]) for row in rows]

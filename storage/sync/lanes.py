@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from storage import connection_alerts, connections, stream_runs
+from storage.statements import run
 from storage.sync.values import dumps
 
 STOPS_BY_ITSELF = ("reauth", "stopped", "braked")
@@ -94,13 +95,12 @@ def release(conn: Connection, key: LaneKey, generation: int) -> None:
 
 def hold(conn: Connection, key: LaneKey, generation: int) -> bool:
     """Lock the lane's row to the end of the transaction; False where the lease is not this generation's any more."""
-    found = conn.execute(
-        text(
-            f"SELECT 1 FROM stream WHERE {_THIS} AND generation = :generation AND lease_owner IS NOT NULL FOR NO KEY UPDATE"
-        ),
+    found = run(
+        conn,
+        f"SELECT 1 FROM stream WHERE {_THIS} AND generation = :generation AND lease_owner IS NOT NULL FOR NO KEY UPDATE",
         key.parameters | {"generation": generation},
     )
-    return found.one_or_none() is not None
+    return found.fetchone() is not None
 
 
 def lock_connection(conn: Connection, key: LaneKey) -> None:
@@ -114,22 +114,23 @@ def lock_entity(conn: Connection, tenant_id: UUID, entity: str) -> None:
 
 
 def _lock(conn: Connection, name: str) -> None:
-    conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+    run(conn, "SELECT pg_advisory_xact_lock(hashtextextended(CAST(:name AS text), 0))", {"name": name})
 
 
 def advance(conn: Connection, key: LaneKey, progress: Progress) -> None:
     """Write what a commit did to its lane."""
-    conn.execute(
-        text(f"""
+    run(
+        conn,
+        f"""
         UPDATE stream SET
             counts = counts || (
                 SELECT coalesce(jsonb_object_agg(
                     n.key, coalesce(CAST(counts->>n.key AS bigint), 0) + CAST(n.value AS bigint)), '{{}}')
                 FROM jsonb_each_text(CAST(:counts AS jsonb)) n),
             cursor = coalesce(CAST(:cursor AS jsonb), cursor), deletes = coalesce(CAST(:deletes AS jsonb), deletes),
-            resync = CASE WHEN :clears THEN NULL ELSE coalesce(CAST(:resync AS jsonb), resync) END,
+            resync = CASE WHEN CAST(:clears AS boolean) THEN NULL ELSE coalesce(CAST(:resync AS jsonb), resync) END,
             verified_at = coalesce(CAST(:verified_at AS timestamptz), verified_at), updated_at = now()
-        WHERE {_THIS}"""),
+        WHERE {_THIS}""",
         key.parameters
         | {
             "counts": dumps(progress.counts),

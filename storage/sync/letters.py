@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
+from storage.statements import run, texts
 from storage.sync.lanes import LaneKey
 
 
-def close_pulled(conn: Connection, key: LaneKey, outcomes: Mapping[str, str]) -> None:
-    """Close the open letters of vendor records (vendor id to resolution) that an earlier pull left."""
-    if outcomes:
-        conn.execute(
-            text("""
-            UPDATE dead_letter d SET status = 'resolved', resolved_at = now(), resolution = u.resolution
-            FROM unnest(CAST(:ids AS text[]), CAST(:resolutions AS text[])) AS u(vendor_id, resolution)
-            WHERE d.tenant_id = :t AND d.connection_id = :c AND d.object = :o AND d.vendor_id = ANY(CAST(:ids AS text[]))
-              AND d.vendor_id = u.vendor_id AND d.status = 'open' AND d.stage IN ('map', 'pull')"""),
-            key.parameters | {"ids": list(outcomes), "resolutions": list(outcomes.values())},
+def close_pulled(conn: Connection, key: LaneKey, over: Mapping[str, bool]) -> None:
+    """Close the open letters of vendor records that an earlier pull left. ``over``: vendor id to whether a later change did it."""
+    if over:
+        run(
+            conn,
+            """
+            UPDATE dead_letter SET status = 'resolved', resolved_at = now(), resolution = CASE
+                WHEN vendor_id = ANY(CAST(:later AS text[])) THEN 'superseded by a later change' ELSE 'applied' END
+            WHERE tenant_id = :t AND connection_id = :c AND object = :o AND vendor_id = ANY(CAST(:ids AS text[]))
+              AND status = 'open' AND stage IN ('map', 'pull')""",
+            key.parameters | {"ids": texts(over), "later": texts(v for v, later in over.items() if later)},
         )

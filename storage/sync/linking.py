@@ -10,10 +10,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from storage import bulk
+from storage.statements import run, texts
 from storage.sync.gathering import LINKED_TO, OF_HUB
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
-from storage.tenancy import driver_connection
 
 
 def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str, tuple[int, UUID, bool]]:
@@ -21,13 +21,14 @@ def lock(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> dict[str,
     wanted = sorted(set(vendor_ids))
     if not wanted:
         return {}
-    rows = conn.execute(
-        text("""
+    rows = run(
+        conn,
+        """
         SELECT l.vendor_id, l.revision, l.entity_id, l.tombstoned_at IS NULL
         FROM unnest(CAST(:ids AS text[])) AS u(vendor_id) JOIN LATERAL (
             SELECT * FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = u.vendor_id
-            FOR UPDATE) l ON true"""),
-        key.parameters | {"ids": wanted},
+            FOR UPDATE) l ON true""",
+        key.parameters | {"ids": texts(wanted)},
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
@@ -39,8 +40,9 @@ def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str,
     """
     if not rows:
         return
-    conn.execute(
-        text("""
+    run(
+        conn,
+        """
         INSERT INTO link AS l (tenant_id, connection_id, vendor_object, vendor_id, entity, entity_id, base, vendor_version,
                                fingerprint, origin, tombstoned_at, sent)
         SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.vendor_id, CAST(:entity AS text), r.entity_id, r.base,
@@ -48,15 +50,15 @@ def put(conn: Connection, key: LaneKey, entity: str, rows: Sequence[Mapping[str,
                CASE WHEN r.tombstone THEN now() END, CASE WHEN r.drop_sent THEN CAST('{}' AS jsonb) END
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, entity_id uuid, base jsonb, version text,
              fingerprint text, origin text, tombstone boolean, drop_sent boolean)
-        LEFT JOIN LATERAL (SELECT origin FROM link WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o
-                           AND vendor_id = r.vendor_id LIMIT 1) k ON true
+        LEFT JOIN LATERAL (SELECT origin FROM link WHERE r.origin = '' AND tenant_id = :t AND connection_id = :c
+                           AND vendor_object = :o AND vendor_id = r.vendor_id LIMIT 1) k ON true
         ORDER BY r.vendor_id
         ON CONFLICT (tenant_id, connection_id, vendor_object, vendor_id) DO UPDATE SET
             entity = excluded.entity, entity_id = excluded.entity_id, base = excluded.base,
             origin = excluded.origin,
             vendor_version = coalesce(excluded.vendor_version, l.vendor_version),
             fingerprint = excluded.fingerprint, tombstoned_at = excluded.tombstoned_at,
-            sent = CASE WHEN excluded.sent IS NULL THEN l.sent END, revision = l.revision + 1, updated_at = now()"""),
+            sent = CASE WHEN excluded.sent IS NULL THEN l.sent END, revision = l.revision + 1, updated_at = now()""",
         key.parameters | {"entity": entity, "rows": dumps(rows)},
     )
 
@@ -102,15 +104,16 @@ def live(conn: Connection, key: LaneKey, hub_ids: Iterable[UUID]) -> list[tuple[
     wanted = set(hub_ids)
     if not wanted:
         return []
-    rows = conn.execute(
-        text(f"""
+    rows = run(
+        conn,
+        f"""
         SELECT l.entity_id, l.vendor_object, l.vendor_id
         FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL {OF_HUB.format("u.id")} l
           ON l.connection_id = :c AND l.tombstoned_at IS NULL
-        ORDER BY l.created_at, l.vendor_object, l.vendor_id"""),
+        ORDER BY l.created_at, l.vendor_object, l.vendor_id""",
         {"t": key.tenant_id, "c": key.connection_id, "ids": bulk.uuids(wanted)},
     )
-    return [(row.entity_id, row.vendor_object, row.vendor_id) for row in rows]
+    return [(hub_id, object_name, vendor_id) for hub_id, object_name, vendor_id in rows]
 
 
 # ---------------------------------------------------------------- in the vendor's order
@@ -158,9 +161,9 @@ def between(conn: Connection, key: LaneKey, wanted: Range) -> list[tuple[str, st
 
     The version is "" where the link has no fingerprint: what was written last was not read back yet.
     """
-    statement = text(f"""
-        SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}""")
-    # The driver's own tuples: a million rows of them take a third of the time.
-    compiled = str(statement.compile(dialect=bulk.DIALECT))
-    rows = driver_connection(conn).execute(compiled.encode(), key.parameters | wanted.bounds)
-    return rows.fetchall()
+    rows: Any = run(
+        conn,
+        f"SELECT l.vendor_id, {_VERSION} FROM link l WHERE {wanted.condition} ORDER BY {wanted.order}",
+        key.parameters | wanted.bounds,
+    )
+    return list(rows.fetchall())

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from storage import bulk
+from storage.statements import run, texts
 from storage.sync.gathering import LINK_COLUMNS, LINKED_TO, OF_HUB, StoredLink, stored_link
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps, loads
@@ -31,8 +32,9 @@ class DueWork:
 
 def due(conn: Connection, key: LaneKey, entity: str, now: datetime, limit: int) -> list[DueWork]:
     """What is due, oldest first. Of several links of a record the oldest live one counts."""
-    rows = conn.execute(
-        text(f"""
+    rows = run(
+        conn,
+        f"""
         WITH todo AS MATERIALIZED (
             SELECT entity_id, token, attempts FROM push_work
             WHERE {_THIS} AND due_at <= :now AND state <> 'waiting' AND entity = :entity ORDER BY due_at, token LIMIT :limit)
@@ -42,9 +44,9 @@ def due(conn: Connection, key: LaneKey, entity: str, now: datetime, limit: int) 
             WHERE connection_id = :c AND vendor_object = :o AND entity = :entity
             ORDER BY tombstoned_at IS NOT NULL, created_at, vendor_id LIMIT 1) l ON true
         LEFT JOIN LATERAL (SELECT * FROM sync_intent WHERE {_THIS} AND entity_id = w.entity_id LIMIT 1) i ON true
-        ORDER BY w.token"""),
+        ORDER BY w.token""",
         key.parameters | {"entity": entity, "now": now, "limit": limit},
-    ).all()
+    )
     return [_due(row) for row in rows]
 
 
@@ -66,13 +68,15 @@ def announce_creates(
     """Leave an intent for each create about to be sent (JSON form); an older one of the record is replaced."""
     if not sent:
         return
-    conn.execute(
-        text("""
+    run(
+        conn,
+        """
         INSERT INTO sync_intent (tenant_id, connection_id, object, entity_id, sent, at, generation)
-        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.id, r.sent, :now, :generation
+        SELECT CAST(:t AS uuid), CAST(:c AS uuid), CAST(:o AS text), r.id, r.sent, CAST(:now AS timestamptz),
+               CAST(:generation AS bigint)
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, sent jsonb) ORDER BY r.id
         ON CONFLICT (tenant_id, connection_id, object, entity_id) DO UPDATE
-            SET sent = excluded.sent, at = excluded.at, generation = excluded.generation"""),
+            SET sent = excluded.sent, at = excluded.at, generation = excluded.generation""",
         key.parameters
         | {"now": now, "generation": generation}
         | {"rows": dumps([{"id": i, "sent": form} for i, form in sent.items()])},
@@ -83,14 +87,15 @@ def announce_updates(conn: Connection, key: LaneKey, sent: Mapping[str, Mapping[
     """Leave on each link what is about to be sent (JSON form), beside what is in flight. Its revision stays."""
     if not sent:
         return
-    conn.execute(
-        text("""
+    run(
+        conn,
+        """
         UPDATE link l SET sent = coalesce(l.sent, '{}') || r.sent || CASE WHEN r.sent ? 'custom_fields' THEN jsonb_build_object(
             'custom_fields', coalesce(l.sent->'custom_fields', '{}') || (r.sent->'custom_fields')) ELSE '{}' END
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(vendor_id text, sent jsonb)
         WHERE l.tenant_id = :t AND l.connection_id = :c AND l.vendor_object = :o AND l.vendor_id = ANY(CAST(:ids AS text[]))
-          AND l.vendor_id = r.vendor_id"""),
-        key.parameters | {"ids": list(sent)} | {"rows": dumps([{"vendor_id": v, "sent": f} for v, f in sent.items()])},
+          AND l.vendor_id = r.vendor_id""",
+        key.parameters | {"ids": texts(sent)} | {"rows": dumps([{"vendor_id": v, "sent": f} for v, f in sent.items()])},
     )
 
 
@@ -121,17 +126,20 @@ def finish(
 ) -> None:
     """Remove work that is done (hub id to token), unless it was queued again meanwhile, the intents of those whose outcome is
     known (``settled``), and what dead letters an earlier push left of those that got through (``sent``)."""
-    parameters = {"done": bulk.uuids(done), "settled": bulk.uuids(settled), "sent": bulk.uuids(sent)}
-    conn.execute(
+    sets = (frozenset(done), frozenset(settled), frozenset(sent))
+    texts_of = {ids: bulk.uuids(ids) for ids in set(sets)}  # they mostly name the same records
+    parameters = dict(zip(("done", "settled", "sent"), map(texts_of.__getitem__, sets), strict=True))
+    run(
+        conn,
         # No token comes twice, so it need not be compared record by record.
-        text(f"""
+        f"""
         WITH intents AS (DELETE FROM sync_intent WHERE {_THIS} AND entity_id = ANY(CAST(:settled AS uuid[]))),
         letters AS (
             UPDATE dead_letter SET status = 'resolved', resolved_at = now(), resolution = 'applied'
             WHERE {_THIS} AND entity_id = ANY(CAST(:sent AS uuid[])) AND status = 'open' AND stage = 'push')
         DELETE FROM push_work WHERE {_THIS} AND entity_id = ANY(CAST(:done AS uuid[]))
-          AND token = ANY(CAST(:tokens AS bigint[]))"""),
-        key.parameters | parameters | {"tokens": list(done.values())},
+          AND token = ANY(CAST(:tokens AS bigint[]))""",
+        key.parameters | parameters | {"tokens": f"{{{','.join(map(str, done.values()))}}}"},
     )
 
 

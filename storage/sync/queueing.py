@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from domain.ids import new_id
 from storage import bulk
+from storage.statements import run
 from storage.sync.gathering import OBJECTS
 from storage.sync.lanes import LaneKey
 from storage.sync.values import dumps
@@ -43,11 +44,13 @@ def settle(conn: Connection, tenant_id: UUID, hub_ids: Iterable[UUID]) -> None:
     linked = set(hub_ids)
     if not linked:
         return
-    waits = conn.execute(
-        text("""
-        SELECT EXISTS (SELECT FROM push_wait WHERE tenant_id = :t), EXISTS (SELECT FROM vendor_wait WHERE tenant_id = :t)"""),
+    found = run(
+        conn,
+        """
+        SELECT EXISTS (SELECT FROM push_wait WHERE tenant_id = :t), EXISTS (SELECT FROM vendor_wait WHERE tenant_id = :t)""",
         {"t": tenant_id},
-    ).one()
+    )
+    waits = found.fetchone() or (False, False)
     if waits[0]:
         conn.execute(
             text(f"""

@@ -18,7 +18,7 @@ from domain.errors import RecordRejectedError
 from domain.ids import new_id
 from storage.sync import changing, deleting, gathering, several
 from storage.sync.changing import Cause, Edit, Touched
-from storage.sync.values import CUSTOM, decode
+from storage.sync.values import CUSTOM
 
 
 def create(
@@ -111,7 +111,7 @@ def restore(conn: Connection, tenant_id: UUID, entity: str, record: UUID, by: st
             remedy="If the person agreed anew, lift the suppression and enter the record again.",
             code="person_erased",
         )
-    _queue_all(conn, cause, deleting.restore(conn, cause, entity, [Edit(record, decode(entity, grave.values))]))
+    _queue_all(conn, cause, deleting.restore(conn, cause, entity, [Edit(record, grave.values)]))
 
 
 def _queue_all(conn: Connection, cause: Cause, everyone: Iterable[tuple[str, Touched]]) -> None:

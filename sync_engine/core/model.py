@@ -88,10 +88,11 @@ class Rules:
     skew: timedelta = timedelta(minutes=5)
 
     def reads_field(self, name: str) -> bool:
-        return name in self.reads or _root(name) in self.reads
+        return name in self.reads or ("." in name and _root(name) in self.reads)
 
     def writes_field(self, name: str) -> bool:
-        return (name in self.writes or _root(name) in self.writes) and name not in PROVENANCE
+        written = name in self.writes or ("." in name and _root(name) in self.writes)
+        return written and name not in PROVENANCE
 
     @property
     def links(self) -> frozenset[str]:
@@ -178,6 +179,10 @@ class Hub:
     times: Mapping[str, datetime] = field(default_factory=dict)
     deleted: bool = False
     deleted_by: UUID | None = None
+
+    def seen_as(self, seen: Record) -> Hub:
+        """The record with what the vendor can hold of it."""
+        return Hub(self.id, self.version, self.values, seen, self.times, self.deleted, self.deleted_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,7 +352,7 @@ def _has_more(rules: Rules, hub: Hub, item: Incoming) -> bool:
 
 def _create(planning: _Planning, item: Incoming, stale: Link | None) -> Decision:
     reads = planning.rules.reads_field
-    values = {n: v for n, v in item.values.items() if v is not None and not is_blank(v) and reads(n)}
+    values = {n: v for n, v in item.values.items() if (v or not is_blank(v)) and reads(n)}
     return Decision(
         item.vendor_id,
         Outcome.CREATED,

@@ -106,11 +106,11 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
         return PushDecision(item.entity_id, PushKind.NOTHING)
     if not rules.creates_out or (item.link is not None and not _recreates(item.link, hub, rules)):
         return PushDecision(item.entity_id, PushKind.NOTHING)
-    fields = {n: v for n, v in hub.seen.items() if v is not None and not is_blank(v) and rules.writes_field(n)}
+    fields = {n: v for n, v in hub.seen.items() if (v or not is_blank(v)) and rules.writes_field(n)}
     # Associated once it is known to be there, so that no create hangs on it; but a main one alone comes with the record.
     later = {n for n in fields.keys() & rules.links if fields[n] != [fields.get(rules.mains.get(n, ""))]}
     more = bool(later)
-    fields = {n: v for n, v in fields.items() if n not in later}
+    fields = {n: v for n, v in fields.items() if n not in later} if later else fields
     if item.failure is not None:
         return PushDecision(item.entity_id, PushKind.REFUSE, fields, hub_version=hub.version, failure=item.failure)
     waited = tuple(w for w in item.waits if w.field in rules.required)

@@ -11,8 +11,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.collecting import MAPPING, collect_rarely
 from domain.records import MISSING, Page
-from migration.pool import COLLECT_AFTER_OBJECTS, collect_rarely, pack, unpack
+from migration.pool import pack, unpack
 
 
 class Ring:
@@ -24,20 +25,20 @@ class Ring:
 
 def _collections_of_plain_values() -> int:
     before = sum(s["collections"] for s in gc.get_stats())
-    rows = [[n] for n in range(COLLECT_AFTER_OBJECTS // 2)]
+    rows = [[n] for n in range(MAPPING // 2)]
     assert rows
     return int(sum(s["collections"] for s in gc.get_stats()) - before)
 
 
 def _rings_left() -> int:
-    alive = [weakref.ref(Ring()) for _ in range(2 * COLLECT_AFTER_OBJECTS)]
+    alive = [weakref.ref(Ring()) for _ in range(2 * MAPPING)]
     return sum(ring() is not None for ring in alive)
 
 
 def test_a_page_is_not_looked_through_but_rings_do_not_pile_up() -> None:
-    with ProcessPoolExecutor(1, mp.get_context("spawn"), collect_rarely) as pool:
+    with ProcessPoolExecutor(1, mp.get_context("spawn"), collect_rarely, (MAPPING,)) as pool:
         assert pool.submit(_collections_of_plain_values).result() <= 1
-        assert pool.submit(_rings_left).result() <= COLLECT_AFTER_OBJECTS
+        assert pool.submit(_rings_left).result() <= MAPPING
 
 
 TEXTS = st.text(alphabet="a \x1e\x1f\né", max_size=3)

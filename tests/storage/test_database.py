@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from domain.errors import ConfigurationError, StorageFullError, SynclineError, TransientError
 from domain.ids import new_id
-from storage import schema, tenants
+from storage import database, schema, tenants
 from storage.database import Database, as_app_role, driver_url, engine_url
 from storage.embedded import ServerUrls
 from storage.failures import domain_error, translated
@@ -57,6 +57,34 @@ def test_nothing_of_a_tenant_stays_on_the_connection(fresh_database: ServerUrls)
             assert db.raw(conn).info.backend_pid == pid
             settings = "SELECT current_setting('app.tenant_id', true), current_setting('app.loading', true)"
             assert set(conn.exec_driver_sql(settings).one()) <= {"", None}
+
+
+def test_connections_that_died_in_the_pool_are_replaced_however_many(fresh_database: ServerUrls) -> None:
+    tenant = new_id()
+    with Database(fresh_database.app, pool_size=3) as db:
+        with db.tenant(tenant) as first, db.tenant(tenant) as second, db.tenant(tenant) as third:
+            pids = [db.raw(conn).info.backend_pid for conn in (first, second, third)]
+        with psycopg.connect(driver_url(fresh_database.admin), autocommit=True) as admin:
+            for pid in pids:
+                assert admin.execute("SELECT pg_terminate_backend(%s, 10000)", [pid]).fetchone() == (True,)
+        with db.tenant(tenant) as conn:
+            assert conn.execute(text("SELECT current_setting('app.tenant_id')")).scalar_one() == str(tenant)
+
+
+def test_a_refused_beginning_leaves_no_connection_behind(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "_beginning", lambda *_, **__: b"BEGIN; SELECT no_such_function()")
+        for _ in range(12):
+            with pytest.raises(psycopg.errors.UndefinedFunction), db.tenant(new_id()):
+                pass
+    with db.tenant(new_id()) as conn:
+        assert conn.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_the_cause_of_a_transaction_is_a_text_and_nothing_else(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "traceparent", lambda: "'; SELECT 1/0 --")
+    with db.tenant(new_id()) as conn:
+        assert conn.execute(text("SELECT current_setting('app.traceparent')")).scalar_one() == "'; SELECT 1/0 --"
 
 
 def test_a_pool_that_lost_its_server_goes_on_after_a_restart() -> None:

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -178,6 +178,19 @@ def test_what_cannot_be_applied_is_a_letter_with_the_post_and_the_others_go_on(l
     [letter] = leads.letters()
     assert (letter.code, letter.entity, letter.payload["email"]) == ("ambiguous_match", "contact", "twin@example.com")
     assert "twin@example.com" not in letter.message
+
+
+def test_a_preview_tells_values_that_are_no_texts_and_custom_ones_from_changes(leads: Inbox) -> None:
+    known = {
+        "email": "a@example.com",
+        "last_name": "Byron",
+        "birth_date": date(1990, 1, 2),
+        "custom_fields.campaign": "x",
+    }
+    with leads.db.tenant(leads.tenant_id) as conn:
+        records.create(conn, leads.tenant_id, "contact", known, "ada")
+        found = posted.preview(conn, leads.tenant_id, leads.endpoint, posted.Reading("contact", known))
+    assert (found.outcome, found.changes) == ("unchanged", {})
 
 
 def test_a_mended_letter_is_replayed_once_however_often(leads: Inbox) -> None:

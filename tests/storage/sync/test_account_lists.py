@@ -12,7 +12,6 @@ from domain.ids import new_id
 from storage import explaining
 from storage.database import Connection, Database
 from storage.sync import changing, gathering, records
-from storage.sync.values import decode
 
 NAMES = "abc"
 
@@ -45,7 +44,7 @@ class People:
 
     def said(self, conn: Connection, record: UUID) -> tuple[str, str]:
         stored = gathering.hubs(conn, self.tenant_id, "contact", [record])[record]
-        values = decode("contact", stored.values)
+        values = stored.values
         names = {i: n for n, i in self.ids.items()}
         return names.get(values.get("account_id", UUID(int=0)), ""), "".join(
             sorted(names[i] for i in values.get("account_ids") or ())
@@ -83,6 +82,7 @@ def test_the_main_account_is_one_of_the_accounts(
 def test_a_new_contact_has_the_accounts_that_it_is_given(people: People) -> None:
     for fields, expected in (
         ({"account_ids": "cb"}, ("b", "bc")),
+        ({"account_id": "c"}, ("c", "c")),
         ({"account_id": "c", "account_ids": "a"}, ("c", "ac")),
     ):
         given = {n: people.ids[v] if n == "account_id" else [people.ids[i] for i in v] for n, v in fields.items()}

@@ -62,7 +62,7 @@ WORK: dict[str, tuple[str, Work]] = {
     "settle vendor waits": ("vendor_wait", lambda c, k, ids: queueing.settle(c, k.tenant_id, ids)),
     "close letters": (
         "dead_letter",
-        lambda c, k, ids: letters.close_pulled(c, k, {f"v{i.int}": "applied" for i in ids}),
+        lambda c, k, ids: letters.close_pulled(c, k, {f"v{i.int}": False for i in ids}),
     ),
 }
 

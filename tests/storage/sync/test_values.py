@@ -15,7 +15,10 @@ from sqlalchemy import text
 
 from domain.entities import ENTITIES, Kind
 from domain.errors import RecordRejectedError
+from domain.ids import new_id
 from storage.database import Database
+from storage.sync import changing, gathering
+from storage.sync.changing import Cause, Edit
 from storage.sync.values import decode, decode_field, dumps, encode, from_text, loads
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1)
@@ -82,6 +85,44 @@ def test_a_record_comes_back_as_it_was_from_postgresql(db: Database, tenant_id: 
             {"f": dumps(encode(values))},
         )
     assert decode("opportunity", loads(form)) == values
+
+
+_SAMPLES: dict[Kind, Any] = {
+    Kind.INTEGER: -12,
+    Kind.DECIMAL: Decimal("1.50"),
+    Kind.BOOLEAN: False,
+    Kind.DATE: date(2024, 2, 29),
+    Kind.TIMESTAMP: datetime(2024, 2, 29, 23, 59, 59, 120000, UTC),
+    Kind.JSON: {"a": [1, 2.5, None], "b": {"c": "x"}},
+    Kind.TEXT_LIST: ["b", "a", ""],
+}
+_CUSTOM = {
+    "custom_fields.n": 1.1,
+    "custom_fields.big": 2**70,
+    "custom_fields.none": None,
+    "custom_fields.in": {"x": [0.5]},
+}
+
+
+@pytest.mark.parametrize("entity", sorted(ENTITIES))
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_a_hub_record_read_by_columns_is_what_its_json_says(
+    db: Database, tenant_id: UUID, entity: str, zone: str
+) -> None:
+    plain = [f for f in ENTITIES[entity].all_fields.values() if f.kind is not Kind.REFERENCE]
+    full, empty = new_id(), new_id()
+    fields = {f.name: _SAMPLES.get(f.kind, "Zoë \\ %s") for f in plain}
+    with db.tenant(tenant_id) as conn:
+        conn.execute(text(f"SET LOCAL timezone = '{zone}'"))
+        needed = {f.name: fields[f.name] for f in plain if f.required}
+        changing.create(conn, Cause(tenant_id, "hub"), entity, [Edit(full, fields | _CUSTOM), Edit(empty, needed)])
+        found = gathering.hubs(conn, tenant_id, entity, [full, empty, new_id()])
+        table = gathering.hub_table(entity)
+        forms = conn.execute(text(f"SELECT id, CAST(to_jsonb(h) AS text) FROM {table} h"))  # noqa: S608
+        assert {i: hub.values for i, hub in found.items()} == {i: decode(entity, loads(form)) for i, form in forms}
+    assert found[full].values.items() >= (fields | _CUSTOM).items()
+    assert {v.tzinfo for v in found[full].values.values() if isinstance(v, datetime)} <= {UTC}
+    assert (found[full].version, found[full].deleted, found[full].deleted_by) == (1, False, None)
 
 
 def test_blanks_are_told_where_they_are_asked_for() -> None:
