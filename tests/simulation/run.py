@@ -65,6 +65,7 @@ class Worker:
 class Simulation:
     choices: Choices
     steps: int = 25
+    stages: bool = False
     faults: int = 0
     planned: int = 0
     quiet: bool = False
@@ -73,7 +74,7 @@ class Simulation:
     listed: dict[Any, dict[Lane, list[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = World(self.choices)
+        self.world = World(self.choices, self.stages)
         self.home = getcurrent()
         self.engine = Engine(
             Watched(self),
@@ -290,8 +291,8 @@ class Simulation:
                 run.throw(GreenletExit)
 
 
-def simulate(choices: Choices, steps: int = 25) -> Simulation:
+def simulate(choices: Choices, steps: int = 25, *, stages: bool = False) -> Simulation:
     """Run one schedule. Raises Broken (or whatever the engine lets through, which is a bug as well)."""
-    sim = Simulation(choices, steps)
+    sim = Simulation(choices, steps, stages)
     sim.run()
     return sim
