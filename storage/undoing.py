@@ -30,6 +30,17 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A record at another vendor that a stream made of one of the run's. ``source_id``: what it was migrated from."""
+
+    entity_id: UUID
+    source_id: str
+    connection_id: UUID
+    object: str
+    vendor_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Which run, and of it which object."""
 
@@ -242,6 +253,47 @@ def referring(entity: str) -> list[tuple[str, str]]:
         for f in e.references
         if f.refers_to == entity and f.name not in ("created_by_id", "updated_by_id")
     ]
+
+
+_COPIES = """
+    FROM link l JOIN link x ON x.tenant_id = :t AND x.entity_id = l.entity_id AND x.connection_id <> :c AND x.origin = 'pushed'
+      AND x.tombstoned_at IS NULL
+    WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'"""
+
+
+def sent_on(connection: Connection, scope: Scope) -> dict[tuple[UUID, str], int]:
+    """How many of the records that the run created streams made at other connections, by connection and object there.
+
+    What was there before, and was only linked, is none of them.
+    """
+    rows = connection.execute(
+        text(f"SELECT x.connection_id, x.vendor_object, count(*) {_COPIES} GROUP BY 1, 2 ORDER BY 1, 2"),
+        scope.parameters,
+    )
+    return {(connection_id, name): count for connection_id, name, count in rows}
+
+
+def copies(connection: Connection, scope: Scope, keep: Sequence[UUID], limit: int) -> list[Copy]:
+    """Up to ``limit`` of these records (``keep`` apart), those of one connection and object together."""
+    rows = connection.execute(
+        text(f"""
+        SELECT l.entity_id, l.vendor_id, x.connection_id, x.vendor_object, x.vendor_id {_COPIES}
+          AND NOT (l.entity_id = ANY(CAST(:keep AS uuid[])))
+        ORDER BY x.connection_id, x.vendor_object, x.vendor_id LIMIT :n"""),
+        scope.parameters | {"keep": list(keep), "n": limit},
+    )
+    return [Copy(*row) for row in rows]
+
+
+def bury_copies(connection: Connection, tenant_id: UUID, gone: Sequence[Copy]) -> None:
+    """Note that records at other vendors were deleted, so that nobody takes their absence for a delete by a person."""
+    for copy in gone:
+        connection.execute(
+            text("""
+        UPDATE link SET tombstoned_at = now(), updated_at = now()
+        WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = :v"""),
+            {"t": tenant_id, "c": copy.connection_id, "o": copy.object, "v": copy.vendor_id},
+        )
 
 
 def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], limit: int) -> int:
