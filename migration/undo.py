@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, RecordRejectedError
 from domain.records import WriteResult
 from migration.progress import Meter, OnProgress, silent
 from storage import loading, runs, undoing
@@ -187,7 +187,7 @@ class Undo:
                 answers = self.delete_at(connection_id, name, [c.vendor_id for c in batch])
                 gone = [c for c, answer in zip(batch, answers, strict=True) if answer.error is None]
                 for copy, answer in zip(batch, answers, strict=True):
-                    if answer.error is not None:
+                    if isinstance(answer.error, RecordRejectedError):
                         why = f"{name} {copy.vendor_id}, which a stream made of it, was not deleted: {answer.error}"
                         failed[copy.entity_id] = Kept(scope.entity, copy.entity_id, copy.source_id, why)
                 with self._transaction() as connection:
@@ -195,6 +195,9 @@ class Undo:
                     undoing.bury_copies(connection, self.key.tenant_id, gone)
                 done = result.removed_elsewhere
                 done[connection_id, name] = done.get((connection_id, name), 0) + len(gone)
+                for error in (answer.error for answer in answers):
+                    if error is not None and not isinstance(error, RecordRejectedError):
+                        raise error  # of the connection, not of the record: an undo that goes on tries it again
 
     def _keep(self, result: UndoResult, kept: Sequence[Kept]) -> None:
         result.kept_total += len(kept)

@@ -164,6 +164,21 @@ def delete_found_associations(connection: Connection, scope: Scope) -> int:
     ).rowcount
 
 
+_FILLED_IN = """
+    SELECT count(DISTINCT f.version) FROM field_history f
+    WHERE f.tenant_id = :t AND f.entity_id = h.id AND f.version > l.base_version AND NOT EXISTS (
+      SELECT FROM field_history g WHERE g.tenant_id = :t AND g.entity_id = h.id AND g.version = f.version
+        AND NOT (starts_with(g.field, 'custom_fields.') AND coalesce(g.old, 'null') = 'null'
+          AND EXISTS (SELECT FROM link x WHERE x.tenant_id = :t AND x.entity_id = h.id AND x.connection_id = g.connection_id
+                      AND x.origin = 'pushed')
+          AND NOT EXISTS (SELECT FROM field_history e WHERE e.tenant_id = :t AND e.entity_id = h.id
+                          AND e.connection_id = g.connection_id AND e.version < g.version)))"""
+"""How many versions of a record say only what a vendor that was sent it filled into fields of its own, when it was first read there.
+
+Each version has to be in the history: of what is not known any more somebody may have edited something.
+"""
+
+
 def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequence[UUID]) -> list[Kept]:
     """Records that the run created and that undo must not delete.
 
@@ -171,7 +186,7 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
     record must not lose its parent. ``kept_already``: records of other objects that stay.
     """
     kept: dict[UUID, Kept] = {}
-    _note(connection, scope, "h.version <> l.base_version", "edited since it was created", kept, ())
+    _note(connection, scope, f"h.version <> l.base_version + ({_FILLED_IN})", "edited since it was created", kept, ())
     while True:
         before, staying = len(kept), [*kept_already, *kept]
         for child, field in referring(scope.entity):

@@ -28,6 +28,7 @@ def check_all(sim: Simulation) -> None:
     tenants_never_touch(sim)
     bounded_writes(sim)
     moves_arrive(sim)
+    nothing_derived_is_contested(sim)
     replay_changes_nothing(sim)
 
 
@@ -165,8 +166,14 @@ def _same_stage(sim: Simulation, lane: Lane, row: HubRow, theirs: Row, link: Lin
         raise Broken(f"{theirs.id} has no stage here, and no dead letter tells")
 
 
+def nothing_derived_is_contested(sim: Simulation) -> None:
+    """What a vendor makes of a stage by itself is nobody's edit."""
+    if any(entry.conflict.field == "probability" for entry in sim.store.tables.conflicts):
+        raise Broken("a probability that a stage brought is contested")
+
+
 def moves_arrive(sim: Simulation) -> None:
-    """A sale that one person made and one moved is where it was moved to; every sale is where somebody put it."""
+    """Every sale is where somebody put it."""
     for row in sim.store.tables.hubs.values():
         if row.deleted or row.entity != "opportunity" or row.values["name"] in sim.world.deleted_here:
             continue

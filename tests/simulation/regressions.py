@@ -58,5 +58,10 @@ def kept() -> list[Path]:
     return sorted(FOLDER.glob("*.json"))
 
 
+def with_stages(path: Path) -> bool:
+    """Whether the schedule is one in which sales move between stages."""
+    return bool(json.loads(path.read_text()).get("stages"))
+
+
 def load(path: Path) -> list[int]:
     return [int(n) for n in json.loads(path.read_text())["choices"]]
