@@ -173,7 +173,7 @@ _FILLED_IN = """
                       AND x.origin = 'pushed')
           AND NOT EXISTS (SELECT FROM field_history e WHERE e.tenant_id = :t AND e.entity_id = h.id
                           AND e.connection_id = g.connection_id AND e.version < g.version)))"""
-"""How many versions of a record say only what a vendor that was sent it filled into fields of its own, when it was first read there.
+"""How many versions of a record say only what a vendor that was sent it filled into fields of its own, at the first reading.
 
 Each version has to be in the history: of what is not known any more somebody may have edited something.
 """

@@ -92,12 +92,16 @@ def outgoing(rules: Rules, link: Link, hub: Hub) -> Record:
     """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put.
 
     So do references that the vendor cannot be without, where the record that they led to was deleted. A stage and its pipeline go
-    together: while one of them is asked about, a vendor would be sent a pipeline that lacks the stage.
+    together, or a vendor would be sent a pipeline that lacks the stage; while one of them is asked about, neither goes.
     """
     base = link.base or {}
     asked = set(link.open) | (AT_ONCE if AT_ONCE & link.open.keys() else set())
     gone = {n for n in rules.required if is_blank(hub.values.get(n)) and isinstance(base.get(n), UUID)}
-    return {n: value for n, value in differing(rules, link, hub).items() if n not in asked and n not in gone}
+    fields = {n: value for n, value in differing(rules, link, hub).items() if n not in asked and n not in gone}
+    if AT_ONCE & fields.keys():  # whatever somebody makes of the other there meanwhile
+        sure = AT_ONCE - rules.once
+        fields |= {n: v for n, v in hub.seen.items() if n in sure and not is_blank(v) and rules.writes_field(n)}
+    return fields
 
 
 # ---------------------------------------------------------------- creates

@@ -271,7 +271,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "ask_pushes_anyway",
         "the hub's side of an open question overwrites the vendor's",
         PUSH,
-        "if n not in link.open and n not in gone}",
+        "if n not in asked and n not in gone}",
         "if n not in gone}",
     ),
     Mutant("required_not_awaited", "a child goes out before its parent", PUSH, "    if waited:\n", "    if False:\n"),
@@ -633,6 +633,13 @@ MUTANTS: tuple[Mutant, ...] = (
         PUSH,
         "PushKind.UPDATE if fields else PushKind.REFUSE if item.failure else PushKind.NOTHING",
         "PushKind.REFUSE if item.failure else PushKind.UPDATE if fields else PushKind.NOTHING",
+    ),
+    Mutant(
+        "stage_sent_alone",
+        "a stage is sent to the pipeline that somebody has just chosen instead",
+        PUSH,
+        "    if AT_ONCE & fields.keys():",
+        "    if False:",
     ),
     Mutant(
         "pipeline_sent_while_its_stage_is_asked_about",
