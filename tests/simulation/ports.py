@@ -13,8 +13,9 @@ from domain.errors import CursorExpiredError, RecordRejectedError
 from domain.records import Cursor, WriteResult
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Hub, HubRef, Incoming, ListKind, Rules
+from sync_engine.core.stand_ins import PIPELINE, STAGE
 from sync_engine.ports import Lane, Listing, Projection, Raw, Versions, Write
-from tests.simulation.stages import PIPELINES, STAGES
+from tests.simulation.stages import PIPELINES, STAGES, Catalogue
 from tests.simulation.vendors import LAG, OVERLAP, Row, Vendor
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -55,6 +56,7 @@ class SimPort:
         self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
         self.can_find = can_find
         self.untold = False
+        self.catalogue: Catalogue | None = None
         self.read_at: dict[str, int] = {}
         """When this pass itself last read each record; a pass has a port of its own."""
         self.id_order = "ascii"
@@ -142,6 +144,7 @@ class SimPort:
         return self._call("write", lambda: [self._write(w, refs) for w in writes])
 
     def _write(self, write: Write, refs: Refs) -> WriteResult:
+        self._no_guess(write)
         values = {n: _vendor_id(refs, v, REFERS[n]) if isinstance(v, UUID) else v for n, v in write.fields.items()}
         if write.vendor_id is None:
             key = str(write.entity_id) if self.vendor.strict or self.can_find else None
@@ -150,6 +153,20 @@ class SimPort:
             )
             return WriteResult(str(write.entity_id), row.id, created, self.vendor.version(row))
         return self._update(write, values)
+
+    def _no_guess(self, write: Write) -> None:
+        """A sale is put only where no other stage of the vendor's answers to its own as well."""
+        stage = self.catalogue.ids.get(write.fields.get(STAGE)) if self.catalogue is not None else None
+        if stage is None or self.catalogue is None or write.fields[STAGE] == write.base.get(STAGE):
+            return
+        sought, pipeline, held = (
+            self.catalogue.ids.get(of.get(name))
+            for of, name in ((write.record, STAGE), (write.record, PIPELINE), (write.base, PIPELINE))
+        )
+        assert sought is not None
+        fitting = self.catalogue.found_at(sought, pipeline, held.id if held else None, self.vendor.name)
+        if fitting != [stage]:
+            raise AssertionError(f"{stage.id} is a guess: {[p.id for p in fitting]}")
 
     def _update(self, write: Write, values: Mapping[str, Any]) -> WriteResult:
         assert write.vendor_id is not None

@@ -96,6 +96,7 @@ class Simulation:
 
     def _port(self, lane: Lane) -> SimPort:
         port = SimPort(self.world.vendor_of[lane], lane, self.world.rules[lane], self._call, self.world.finds)
+        port.catalogue = self.store.catalogues.get(lane.tenant_id)
         port.on_page = lambda ids: self._note_page(lane, ids)
         return port
 

@@ -95,11 +95,17 @@ class Catalogue:
         alike = [p for p in self.of(vendor, pipelines=False) if p.kind == stage.kind]
         inside = next((p.id for p in self.of(vendor, pipelines=True) if pipeline and p.kind == pipeline.kind), None)
         if inside is not None and any(p.parent for p in self.of(vendor, pipelines=False)):
-            return [p for p in alike if p.parent == inside]
+            return _preferred(stage, [p for p in alike if p.parent == inside])
         for within in (held, *(p.id for p in self.of(vendor, pipelines=True) if "*" in p.given)):
             if found := [p for p in alike if within is not None and p.parent == within]:
-                return found
-        return [stage] if stage in alike else alike
+                return _preferred(stage, found)
+        return _preferred(stage, alike)
+
+
+def _preferred(stage: Place, among: list[Place]) -> list[Place]:
+    """The stage itself; else those that a person called so; else all."""
+    called = [p for p in among if stage.name.strip().lower() in p.given]
+    return [stage] if stage in among else called or among
 
 
 def _object(place: Place) -> str:
