@@ -65,7 +65,7 @@ def resume_job(work: Work) -> Mapping[str, Any]:
 
 
 def undo_job(work: Work) -> Mapping[str, Any]:
-    """Take a run back. ``params``: run_id, objects, force."""
+    """Take a run back. ``params``: run_id, objects, force, also_at_vendors."""
     run_id = UUID(work.params["run_id"])
     with work.hub.db.tenant(work.hub.tenant_id) as conn:
         status = runs.get(conn, work.hub.tenant_id, run_id).status
@@ -74,7 +74,13 @@ def undo_job(work: Work) -> Mapping[str, Any]:
     if work.attempt > 1 and status in ("undone", "partly undone"):
         return _ended(work, {"run_id": str(run_id), "status": status})
     force = bool(work.params.get("force"))
-    outcome = work.hub.migrations.undo(run_id, objects=_objects(work), force=force, on_progress=_watching(work))
+    outcome = work.hub.migrations.undo(
+        run_id,
+        objects=_objects(work),
+        force=force,
+        also_at_vendors=bool(work.params.get("also_at_vendors")),
+        on_progress=_watching(work),
+    )
     return _ended(work, outcome.to_json())
 
 

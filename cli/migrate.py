@@ -201,14 +201,28 @@ def undo(
     force: Annotated[
         bool, typer.Option("--force", help="Also undo records that somebody edited since the run.")
     ] = False,
+    also_at_vendors: Annotated[
+        bool,
+        typer.Option(
+            "--also-at-vendors", help="Also delete what streams made of its records at other vendors; else that stays."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Take a run back: remove what it created, restore what it changed. Records edited since are kept, and listed."""
+    """Take a run back: remove what it created, restore what it changed. Records edited since are kept, and listed.
+
+    Says first how many of its records streams have sent on to other vendors. What stays there, a stream of that vendor brings back
+    into the hub.
+    """
     chosen = _run_id(session, run_id)
+    for line in show.sent_on(session.hub.migrations.sent_on(chosen, stages or None), gone=also_at_vendors):
+        session.out.say(line)
     if not yes:
         confirm(f"Undo {', '.join(stages) + ' of run' if stages else 'the whole run'} {chosen}?")
     with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
-        outcome = session.hub.migrations.undo(chosen, objects=stages or None, force=force, on_progress=on_progress)
+        outcome = session.hub.migrations.undo(
+            chosen, objects=stages or None, force=force, also_at_vendors=also_at_vendors, on_progress=on_progress
+        )
     _finish(session, outcome)
 
 

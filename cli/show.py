@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from cli.show_audit import audit, plan, plan_json
 if TYPE_CHECKING:
     from migration.certificate import Certificate
     from migration.ledger import ObjectLedger
-    from migration.service import DryRun, RunResult, RunStatus
+    from migration.service import DryRun, RunResult, RunStatus, SentOn
     from migration.undo import UndoResult
     from storage.certify import Findings
 
@@ -138,6 +139,28 @@ def undo(outcome: UndoResult) -> Iterator[str | Table]:
         yield f"{outcome.kept_total:,} records were kept. --force undoes them, too."
     else:
         yield "Nothing was kept back."
+    if outcome.removed_elsewhere:
+        removed = Counter[str]()
+        for (_, name), count in outcome.removed_elsewhere.items():
+            removed[name] += count
+        yield f"Deleted at other vendors: {', '.join(f'{n:,} {name}' for name, n in removed.items())}."
+    if outcome.left_total:
+        yield table(
+            ("left at a vendor", "record there", "source record"),
+            [(c.object, c.vendor_id, c.source_id) for c in outcome.left],
+        )
+        yield f"{outcome.left_total:,} records that streams made at other vendors still stand there."
+
+
+def sent_on(found: Sequence[SentOn], *, gone: bool) -> Iterator[str]:
+    """What streams made of a run's records at other connections, and what an undo does about it."""
+    for one in found:
+        yield f"{one.count:,} of its records were sent on to {one.connection} ({one.object})."
+    if found and gone:
+        yield "They are deleted there, too."
+    elif found:
+        yield "They stay there, and streams bring them back when they are edited or compared."
+        yield "--also-at-vendors deletes them there, too."
 
 
 def values(before_after: Mapping[str, tuple[Any, Any]]) -> str:

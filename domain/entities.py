@@ -34,7 +34,7 @@ class Field:
     """One typed column. ``refers_to`` names the entity of a reference; ``required`` rejects a record without it.
 
     ``follows`` names the field that decides this one: a vendor derives it (a stage brings its probability), or it says how
-    the other is to be read (a body's format).
+    the other is to be read (a body's format, the currency of a product's price).
     """
 
     name: str
@@ -262,7 +262,9 @@ _ALL = (
         "product",
         (
             Field("name", required=True),
-            *_texts("code", "sku", "family", "description", "currency", "unit"),
+            *_texts("code", "sku", "family", "description"),
+            Field("currency", follows="unit_price"),
+            Field("unit"),
             Field("unit_price", Kind.DECIMAL),
             Field("is_active", Kind.BOOLEAN),
         ),

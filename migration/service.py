@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from connectors.kit.contract import Connector
+from connectors.kit.contract import Connector, SupportsDelete
 from domain.errors import ConfigurationError, PlanChangedError, SynclineError
 from domain.ids import new_id
+from domain.records import WriteResult
 from migration import dry_run as dry
 from migration.certificate import Certificate, certify
 from migration.dry_run import ObjectPreview
@@ -24,11 +26,12 @@ from migration.progress import OnProgress, silent
 from migration.run import RunContext, Runner
 from migration.sample import sample
 from migration.stages import PIPELINE_OBJECT, covered_objects
-from migration.undo import Undo, UndoResult
-from storage import connections, events, runs, staging
+from migration.undo import DeleteAt, Undo, UndoResult
+from storage import connections, events, runs, staging, undoing
 from storage.database import Database
 from storage.events import Event
 from storage.runs import Run, RunKey
+from storage.undoing import Scope
 
 OpenConnector = Callable[[UUID], Connector]
 
@@ -101,6 +104,15 @@ class RunStatus:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SentOn:
+    """How many records of an object streams made at a connection of what a run created."""
+
+    connection: str
+    object: str
+    count: int
+
+
 class Migrations:
     """Migrations of one tenant. ``app_url`` is the database's URL for mapping processes; ``processes`` how many of them.
 
@@ -161,6 +173,7 @@ class Migrations:
                 run.id,
                 objects=run.options.get("undo_objects"),
                 force=bool(run.options.get("undo_force")),
+                also_at_vendors=bool(run.options.get("undo_also")),
                 on_progress=on_progress,
             )
         with self._exclusive(run.connection_id), self._connector(run.connection_id) as connector:
@@ -218,11 +231,16 @@ class Migrations:
         *,
         objects: Sequence[str] | None = None,
         force: bool = False,
+        also_at_vendors: bool = False,
         on_progress: OnProgress = silent,
     ) -> UndoResult:
-        """Take a run back: whole, or the named objects (or phases) of it."""
+        """Take a run back: whole, or the named objects (or phases) of it.
+
+        ``also_at_vendors``: what streams made of its records at other vendors is deleted there, too, before the hub's record goes.
+        It is a person's wish, and no brake holds it. Raises what a vendor raises; `resume` goes on.
+        """
         run = self._undoable(run_id)
-        with self._exclusive(run.connection_id):
+        with self._exclusive(run.connection_id), ExitStack() as opened:
             chosen = _objects_of(run, objects)
             with self._database.tenant(self._tenant_id) as connection:
                 key = runs.take(connection, self._tenant_id, run.id)
@@ -234,9 +252,11 @@ class Migrations:
                         **run.options,
                         "undo_objects": None if objects is None else list(objects),
                         "undo_force": force,
+                        "undo_also": also_at_vendors,
                     },
                 )
-            undo = Undo(self._database, run, key, list(_entities(run).items()), force, on_progress)
+            delete_at = self._deleting(opened) if also_at_vendors else None
+            undo = Undo(self._database, run, key, list(_entities(run).items()), force, on_progress, delete_at)
             result = undo.execute(chosen)
             self._forget_staged(key, _entities(run).values())
             partly = not result.whole or result.kept_total
@@ -244,7 +264,34 @@ class Migrations:
             self._save(key, told, status="partly undone" if partly else "undone", finished_at=self._clock())
             return result
 
+    def _deleting(self, opened: ExitStack) -> DeleteAt:
+        """Deletes records at connections, each of which is opened once."""
+        known: dict[UUID, Connector] = {}
+
+        def delete(connection_id: UUID, name: str, vendor_ids: Sequence[str]) -> Sequence[WriteResult]:
+            if connection_id not in known:
+                known[connection_id] = opened.enter_context(self._connector(connection_id))
+            connector = known[connection_id]
+            if not isinstance(connector, SupportsDelete):
+                raise ConfigurationError(f"{connector.manifest.label} lets nobody delete records.")
+            return connector.delete(name, vendor_ids)
+
+        return delete
+
     # ------------------------------------------------------------ looking
+
+    def sent_on(self, run_id: UUID, objects: Sequence[str] | None = None) -> list[SentOn]:
+        """What streams made, at other connections, of the records that a run created: what an undo would leave there."""
+        run = self._undoable(run_id)
+        chosen, found = _objects_of(run, objects), Counter[tuple[UUID, str]]()
+        with self._database.tenant(self._tenant_id) as connection:
+            for name, entity in _entities(run).items():
+                if chosen is None or name in chosen:
+                    found.update(
+                        undoing.sent_on(connection, Scope(self._tenant_id, run.id, run.connection_id, name, entity))
+                    )
+            names = {c.id: c.name for c in connections.list_all(connection)}
+        return [SentOn(names.get(i, str(i)), name, count) for (i, name), count in found.items()]
 
     def status(self, run_id: UUID | None = None, *, limit: int = 20) -> list[RunStatus]:
         """Runs, newest first, with their ledgers so far."""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, RecordRejectedError
+from domain.records import WriteResult
 from migration.progress import Meter, OnProgress, silent
 from storage import loading, runs, undoing
 from storage.database import Database
 from storage.runs import Run, RunKey
-from storage.undoing import Kept, Scope
+from storage.undoing import Copy, Kept, Scope
+
+DeleteAt = Callable[[UUID, str, Sequence[str]], Sequence[WriteResult]]
 
 BATCH = 5_000
+COPIES = 500
 KEPT_MAX = 200
 
 
 @dataclass(slots=True)
 class UndoResult:
-    """What undo did. ``kept``: records left alone and why (at most 200; ``kept_total`` counts all)."""
+    """What undo did. ``kept``: records left alone and why (at most 200; ``kept_total`` counts all).
+
+    ``left``: what streams had made of its records at other vendors, and what still stands there (at most 200; ``left_total`` counts
+    all). ``removed_elsewhere``: how many of these were deleted, by connection and object.
+    """
 
     run_id: UUID
     deleted: dict[str, int] = field(default_factory=dict)
@@ -28,6 +37,9 @@ class UndoResult:
     unlinked: dict[str, int] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
     kept_total: int = 0
+    left: list[Copy] = field(default_factory=list)
+    left_total: int = 0
+    removed_elsewhere: dict[tuple[UUID, str], int] = field(default_factory=dict)
     whole: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -39,12 +51,28 @@ class UndoResult:
             "kept_total": self.kept_total,
             "whole": self.whole,
             "kept": [{"entity": k.entity, "id": str(k.id), "vendor_id": k.vendor_id, "why": k.why} for k in self.kept],
+            "left_total": self.left_total,
+            "left": [
+                {
+                    "connection_id": str(c.connection_id),
+                    "object": c.object,
+                    "vendor_id": c.vendor_id,
+                    "source_id": c.source_id,
+                }
+                for c in self.left
+            ],
+            "removed_elsewhere": [
+                {"connection_id": str(i), "object": name, "count": n} for (i, name), n in self.removed_elsewhere.items()
+            ],
         }
 
 
 @dataclass(frozen=True)
 class Undo:
-    """Takes back one run, whole or some of its objects. ``force``: conflicts too."""
+    """Takes back one run, whole or some of its objects. ``force``: conflicts too.
+
+    ``delete_at``: deletes records of an object at a connection; with it, what streams made of the run's records elsewhere goes.
+    """
 
     database: Database
     run: Run
@@ -52,6 +80,7 @@ class Undo:
     objects: Sequence[tuple[str, str]]  # (vendor object, entity) in load order
     force: bool = False
     on_progress: OnProgress = silent
+    delete_at: DeleteAt | None = None
     _staying: list[UUID] = field(default_factory=list)
 
     def execute(self, only: Sequence[str] | None = None) -> UndoResult:
@@ -109,6 +138,13 @@ class Undo:
             runs.fence(connection, self.key)
             loading.prepare(connection)
             keep = [] if self.force else undoing.created_conflicts(connection, scope, self._staying)
+        failed = self._copies(scope, [k.id for k in keep], result)
+        with self._transaction() as connection:
+            runs.fence(connection, self.key)
+            loading.prepare(connection)
+            if failed and not self.force:  # what they refer to stays with them
+                keep = undoing.created_conflicts(connection, scope, [*self._staying, *(k.id for k in failed)])
+            keep = [*failed, *(k for k in keep if k.id not in {f.id for f in failed})]
             self._staying.extend(k.id for k in keep)
             undoing.unsettle(connection, scope, [k.id for k in keep])
             undoing.return_aliases(connection, scope, [k.id for k in keep])
@@ -129,6 +165,39 @@ class Undo:
         for counts, n in ((result.deleted, total), (result.unlinked, unlinked)):
             if n:
                 counts[scope.object] = counts.get(scope.object, 0) + n
+
+    def _copies(self, scope: Scope, keep: Sequence[UUID], result: UndoResult) -> list[Kept]:
+        """Delete what streams made of the records at other vendors, or note that it stays; records whose copies would not go.
+
+        Vendors first: while a link stands it is known what is still to be deleted, however often this is interrupted.
+        """
+        if self.delete_at is None:
+            with self._transaction() as connection:
+                result.left_total += sum(undoing.sent_on(connection, scope).values())
+                result.left += undoing.copies(connection, scope, keep, max(0, KEPT_MAX - len(result.left)))
+            return []
+        failed: dict[UUID, Kept] = {}
+        while True:
+            with self._transaction() as connection:
+                found = undoing.copies(connection, scope, [*keep, *failed], COPIES)
+            if not found:
+                return list(failed.values())
+            for (connection_id, name), group in groupby(found, lambda c: (c.connection_id, c.object)):
+                batch = list(group)
+                answers = self.delete_at(connection_id, name, [c.vendor_id for c in batch])
+                gone = [c for c, answer in zip(batch, answers, strict=True) if answer.error is None]
+                for copy, answer in zip(batch, answers, strict=True):
+                    if isinstance(answer.error, RecordRejectedError):
+                        why = f"{name} {copy.vendor_id}, which a stream made of it, was not deleted: {answer.error}"
+                        failed[copy.entity_id] = Kept(scope.entity, copy.entity_id, copy.source_id, why)
+                with self._transaction() as connection:
+                    runs.fence(connection, self.key)
+                    undoing.bury_copies(connection, self.key.tenant_id, gone)
+                done = result.removed_elsewhere
+                done[connection_id, name] = done.get((connection_id, name), 0) + len(gone)
+                for error in (answer.error for answer in answers):
+                    if error is not None and not isinstance(error, RecordRejectedError):
+                        raise error  # of the connection, not of the record: an undo that goes on tries it again
 
     def _keep(self, result: UndoResult, kept: Sequence[Kept]) -> None:
         result.kept_total += len(kept)

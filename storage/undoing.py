@@ -30,6 +30,17 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A record at another vendor that a stream made of one of the run's. ``source_id``: what it was migrated from."""
+
+    entity_id: UUID
+    source_id: str
+    connection_id: UUID
+    object: str
+    vendor_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Which run, and of it which object."""
 
@@ -153,6 +164,21 @@ def delete_found_associations(connection: Connection, scope: Scope) -> int:
     ).rowcount
 
 
+_FILLED_IN = """
+    SELECT count(DISTINCT f.version) FROM field_history f
+    WHERE f.tenant_id = :t AND f.entity_id = h.id AND f.version > l.base_version AND NOT EXISTS (
+      SELECT FROM field_history g WHERE g.tenant_id = :t AND g.entity_id = h.id AND g.version = f.version
+        AND NOT (starts_with(g.field, 'custom_fields.') AND coalesce(g.old, 'null') = 'null'
+          AND EXISTS (SELECT FROM link x WHERE x.tenant_id = :t AND x.entity_id = h.id AND x.connection_id = g.connection_id
+                      AND x.origin = 'pushed')
+          AND NOT EXISTS (SELECT FROM field_history e WHERE e.tenant_id = :t AND e.entity_id = h.id
+                          AND e.connection_id = g.connection_id AND e.version < g.version)))"""
+"""How many versions of a record say only what a vendor that was sent it filled into fields of its own, at the first reading.
+
+Each version has to be in the history: of what is not known any more somebody may have edited something.
+"""
+
+
 def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequence[UUID]) -> list[Kept]:
     """Records that the run created and that undo must not delete.
 
@@ -160,7 +186,7 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
     record must not lose its parent. ``kept_already``: records of other objects that stay.
     """
     kept: dict[UUID, Kept] = {}
-    _note(connection, scope, "h.version <> l.base_version", "edited since it was created", kept, ())
+    _note(connection, scope, f"h.version <> l.base_version + ({_FILLED_IN})", "edited since it was created", kept, ())
     while True:
         before, staying = len(kept), [*kept_already, *kept]
         for child, field in referring(scope.entity):
@@ -242,6 +268,47 @@ def referring(entity: str) -> list[tuple[str, str]]:
         for f in e.references
         if f.refers_to == entity and f.name not in ("created_by_id", "updated_by_id")
     ]
+
+
+_COPIES = """
+    FROM link l JOIN link x ON x.tenant_id = :t AND x.entity_id = l.entity_id AND x.connection_id <> :c AND x.origin = 'pushed'
+      AND x.tombstoned_at IS NULL
+    WHERE l.tenant_id = :t AND l.run_id = :r AND l.connection_id = :c AND l.vendor_object = :o AND l.origin = 'created'"""
+
+
+def sent_on(connection: Connection, scope: Scope) -> dict[tuple[UUID, str], int]:
+    """How many of the records that the run created streams made at other connections, by connection and object there.
+
+    What was there before, and was only linked, is none of them.
+    """
+    rows = connection.execute(
+        text(f"SELECT x.connection_id, x.vendor_object, count(*) {_COPIES} GROUP BY 1, 2 ORDER BY 1, 2"),
+        scope.parameters,
+    )
+    return {(connection_id, name): count for connection_id, name, count in rows}
+
+
+def copies(connection: Connection, scope: Scope, keep: Sequence[UUID], limit: int) -> list[Copy]:
+    """Up to ``limit`` of these records (``keep`` apart), those of one connection and object together."""
+    rows = connection.execute(
+        text(f"""
+        SELECT l.entity_id, l.vendor_id, x.connection_id, x.vendor_object, x.vendor_id {_COPIES}
+          AND NOT (l.entity_id = ANY(CAST(:keep AS uuid[])))
+        ORDER BY x.connection_id, x.vendor_object, x.vendor_id LIMIT :n"""),
+        scope.parameters | {"keep": list(keep), "n": limit},
+    )
+    return [Copy(*row) for row in rows]
+
+
+def bury_copies(connection: Connection, tenant_id: UUID, gone: Sequence[Copy]) -> None:
+    """Note that records at other vendors were deleted, so that nobody takes their absence for a delete by a person."""
+    for copy in gone:
+        connection.execute(
+            text("""
+        UPDATE link SET tombstoned_at = now(), updated_at = now()
+        WHERE tenant_id = :t AND connection_id = :c AND vendor_object = :o AND vendor_id = :v"""),
+            {"t": tenant_id, "c": copy.connection_id, "o": copy.object, "v": copy.vendor_id},
+        )
 
 
 def delete_created(connection: Connection, scope: Scope, keep: Sequence[UUID], limit: int) -> int:

@@ -83,6 +83,7 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
     reads, writes = reads | lists_of.keys(), (writes | lists_of.keys()) - picks.keys()
     required = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.required}
     once = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.createable and not f.updateable}
+    afterwards = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.updateable and not f.createable}
     parents = writes & set(ENTITIES[lens.entity].parents)
     defaults: dict[str, Any] = {
         "entity": lens.entity,
@@ -95,6 +96,7 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
         "follows": {n: f.follows for n, f in fields.items() if f.follows is not None},
         "refers": {n: line.objects for n, line in lines.items() if line.objects},
         "once": frozenset(n for n in writes & lines.keys() if once & set(lines[n].sources)),
+        "afterwards": frozenset(n for n in writes & lines.keys() if afterwards & set(lines[n].sources)),
         "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST}
         | dict.fromkeys(lists_of, ListKind.LINKS),
         "picks": picks,
@@ -140,6 +142,9 @@ class ConnectorObject:
         self.id_order = str(getattr(self.connector, "id_order", "ascii"))
         self.settle_s = self.connector.manifest.visibility_lag.total_seconds() + MARGIN_S
         self._options = _closed_lists(self.lens)
+        known = self.lens.schema.fields if self.lens.schema else ()
+        self._kept = frozenset(f.name for f in known if f.required and f.updateable and not f.createable)
+        """What a record need not have, and never loses."""
         kinds = {n: f.kind for n, f in ENTITIES[self.lens.entity].all_fields.items()}
         self._amounts = frozenset(
             n for n, line in self.lens.spec.fields.items() if line.via == "money" and kinds[n] is Kind.DECIMAL
@@ -339,10 +344,12 @@ class ConnectorObject:
             listed, missing = self._several_seen(hub, refs)
             seen |= listed
             waits += missing
-            failure = self._currency_failure(record, held[row].keys())
-            if failure is not None:  # no amount may count as one of another currency
+            foreign = self._is_foreign(record, held[row].keys())
+            if foreign:  # no amount may count as one of another currency
                 seen = {n: v for n, v in seen.items() if n not in self._amounts}
-            result.append(Projection(seen, waits, failure))
+            # A price is one of several that a product may have, and goes with its currency; what a sale brings has to arrive.
+            told = foreign and self.rules.follows.get(_CURRENCY) not in self._amounts
+            result.append(Projection(seen, waits, _no_currency(record) if told else None))
         return result
 
     def _several_seen(self, hub: Hub, refs: Refs) -> tuple[dict[str, list[UUID]], tuple[HubRef, ...]]:
@@ -364,21 +371,15 @@ class ConnectorObject:
         target = self.several[name].target
         return next((vendor_id for known, vendor_id in refs.get(hub_id, ()) if known == target), None)
 
-    def _currency_failure(self, record: Mapping[str, Any], held: Set[str]) -> Failure | None:
-        """Why the record's amounts have no place at the vendor: its account has other currencies, or none but its own."""
+    def _is_foreign(self, record: Mapping[str, Any], held: Set[str]) -> bool:
+        """Whether the record's amounts have no place at the vendor: its account has other currencies, or none but its own."""
         line, value = self.lens.spec.fields.get(_CURRENCY), record.get(_CURRENCY)
         if line is None or value is None or all(record.get(n) is None for n in self._amounts):
-            return None
+            return False
         (source,) = line.sources
         if self.lens.schema is None or source in self.lens.schema.field_names:
-            known = source in held or not self.lens.writable(source)  # one that is only read follows another record's
-        else:
-            known = value == self.lens.context.default_currency
-        if known:
-            return None
-        return Failure(
-            "no_counterpart", f"The vendor's account has no currency {value}, in which the amounts are.", _CURRENCY
-        )
+            return source not in held and self.lens.writable(source)  # one that is only read follows another record's
+        return bool(value != self.lens.context.default_currency)
 
     def _seen(self, record: Mapping[str, Any], said: Mapping[str, Any], held: Set[str]) -> dict[str, Any]:
         """One record as the vendor would say it, were it there; without values that the vendor's lists don't have."""
@@ -402,8 +403,8 @@ class ConnectorObject:
         return text.strip().partition("\n")[0][: known.length if known is not None else None].strip()
 
     def _held(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The vendor's fields without values that its closed lists don't have; a label stands for its value."""
-        result = dict(values) if self._options else values
+        """The vendor's fields without values that it cannot hold; a label stands for the value of a closed list."""
+        result = {n: v for n, v in values.items() if v is not None or n not in self._kept}
         for name, options in self._options.items():
             value = result.get(name)
             if value in (None, "") or not isinstance(value, str):
@@ -559,6 +560,11 @@ class ConnectorObject:
             return {}
         found = self.connector.find(self.object, self.key_field, [str(key) for key in keys])
         return {UUID(key): vendor_id for key, vendor_id in found.items()}
+
+
+def _no_currency(record: Mapping[str, Any]) -> Failure:
+    message = f"The vendor's account has no currency {record[_CURRENCY]}, in which the amounts are."
+    return Failure("no_counterpart", message, _CURRENCY)
 
 
 def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:

@@ -116,10 +116,14 @@ class Resumption(Body):
 
 
 class UndoRequest(Body):
-    """What to take back: everything, or some objects or stages; ``force``: also records that somebody edited since."""
+    """What to take back: everything, or some objects or stages; ``force``: also records that somebody edited since.
+
+    ``also_at_vendors``: what streams made of its records at other vendors is deleted there, too; else the job's result lists it.
+    """
 
     objects: list[str] | None = Field(default=None, max_length=1000)
     force: bool = False
+    also_at_vendors: bool = False
 
 
 class FollowRequest(Body):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import quote
@@ -28,11 +29,19 @@ from connectors.salesforce.files import Files
 from connectors.salesforce.ingest import IngestJobs
 from connectors.salesforce.junctions import JUNCTIONS, SEVERAL, Junctions, JunctionWriter
 from connectors.salesforce.lookup import find, versions
-from connectors.salesforce.objects import COMPOSITE_QUERIES, COMPOSITE_SIZE, FILE_OBJECTS, OBJECT_INFOS, quirk
+from connectors.salesforce.objects import (
+    COMPOSITE_QUERIES,
+    COMPOSITE_SIZE,
+    FILE_OBJECTS,
+    OBJECT_INFOS,
+    quirk,
+    vendors_own,
+)
 from connectors.salesforce.org import Org, Part
 from connectors.salesforce.prices import LINE, Prices
 from connectors.salesforce.read import BULK_THRESHOLD, CURSOR_OVERLAP, VISIBILITY_LAG, Reader, utc_now
 from connectors.salesforce.schema import default_objects, object_schema, with_stages
+from connectors.salesforce.standard_prices import ENTRY, FIELDS, PRODUCT, StandardPrices, currency_of, with_price
 from connectors.salesforce.write import INGEST_THRESHOLD, Step, Writer
 from domain.errors import PermissionMissingError, SynclineError, TransientError
 from domain.records import AccountInfo, Catalog, Cursor, ObjectSchema, Outgoing, Page, WriteResult
@@ -144,6 +153,7 @@ class SalesforceConnector:
         self._junctions = Junctions(self._org)
         self._junction_writer = JunctionWriter(self._junctions, self._writer)
         self._prices = Prices(self._org)
+        self._standard_prices = StandardPrices(self._org)
         self._files = Files(self._org)
 
     def close(self) -> None:
@@ -181,9 +191,19 @@ class SalesforceConnector:
     # ------------------------------------------------------------ what there is
 
     def describe(self, objects: Sequence[str] | None = None) -> Catalog:
-        """See the contract. One call, and one for each 25 objects. What the user may not see is absent."""
+        """See the contract. One call, and one for each 25 objects. What the user may not see is absent.
+
+        Product2 has two fields that tell of its standard price: see `standard_prices`.
+        """
         names = self._listed() if objects is None else tuple(dict.fromkeys(objects))
-        parts = [{"method": "GET", "url": self._org.path(f"sobjects/{soql.name(n)}/describe")} for n in names]
+        parts = [
+            {"method": "GET", "url": self._org.path(f"sobjects/{vendors_own(soql.name(n))}/describe")} for n in names
+        ]
+        if PRODUCT in names:
+            parts += [
+                {"method": "GET", "url": self._org.path(f"sobjects/{ENTRY}/describe")},
+                self._query_part(_CORPORATE_CURRENCY),
+            ]
         if "Opportunity" in names:
             parts.append(self._query_part(_STAGES))
         answers = [
@@ -192,12 +212,16 @@ class SalesforceConnector:
         found: dict[str, ObjectSchema] = {}
         for name, answer in zip(names, answers, strict=False):
             if answer.ok:
-                found[name] = object_schema(answer.body)
+                found[name] = replace(object_schema(answer.body), name=name)
             else:
                 self._raise_unless_denied(answer, name)
-        stages = answers[-1] if len(answers) > len(names) else None
-        if stages is not None and stages.ok and "Opportunity" in found:
-            found["Opportunity"] = with_stages(found["Opportunity"], stages.body["records"])
+        further = answers[len(names) :]
+        if PRODUCT in names:
+            entry, currencies, *further = further
+            if entry.ok and PRODUCT in found:
+                found[PRODUCT] = _priced(found[PRODUCT], object_schema(entry.body), currencies)
+        if "Opportunity" in found and further[0].ok:
+            found["Opportunity"] = with_stages(found["Opportunity"], further[0].body["records"])
         with self._lock:
             self._schemas.update(found)
         return Catalog(found)
@@ -227,7 +251,7 @@ class SalesforceConnector:
     def count(self, objects: Sequence[str]) -> Mapping[str, int]:
         """Exact numbers of the records that `read` lists, five objects a call. What cannot be counted is absent."""
         countable = [name for name in objects if quirk(name).listed_by is None]
-        queries = [soql.count(name, quirk(name).where) for name in countable]
+        queries = [soql.count(vendors_own(name), quirk(name).where) for name in countable]
         result: dict[str, int] = {}
         for chunk in soql.chunks(list(zip(countable, queries, strict=True)), COMPOSITE_QUERIES):
             parts = [self._query_part(query, include_deleted=quirk(name).archived) for name, query in chunk]
@@ -258,9 +282,20 @@ class SalesforceConnector:
     # ------------------------------------------------------------ writing
 
     def upsert(self, object_name: str, records: Sequence[Outgoing], key_field: str | None = None) -> list[WriteResult]:
-        """See the contract and `write.Writer.upsert`. A new line of a sale gets the price book entry of its product."""
+        """See the contract and `write.Writer.upsert`.
+
+        A new line of a sale gets the price book entry of its product, and the price of a product becomes one.
+        """
+        if object_name == PRODUCT and any(n in one.values for one in records for n in FIELDS):
+            return self._standard_prices.write(
+                records,
+                currency_of(self._schema(PRODUCT)),
+                lambda name, some: self._writer.upsert(name, some, key_field if name == PRODUCT else None),
+            )
         if object_name != LINE:
-            return self._writer.upsert(object_name, records, key_field)
+            made = quirk(object_name).new
+            whole = [one if one.vendor_id else replace(one, values={**made, **one.values}) for one in records]
+            return self._writer.upsert(vendors_own(object_name), whole if made else records, key_field)
         lines, refused = self._prices.complete(records, "CurrencyIsoCode" in self._schema("Opportunity").field_names)
         priced = [line for place, line in enumerate(lines) if place not in refused]
         written = iter(self._writer.upsert(object_name, priced, key_field) if priced else ())
@@ -276,7 +311,7 @@ class SalesforceConnector:
 
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:
         """See the contract."""
-        return self._writer.delete(object_name, vendor_ids)
+        return self._writer.delete(vendors_own(object_name), vendor_ids)
 
     def create_tree(self, steps: Sequence[Step], *, all_or_none: bool = True) -> list[WriteResult]:
         """Parents and their children in one call: see `write.Writer.create_tree`."""
@@ -302,3 +337,11 @@ class SalesforceConnector:
         """Records of up to five small queries, or why there are none, for one call."""
         answers = self._org.composite([self._query_part(q) for q in queries], idempotent=True)
         return [a.body["records"] if a.ok else self._org.part_error(a, self._org.path("query")) for a in answers]
+
+
+def _priced(product: ObjectSchema, entry: ObjectSchema, currencies: Part) -> ObjectSchema:
+    """Product2's schema with its standard price. An org of one currency has no CurrencyIsoCode."""
+    if "UnitPrice" not in entry.field_names:
+        return product
+    told = [str(record["IsoCode"]) for record in currencies.body["records"]] if currencies.ok else []
+    return with_price(product, entry, told[0] if told and "CurrencyIsoCode" in entry.field_names else None)

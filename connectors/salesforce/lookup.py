@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from connectors.kit.contract import VersionPage
 from connectors.salesforce import soql
-from connectors.salesforce.objects import PAGE_SIZE, quirk
+from connectors.salesforce.objects import PAGE_SIZE, quirk, vendors_own
 from connectors.salesforce.org import Org
 from domain.entities import Kind
 from domain.errors import ConfigurationError
@@ -26,7 +26,7 @@ def versions(org: Org, schema: ObjectSchema, after: str | None) -> Iterator[Vers
     special = quirk(schema.name)
     while True:
         where = (special.where, soql.after_id("Id", after))
-        query = soql.select(schema.name, fields, where=where, order=("Id",), limit=PAGE_SIZE)
+        query = soql.select(vendors_own(schema.name), fields, where=where, order=("Id",), limit=PAGE_SIZE)
         records = list(org.query_all(query, include_deleted=special.archived))
         ids = [str(record["Id"]) for record in records]
         yield VersionPage(ids, [str(record[key]) if key else "" for record in records], len(records) < PAGE_SIZE)
@@ -49,7 +49,7 @@ def find(org: Org, schema: ObjectSchema, key_field: str, keys: Sequence[str]) ->
     among = soql.among_numbers if numeric else soql.among
     found: dict[str, str] = {}
     for chunk in soql.chunks([key for key in dict.fromkeys(keys) if not numeric or _number(key)], KEYS_PER_QUERY):
-        query = soql.select(schema.name, ("Id", key_field), where=(among(key_field, chunk),))
+        query = soql.select(vendors_own(schema.name), ("Id", key_field), where=(among(key_field, chunk),))
         for record in org.query_all(query):
             held = str(record[key_field])
             key = asked.get(held) or asked.get(same(held))

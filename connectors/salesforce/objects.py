@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from connectors.kit.contract import ObjectInfo
 
@@ -23,7 +23,8 @@ class Quirk:
     ``listed_by``: it cannot be listed as such, only by the ids of another object (field here, object, field there).
     ``content``: the field that holds bytes; with ``inline`` they are text, and a listing brings them at one call a
     record. ``bulk``: whether Bulk API 2.0 serves it. ``where``: only these records matter. ``archived``: Salesforce hides
-    old records from queries, and only queryAll finds them.
+    old records from queries, and only queryAll finds them. ``of``: these are records of that object, and no object of
+    their own at Salesforce. ``new``: what each says that is made here.
     """
 
     listed_by: tuple[str, str, str] | None = None
@@ -32,7 +33,11 @@ class Quirk:
     bulk: bool = True
     where: str = ""
     archived: bool = False
+    of: str = ""
+    new: Mapping[str, str] = field(default_factory=dict)
 
+
+_EMAIL = "TaskSubtype IN ('Email','ListEmail')"
 
 QUIRKS: Mapping[str, Quirk] = {
     "ContentDocumentLink": Quirk(listed_by=("ContentDocumentId", "ContentVersion", "ContentDocumentId"), bulk=False),
@@ -41,7 +46,14 @@ QUIRKS: Mapping[str, Quirk] = {
     "ContentNote": Quirk(content="Content", inline=True, bulk=False),
     # Activities that ended more than a year ago are archived:
     # https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm
-    "Task": Quirk(where="IsDeleted = false", archived=True),
+    # E-mails are logged as tasks of a subtype that is chosen when they are made, and stays. They are no work to be done.
+    "Task": Quirk(where=f"IsDeleted = false AND (NOT {_EMAIL})", archived=True),
+    "EmailTask": Quirk(
+        where=f"IsDeleted = false AND {_EMAIL}",
+        archived=True,
+        of="Task",
+        new={"TaskSubtype": "Email", "Status": "Completed"},
+    ),
     "Event": Quirk(where="IsDeleted = false", archived=True),
     "Group": Quirk(where="Type = 'Queue'", bulk=False),
     "OpportunityStage": Quirk(bulk=False),
@@ -74,6 +86,7 @@ _ENTITIES: Mapping[str, str | None] = {
     "CaseComment": "activity",
     "CampaignMember": None,
     "Task": "activity",
+    "EmailTask": "communication",
     "Event": "activity",
     "Note": "activity",
     "ContentNote": "activity",
@@ -106,3 +119,8 @@ FILE_OBJECTS: tuple[str, ...] = tuple(name for name, quirk in QUIRKS.items() if 
 def quirk(object_name: str) -> Quirk:
     """The peculiarities of an object; none for most."""
     return QUIRKS.get(object_name, _NO_QUIRK)
+
+
+def vendors_own(object_name: str) -> str:
+    """The object at Salesforce whose records these are."""
+    return quirk(object_name).of or object_name

@@ -16,9 +16,10 @@ from connectors.salesforce.cursors import Position, advance, decode, finish, hig
 from connectors.salesforce.deletions import Deletions
 from connectors.salesforce.errors import vendor_code, with_object
 from connectors.salesforce.junctions import SEPARATOR, Junction, Junctions, junctions_of
-from connectors.salesforce.objects import IDS_PER_QUERY, PAGE_SIZE, quirk
+from connectors.salesforce.objects import IDS_PER_QUERY, PAGE_SIZE, quirk, vendors_own
 from connectors.salesforce.org import Org
 from connectors.salesforce.schema import COMPOUND_TYPES, readable_fields
+from connectors.salesforce.standard_prices import FIELDS, StandardPrices, currency_of
 from domain.errors import ConfigurationError, CursorExpiredError, SynclineError, TransientError
 from domain.records import MISSING, Cursor, ObjectSchema, Page
 
@@ -50,12 +51,22 @@ class Plan:
         return (self.key, "Id") if self.key else ("Id",)
 
     @property
+    def source(self) -> str:
+        """The object at Salesforce that is asked for."""
+        return vendors_own(self.schema.name)
+
+    @property
     def archived(self) -> bool:
         return quirk(self.schema.name).archived
 
     @property
+    def priced(self) -> bool:
+        """Whether products are listed with their standard price."""
+        return not set(FIELDS).isdisjoint(self.columns)
+
+    @property
     def bulk_able(self) -> bool:
-        if self.junctions:
+        if self.junctions or self.priced:
             return False
         compound = any(self.schema.field(n).vendor_type.lower() in COMPOUND_TYPES for n in self.columns)
         return quirk(self.schema.name).bulk and not compound and self.limit is None
@@ -73,7 +84,7 @@ def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
     key = schema.modified_field
     special = quirk(schema.name)
     inline = special.content if special.inline and special.content in columns else None
-    told = {inline, *junctions}
+    told = {inline, *junctions, *FIELDS}
     asked = tuple(dict.fromkeys((*(c for c in columns if c not in told), *((key,) if key else ()))))
     return Plan(schema, columns, asked, key, special.where, request.limit, inline, junctions)
 
@@ -108,6 +119,7 @@ class Reader:
         self._bulk_threshold = bulk_threshold
         self._deletions = Deletions(org)
         self._junctions = Junctions(org)
+        self._prices = StandardPrices(org)
 
     def read(self, request: ReadRequest) -> Iterator[Page]:
         """See `connectors.kit.contract.Connector.read`."""
@@ -137,7 +149,9 @@ class Reader:
         now = self._clock()
         position = start(before, now, VISIBILITY_LAG)
         if request.deleted and before is not None and before.deleted_from is not None:
-            deleted, covered = self._deletions.since(plan.schema, soql.parse_timestamp(before.deleted_from), now)
+            deleted, covered = self._deletions.since(
+                replace(plan.schema, name=plan.source), soql.parse_timestamp(before.deleted_from), now
+            )
             position = replace(position, deleted_from=soql.timestamp(covered))
             if deleted:
                 # Before the rows, so that a record restored meanwhile is alive again when they arrive.
@@ -156,12 +170,17 @@ class Reader:
             yield from self._pages(plan, position)
 
     def _reassociated(self, plan: Plan, before: Position, here: Position) -> Iterator[Page]:
-        """Records of which a junction record came or went, whose own stamp does not tell. Read again, if the reading stops here."""
+        """Records of which a junction record or a price came or went, whose own stamp does not tell.
+
+        Read again, if the reading stops here.
+        """
         since = before.ends_from or before.modstamp
         if since is None:
             return
         moment = soql.parse_timestamp(since) - CURSOR_OVERLAP
         ids = {i for j in plan.junctions.values() for i in self._junctions.changed(j, moment)}
+        if plan.priced:
+            ids.update(self._prices.changed(moment, currency_of(plan.schema)))
         for page in self._by_ids(plan, sorted(ids), None) if ids else ():
             yield replace(page, cursor=here.encode(), last=False)
 
@@ -177,15 +196,17 @@ class Reader:
             yield Page(plan.schema.name, plan.columns, rows, cursor.encode(), last=last)
 
     def _with_content(self, plan: Plan, records: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-        """Notes keep their text as content, which no query returns; junction records are asked for by a query of their own."""
+        """Notes keep their text as content, which no query returns; junction records and prices take queries of their own."""
         if plan.inline is not None:
             for record in records:
-                path = self._org.path(f"sobjects/{plan.schema.name}/{record['Id']}/{plan.inline}")
+                path = self._org.path(f"sobjects/{plan.source}/{record['Id']}/{plan.inline}")
                 record[plan.inline] = self._org.request("GET", path).text or None
         for name, junction in plan.junctions.items() if records else ():
             held = self._junctions.held(junction, [str(r["Id"]) for r in records])
             for record in records:
                 record[name] = SEPARATOR.join(held.get(str(record["Id"]), ()))
+        if plan.priced and records:
+            self._prices.fill(records, currency_of(plan.schema))
         return records
 
     def _replies(self, plan: Plan, at: _Progress) -> Iterator[tuple[dict[str, Any], datetime | None]]:
@@ -214,12 +235,12 @@ class Reader:
 
     def _query(self, plan: Plan, at: _Progress) -> str:
         where = (plan.where, _from(plan, at.position))
-        return soql.select(plan.schema.name, plan.asked, where=where, order=plan.order, limit=at.left)
+        return soql.select(plan.source, plan.asked, where=where, order=plan.order, limit=at.left)
 
     # ------------------------------------------------------------ by bulk job
 
     def _bulk_started(self, plan: Plan, position: Position) -> Iterator[Page]:
-        query = soql.select(plan.schema.name, plan.asked, where=(plan.where, _from(plan, position)))
+        query = soql.select(plan.source, plan.asked, where=(plan.where, _from(plan, position)))
         try:
             job = self._bulk.create(query, include_deleted=plan.archived)
         except BulkRefusedError:
@@ -264,7 +285,7 @@ class Reader:
             yield Page(plan.schema.name, plan.columns, [], {"ids_done": len(ids)}, last=True)
         for chunk in soql.chunks(ids[done:], IDS_PER_QUERY):
             done += len(chunk)
-            query = soql.select(plan.schema.name, plan.asked, where=(plan.where, soql.among("Id", chunk)))
+            query = soql.select(plan.source, plan.asked, where=(plan.where, soql.among("Id", chunk)))
             found = list(self._org.query_all(query, include_deleted=plan.archived))
             rows: Rows = [take(r) for r in self._with_content(plan, found)]
             yield Page(plan.schema.name, plan.columns, rows, {"ids_done": done}, last=done >= len(ids))
@@ -280,7 +301,7 @@ class Reader:
             {str(r[other_field]) for r in self._org.query_all(soql.select(other, (other_field,), where=where))}
         )
         for chunk in soql.chunks(ids, IDS_PER_QUERY):
-            query = soql.select(plan.schema.name, plan.columns, where=(soql.among(field, chunk),))
+            query = soql.select(plan.source, plan.columns, where=(soql.among(field, chunk),))
             rows: Rows = [take(record) for record in self._org.query_all(query)]
             last = chunk[-1] == ids[-1]
             position = replace(position, record_id=chunk[-1])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from connectors.salesforce.objects import STANDARD_OBJECTS, quirk
+from connectors.salesforce.objects import STANDARD_OBJECTS, quirk, vendors_own
 from domain.entities import Kind
 from domain.records import FieldSchema, ObjectSchema, Option
 
@@ -44,7 +44,7 @@ def default_objects(listing: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Names to describe, out of the global describe's ``sobjects``: the standard ones and every custom object."""
     queryable = {entry["name"]: entry for entry in listing if entry.get("queryable")}
     custom = sorted(name for name, entry in queryable.items() if _is_custom_object(entry))
-    return (*(name for name in STANDARD_OBJECTS if name in queryable), *custom)
+    return (*(name for name in STANDARD_OBJECTS if vendors_own(name) in queryable), *custom)
 
 
 def _is_custom_object(entry: Mapping[str, Any]) -> bool:

@@ -158,6 +158,8 @@ def from_timestamp(value: datetime, settings: Settings) -> Any:
     pattern, unit = settings.get("format"), settings.get("unit")
     if pattern:
         return _formatted(value.astimezone(settings.context.zone), pattern)
+    if settings.get("day"):
+        return value.astimezone(settings.context.zone).date().isoformat()
     if unit:
         return (value - _EPOCH) // timedelta(microseconds=1) * _UNITS[unit] // 1_000_000
     moment = value.astimezone(UTC).replace(tzinfo=None)
@@ -226,8 +228,10 @@ _OPTIONS = {
 TRANSFORMS = (
     Transform(
         "timestamp", "An instant, stored in UTC. Without a zone it is read in the context's time zone.",
-        frozenset({Kind.TIMESTAMP}), to_timestamp, from_timestamp, options=_OPTIONS, column=timestamp_column,
-        loss="the zone it was written in; digits beyond the microsecond; what a `format` or `unit` leaves out",
+        frozenset({Kind.TIMESTAMP}), to_timestamp, from_timestamp,
+        options={**_OPTIONS, "day": Option(bool, "the vendor's field holds a day: an instant goes back as its day there")},
+        column=timestamp_column,
+        loss="the zone it was written in; digits beyond the microsecond; what a `format`, `unit` or `day` leaves out",
     ),
     Transform(
         "date", "A calendar day.", frozenset({Kind.DATE}), to_date, from_date,

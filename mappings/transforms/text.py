@@ -142,6 +142,14 @@ def from_choices(value: Any, settings: Settings) -> str:
     return str(settings.get("separator", ";")).join(str(from_choice(v, settings)) for v in value)
 
 
+def from_excerpt(value: str, settings: Settings) -> str:
+    """The text, its end replaced by an ellipsis where it is longer than ``length``: in UTF-16, as Java counts."""
+    units, length = value.encode("utf-16-le", "ignore"), settings.get("length")
+    if length is None or len(units) <= 2 * length:
+        return value
+    return units[: 2 * (length - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
+
+
 # ---------------------------------------------------------------- JSON
 
 
@@ -180,6 +188,11 @@ TRANSFORMS = (
     Transform(
         "text", "A text; numbers and dates become the text a person would write.", _TEXT | {Kind.URL}, to_text, same,
         loss="white space around the text", column=text_column,
+    ),
+    Transform(
+        "excerpt", "A text of which the vendor's field may hold less: the same as `text`, and cut where it goes back.",
+        _TEXT, to_text, from_excerpt, options={"length": Option(int, "how many characters the vendor's field holds")},
+        loss="white space around the text; what is longer than the field", column=text_column,
     ),
     Transform(
         "url", "A web address, with or without its scheme. Addresses that run scripts are refused.",

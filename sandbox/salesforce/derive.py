@@ -188,9 +188,30 @@ def _line_item(writer: Writer, row: Row, _before: Row) -> None:
     writer.system_update("Opportunity", sale, {"Amount": total, "HasOpportunityLineItem": True})
 
 
-def _price(writer: Writer, row: Row, _before: Row) -> None:
-    product = writer.org.tables["Product2"][row["Product2Id"]]
+def _price(writer: Writer, row: Row, before: Row) -> None:
+    """One entry a product, price book and currency; the standard price book's comes before any other's.
+
+    https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_pricebookentry.htm
+    """
+    org = writer.org
+    product = org.tables["Product2"][row["Product2Id"]]
     row["Name"], row["ProductCode"] = product["Name"], product.get("ProductCode")
+    if before:
+        return
+    row.setdefault("CurrencyIsoCode", org.organization()["DefaultCurrencyIsoCode"])
+    others = [
+        e
+        for e in org.live("PricebookEntry")
+        if e["Id"] != row["Id"]
+        and (e["Product2Id"], e["CurrencyIsoCode"]) == (row["Product2Id"], row["CurrencyIsoCode"])
+    ]
+    if any(e["Pricebook2Id"] == row["Pricebook2Id"] for e in others):
+        raise ApiError("DUPLICATE_VALUE", "This price definition already exists in this price book")
+    books = org.tables["Pricebook2"]
+    if not books[row["Pricebook2Id"]].get("IsStandard") and not any(
+        books[e["Pricebook2Id"]].get("IsStandard") and e.get("IsActive") for e in others
+    ):
+        raise ApiError("STANDARD_PRICE_NOT_DEFINED", "Before creating a custom price, create a standard price.")
 
 
 def _member(_writer: Writer, row: Row, _before: Row) -> None:

@@ -60,7 +60,8 @@ class Rules:
     ``match_keys``: unlinked records that agree on all fields of one key are the same thing. ``only``: values of which a hub record
     must have one to be created at the vendor (a call is no meeting, though both are activities). ``follows``: fields that another
     one decides. ``refers``: the vendor objects that a reference field may point to. ``once``: fields that the vendor takes when a
-    record is created, and lets nobody change. ``picks``: references for which the vendor names one of a list, having no main one.
+    record is created, and lets nobody change. ``afterwards``: fields that it takes only of a record that stands. ``picks``:
+    references for which the vendor names one of a list, having no main one.
     ``mains``: by list of associated records, the reference to its main one, which the vendor has, too.
     """
 
@@ -76,6 +77,7 @@ class Rules:
     follows: Mapping[str, str] = field(default_factory=dict)
     refers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     once: frozenset[str] = frozenset()
+    afterwards: frozenset[str] = frozenset()
     picks: Mapping[str, str] = field(default_factory=dict)
     mains: Mapping[str, str] = field(default_factory=dict)
     deletes_in: DeletePolicy = DeletePolicy.PROPAGATE

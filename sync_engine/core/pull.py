@@ -400,6 +400,8 @@ def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision
     if planning.rules.edit_beats_delete and lost:
         conflict = Conflict("*", Side.HUB, "edit_beats_delete", lost, None)
         return replace(gone, conflicts=(conflict,), push=planning.rules.pushes, hub_version=hub.version)
+    unsure = {n: hub.values.get(n) for n, v in differing(planning.rules, link, hub).items() if _in_flight(link, n, v)}
+    lost = {**unsure, **lost}  # what was sent without an answer may have come too late
     conflicts = (Conflict("*", Side.VENDOR, "delete_beats_edit", None, lost),) if lost else ()
     return replace(gone, outcome=Outcome.DELETED, delete=True, hub_version=hub.version, conflicts=conflicts)
 

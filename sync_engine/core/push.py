@@ -27,6 +27,9 @@ from sync_engine.core.model import (
     Side,
 )
 from sync_engine.core.pull import differing, plan_pull, vendor_edits
+from sync_engine.core.stand_ins import PIPELINE, STAGE
+
+AT_ONCE = frozenset({STAGE, PIPELINE})
 
 
 def plan_push(items: Sequence[Pushable], rules: Rules) -> list[PushDecision]:
@@ -88,11 +91,17 @@ def _teaches(learned: Decision, link: Link) -> bool:
 def outgoing(rules: Rules, link: Link, hub: Hub) -> Record:
     """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put.
 
-    So do references that the vendor cannot be without, where the record that they led to was deleted.
+    So do references that the vendor cannot be without, where the record that they led to was deleted. A stage and its pipeline go
+    together, or a vendor would be sent a pipeline that lacks the stage; while one of them is asked about, neither goes.
     """
     base = link.base or {}
+    asked = set(link.open) | (AT_ONCE if AT_ONCE & link.open.keys() else set())
     gone = {n for n in rules.required if is_blank(hub.values.get(n)) and isinstance(base.get(n), UUID)}
-    return {n: value for n, value in differing(rules, link, hub).items() if n not in link.open and n not in gone}
+    fields = {n: value for n, value in differing(rules, link, hub).items() if n not in asked and n not in gone}
+    if AT_ONCE & fields.keys():  # whatever somebody makes of the other there meanwhile
+        sure = AT_ONCE - rules.once
+        fields |= {n: v for n, v in hub.seen.items() if n in sure and not is_blank(v) and rules.writes_field(n)}
+    return fields
 
 
 # ---------------------------------------------------------------- creates
@@ -109,6 +118,7 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     fields = {n: v for n, v in hub.seen.items() if (v or not is_blank(v)) and rules.writes_field(n)}
     # Associated once it is known to be there, so that no create hangs on it; but a main one alone comes with the record.
     later = {n for n in fields.keys() & rules.links if fields[n] != [fields.get(rules.mains.get(n, ""))]}
+    later |= fields.keys() & rules.afterwards
     more = bool(later)
     fields = {n: v for n, v in fields.items() if n not in later} if later else fields
     if item.failure is not None:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from domain.entities import SET_UP
 from sync_engine.core.merge import same
-from sync_engine.core.model import DeletePolicy
+from sync_engine.core.model import DeletePolicy, Link
 from sync_engine.ports import Lane
 from tests.simulation.ports import FIELDS, OBJECTS, held
 from tests.simulation.run import Broken, Simulation
+from tests.simulation.stages import Place
 from tests.simulation.tables import HubRow
 from tests.simulation.vendors import Row, tokens
 
@@ -25,6 +27,8 @@ def check_all(sim: Simulation) -> None:
     no_edit_is_lost(sim)
     tenants_never_touch(sim)
     bounded_writes(sim)
+    moves_arrive(sim)
+    nothing_derived_is_contested(sim)
     replay_changes_nothing(sim)
 
 
@@ -59,7 +63,9 @@ def one_record_each(sim: Simulation) -> None:
         if double_ids := [i for i, n in known.items() if n > 1 and i not in sim.world.deleted_here]:
             raise Broken(f"{vendor.name} has {double_ids[0]} twice")
     named = Counter(
-        (r.tenant_id, r.entity, r.values.get(_identity_of(r.entity))) for r in tables.hubs.values() if not r.deleted
+        (r.tenant_id, r.entity, r.values.get(_identity_of(r.entity)))
+        for r in tables.hubs.values()
+        if not r.deleted and r.entity not in SET_UP
     )
     if double_hubs := [i for i, n in named.items() if n > 1 and i[2] not in sim.world.deleted_here]:
         raise Broken(f"the hub has {double_hubs[0][2]} twice")
@@ -83,6 +89,9 @@ def converged(sim: Simulation) -> None:
         for hub_id, row in tables.hubs.items():
             if row.deleted or (row.tenant_id, row.entity) != (lane.tenant_id, entity):
                 continue
+            if hub_id not in linked and row.entity == "opportunity" and letter_of(sim, lane, hub_id):
+                _rightly_refused(sim, lane, row, None)
+                continue
             if hub_id not in linked:
                 raise Broken(f"{vendor.name} never got {entity} {str(hub_id)[-4:]}")
             _same_record(sim, lane, row, linked[hub_id])
@@ -105,7 +114,11 @@ def _same_record(sim: Simulation, lane: Lane, row: HubRow, vendor_id: str, but: 
     if theirs is None or theirs.deleted:
         raise Broken(f"{vendor.name} {vendor_id} is gone, the hub's record is not")
     link = tables.links[lane, vendor_id]
+    if row.entity == "opportunity":
+        _same_stage(sim, lane, row, theirs, link)
     for name in FIELDS[row.entity]:
+        if name in AT_A_STAGE:
+            continue
         ours: Any = row.values.get(name)
         if isinstance(ours, UUID):
             ours = _vendor_id(sim, lane, ours)
@@ -115,6 +128,59 @@ def _same_record(sim: Simulation, lane: Lane, row: HubRow, vendor_id: str, but: 
         )
         if not alike and name not in link.open and name != but:
             raise Broken(f"{vendor.name} {vendor_id}.{name}: hub {ours!r}, vendor {said!r}")
+
+
+AT_A_STAGE = ("stage_id", "pipeline_id", "probability")
+
+
+def letter_of(sim: Simulation, lane: Lane, hub_id: UUID) -> bool:
+    """Whether a dead letter tells that the vendor has no stage for a sale."""
+    dead = sim.store.tables.dead.get((lane, "push", str(hub_id)))
+    return dead is not None and dead.open and (dead.failure.code, dead.failure.field) == ("no_counterpart", "stage_id")
+
+
+def _fitting(sim: Simulation, lane: Lane, row: HubRow, held: str | None) -> list[Place]:
+    known = sim.store.catalogues[lane.tenant_id]
+    stage, pipeline = known.ids[row.values["stage_id"]], known.ids.get(row.values.get("pipeline_id"))
+    return known.found_at(stage, pipeline, held, sim.world.vendor_of[lane].name)
+
+
+def _rightly_refused(sim: Simulation, lane: Lane, row: HubRow, held: str | None) -> None:
+    fitting = _fitting(sim, lane, row, held)
+    if len(fitting) == 1:
+        raise Broken(f"a sale is refused although {fitting[0].id} is its stage")
+
+
+def _same_stage(sim: Simulation, lane: Lane, row: HubRow, theirs: Row, link: Link) -> None:
+    """A sale stands at the stage that answers to the hub's; or, where none or several do, a dead letter tells."""
+    if {"stage_id", "pipeline_id"} & link.open.keys():
+        return
+    fitting = _fitting(sim, lane, row, theirs.values.get("pipeline_id"))
+    refused = letter_of(sim, lane, link.entity_id)
+    if theirs.values.get("stage_id") in [p.id for p in fitting]:
+        if refused:
+            raise Broken(f"{theirs.id} is at its stage, and a dead letter tells that it has none")
+    elif len(fitting) == 1:
+        raise Broken(f"{theirs.id} should be at {fitting[0].id} and is at {theirs.values.get('stage_id')}")
+    elif not refused and sim.world.rules[lane].pushes:
+        raise Broken(f"{theirs.id} has no stage here, and no dead letter tells")
+
+
+def nothing_derived_is_contested(sim: Simulation) -> None:
+    """What a vendor makes of a stage by itself is nobody's edit."""
+    if any(entry.conflict.field == "probability" for entry in sim.store.tables.conflicts):
+        raise Broken("a probability that a stage brought is contested")
+
+
+def moves_arrive(sim: Simulation) -> None:
+    """Every sale is where somebody put it."""
+    for row in sim.store.tables.hubs.values():
+        if row.deleted or row.entity != "opportunity" or row.values["name"] in sim.world.deleted_here:
+            continue
+        moves = sim.world.moves[row.values["name"]]
+        kind = sim.store.catalogues[row.tenant_id].ids[row.values["stage_id"]].kind
+        if kind not in moves and not {"copied", "merged"} & set(moves):
+            raise Broken(f"nobody put {row.values['name']} at {kind}")
 
 
 def _vendor_id(sim: Simulation, lane: Lane, hub_id: UUID) -> str | None:

@@ -31,6 +31,7 @@ from sync_engine.ports import (
     Span,
 )
 from tests.simulation import applying
+from tests.simulation.stages import Catalogue
 from tests.simulation.tables import HubRow, LaneRow, Stream, Tables
 
 
@@ -47,6 +48,8 @@ class MemoryStore:
     def __init__(self, clock: Callable[[], datetime] = lambda: _FIRST) -> None:
         self.tables = Tables()
         self.clock = clock
+        self.catalogues: dict[UUID, Catalogue] = {}
+        """Stages and pipelines by tenant, where there are any."""
 
     # ------------------------------------------------------------ set-up and people
 
@@ -207,7 +210,7 @@ class MemoryStore:
         return found
 
     def set_up(self, lane: Lane) -> SetUp:
-        return SetUp()  # the simulation's entities have no stages
+        return self.catalogues[lane.tenant_id].set_up(lane.connection_id) if self.catalogues else SetUp()
 
     def announce(self, lease: Lease, now: datetime, sendings: Sequence[Sending]) -> None:
         with self._change(lease) as tables:

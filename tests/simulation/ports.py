@@ -8,18 +8,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from domain.entities import ENTITIES
 from domain.errors import CursorExpiredError, RecordRejectedError
 from domain.records import Cursor, WriteResult
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Hub, HubRef, Incoming, ListKind, Rules
+from sync_engine.core.stand_ins import PIPELINE, STAGE
 from sync_engine.ports import Lane, Listing, Projection, Raw, Versions, Write
+from tests.simulation.stages import PIPELINES, STAGES, Catalogue
 from tests.simulation.vendors import LAG, OVERLAP, Row, Vendor
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "account": ("name", "city"),
     "contact": ("email", "name", "phone", "city", "tags", "account_id"),
+    "opportunity": ("name", "city", "stage_id", "pipeline_id", "probability"),
 }
-OBJECTS = {"account": "companies", "contact": "people"}
+OBJECTS = {"account": "companies", "contact": "people", "opportunity": "deals"}
+REFERS: Mapping[str, str] = {"account_id": "companies", "stage_id": STAGES, "pipeline_id": PIPELINES}
 HELD = 14
 
 Call = Callable[[str, Callable[[], Any]], Any]
@@ -30,7 +35,10 @@ def rules_for(entity: str, **chosen: Any) -> Rules:
     names = frozenset(FIELDS[entity])
     keys = (("email",),) if entity == "contact" else (("name",),)
     lists = {"tags": ListKind.SET} if entity == "contact" else {}
-    return Rules(entity, names | {"source_updated_at"}, names, match_keys=keys, lists=lists, **chosen)
+    if entity == "opportunity":
+        chosen |= {"follows": {"probability": "stage_id"}, "refers": {n: (o,) for n, o in REFERS.items()}}
+    writes = names - {"probability"}
+    return Rules(entity, names | {"source_updated_at"}, writes, match_keys=keys, lists=lists, **chosen)
 
 
 def held(name: str, value: Any) -> Any:
@@ -48,6 +56,7 @@ class SimPort:
         self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
         self.can_find = can_find
         self.untold = False
+        self.catalogue: Catalogue | None = None
         self.read_at: dict[str, int] = {}
         """When this pass itself last read each record; a pass has a port of its own."""
         self.id_order = "ascii"
@@ -85,13 +94,8 @@ class SimPort:
             return Raw(Incoming(row.id, merged_into=row.merged_into))
         if row.deleted:
             return Raw(Incoming(row.id, deleted=True))
-        said = {n: row.values.get(n) for n in FIELDS[self.rules.entity] if n != "account_id"}
-        refs = {}
-        if self.rules.entity == "contact":
-            if row.values.get("account_id"):
-                refs["account_id"] = ((OBJECTS["account"],), row.values["account_id"])
-            else:
-                said["account_id"] = None
+        said = {n: row.values.get(n) for n in FIELDS[self.rules.entity]}
+        refs = {n: ((o,), said.pop(n)) for n, o in REFERS.items() if said.get(n)}
         said["source_updated_at"] = row.modified_at
         print_ = repr((row.modified_at, sorted(row.values.items()))).encode()
         key = UUID(row.key) if row.key and (self.vendor.strict or self.can_find) else None
@@ -130,8 +134,8 @@ class SimPort:
             value = hub.values.get(name)
             if not self.rules.writes_field(name):
                 continue
-            if isinstance(value, UUID) and not _vendor_id(refs, value):
-                waits.append(HubRef(name, "account", value))
+            if isinstance(value, UUID) and not _vendor_id(refs, value, REFERS[name]):
+                waits.append(HubRef(name, ENTITIES[self.rules.entity].field(name).refers_to or "", value))
             else:
                 seen[name] = held(name, value)
         return Projection(seen, tuple(waits))
@@ -140,7 +144,8 @@ class SimPort:
         return self._call("write", lambda: [self._write(w, refs) for w in writes])
 
     def _write(self, write: Write, refs: Refs) -> WriteResult:
-        values = {n: _vendor_id(refs, v) if isinstance(v, UUID) else v for n, v in write.fields.items()}
+        self._no_guess(write)
+        values = {n: _vendor_id(refs, v, REFERS[n]) if isinstance(v, UUID) else v for n, v in write.fields.items()}
         if write.vendor_id is None:
             key = str(write.entity_id) if self.vendor.strict or self.can_find else None
             row, created = self.vendor.upsert(
@@ -148,6 +153,20 @@ class SimPort:
             )
             return WriteResult(str(write.entity_id), row.id, created, self.vendor.version(row))
         return self._update(write, values)
+
+    def _no_guess(self, write: Write) -> None:
+        """A sale is put only where no other stage of the vendor's answers to its own as well."""
+        stage = self.catalogue.ids.get(write.fields.get(STAGE)) if self.catalogue is not None else None
+        if stage is None or self.catalogue is None or write.fields[STAGE] == write.base.get(STAGE):
+            return
+        sought, pipeline, held = (
+            self.catalogue.ids.get(of.get(name))
+            for of, name in ((write.record, STAGE), (write.record, PIPELINE), (write.base, PIPELINE))
+        )
+        assert sought is not None
+        fitting = self.catalogue.found_at(sought, pipeline, held.id if held else None, self.vendor.name)
+        if fitting != [stage]:
+            raise AssertionError(f"{stage.id} is a guess: {[p.id for p in fitting]}")
 
     def _update(self, write: Write, values: Mapping[str, Any]) -> WriteResult:
         assert write.vendor_id is not None
@@ -180,5 +199,5 @@ class SimPort:
         return found
 
 
-def _vendor_id(refs: Refs, hub_id: UUID) -> str | None:
-    return next((v for name, v in refs.get(hub_id, ()) if name == OBJECTS["account"]), None)
+def _vendor_id(refs: Refs, hub_id: UUID, of: str) -> str | None:
+    return next((v for name, v in refs.get(hub_id, ()) if name == of), None)

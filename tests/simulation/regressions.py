@@ -25,27 +25,27 @@ class Failure:
         return "\n".join([self.message, *self.trace, f"choices: {self.choices}"])
 
 
-def attempt(choices: Choices) -> tuple[Exception | None, Simulation | None]:
+def attempt(choices: Choices, *, stages: bool = False) -> tuple[Exception | None, Simulation | None]:
     """Run a schedule; the error that it ends with, if any. Whatever the engine raises is a failure as well."""
     sim: Simulation | None = None
     try:
-        sim = Simulation(choices)
+        sim = Simulation(choices, stages=stages)
         sim.run()
     except Exception as error:  # a bug of the engine may be of any kind
         return error, sim
     return None, sim
 
 
-def shrunk(made: Sequence[int], error: Exception, for_s: float = 10.0) -> Failure:
+def shrunk(made: Sequence[int], error: Exception, for_s: float = 10.0, *, stages: bool = False) -> Failure:
     """Make a failing schedule as small as it gets while it fails in the same kind of way."""
     kind = _kind(error)
 
     def fails(trial: Sequence[int]) -> bool:
-        found, _ = attempt(Choices(recorded=trial))
+        found, _ = attempt(Choices(recorded=trial), stages=stages)
         return found is not None and _kind(found) == kind
 
     smallest = shrink(made, fails, for_s)
-    found, sim = attempt(Choices(recorded=smallest))
+    found, sim = attempt(Choices(recorded=smallest), stages=stages)
     return Failure(f"{type(error).__name__}: {found or error}", smallest, [] if sim is None else sim.world.trace)
 
 
@@ -56,6 +56,11 @@ def _kind(error: Exception) -> tuple[str, str]:
 
 def kept() -> list[Path]:
     return sorted(FOLDER.glob("*.json"))
+
+
+def with_stages(path: Path) -> bool:
+    """Whether the schedule is one in which sales move between stages."""
+    return bool(json.loads(path.read_text()).get("stages"))
 
 
 def load(path: Path) -> list[int]:

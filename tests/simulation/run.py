@@ -65,6 +65,7 @@ class Worker:
 class Simulation:
     choices: Choices
     steps: int = 25
+    stages: bool = False
     faults: int = 0
     planned: int = 0
     quiet: bool = False
@@ -73,7 +74,7 @@ class Simulation:
     listed: dict[Any, dict[Lane, list[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = World(self.choices)
+        self.world = World(self.choices, self.stages)
         self.home = getcurrent()
         self.engine = Engine(
             Watched(self),
@@ -95,6 +96,7 @@ class Simulation:
 
     def _port(self, lane: Lane) -> SimPort:
         port = SimPort(self.world.vendor_of[lane], lane, self.world.rules[lane], self._call, self.world.finds)
+        port.catalogue = self.store.catalogues.get(lane.tenant_id)
         port.on_page = lambda ids: self._note_page(lane, ids)
         return port
 
@@ -290,8 +292,8 @@ class Simulation:
                 run.throw(GreenletExit)
 
 
-def simulate(choices: Choices, steps: int = 25) -> Simulation:
+def simulate(choices: Choices, steps: int = 25, *, stages: bool = False) -> Simulation:
     """Run one schedule. Raises Broken (or whatever the engine lets through, which is a bug as well)."""
-    sim = Simulation(choices, steps)
+    sim = Simulation(choices, steps, stages)
     sim.run()
     return sim

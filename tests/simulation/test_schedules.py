@@ -1,4 +1,4 @@
-"""Two thousand schedules of the real engine between a hub and two vendors, and every schedule that ever failed."""
+"""Thousands of schedules of the real engine between a hub and two vendors, and every schedule that ever failed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.choices import Choices, shrink
-from tests.simulation.regressions import attempt, kept, load, shrunk
+from tests.simulation.regressions import attempt, kept, load, shrunk, with_stages
 from tests.simulation.run import Broken, Simulation
 
-CHUNKS, SCHEDULES = 10, 200
+CHUNKS, SCHEDULES, WITH_STAGES = 10, 200, 60
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -22,9 +22,34 @@ def test_every_invariant_holds_after_any_schedule(chunk: int) -> None:
             pytest.fail(f"seed {seed}: {shrunk(choices.made, error)}")
 
 
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_invariant_holds_where_sales_move_between_stages(chunk: int) -> None:
+    for seed in range(chunk * WITH_STAGES, (chunk + 1) * WITH_STAGES):
+        choices = Choices(seed)
+        error, _ = attempt(choices, stages=True)
+        if error is not None:
+            pytest.fail(f"seed {seed}: {shrunk(choices.made, error, stages=True)}")
+
+
+def test_sales_meet_what_stages_are_about() -> None:
+    """Stages without counterpart, with several, and sales that are at the same stage everywhere do occur."""
+    told = ""
+    for seed in range(300):
+        sim = Simulation(Choices(seed), stages=True)
+        sim.run()
+        told += " ".join(d.failure.message for d in sim.store.tables.dead.values())
+        moved = [m for m in sim.world.moves.values() if len(m) > 1]
+        told += " moved" if moved else ""
+        if all(
+            word in told for word in ("no counterpart at this vendor", "no counterpart in its", "counterparts", "moved")
+        ):
+            return
+    pytest.fail("300 schedules, and not all of it occurred")
+
+
 @pytest.mark.parametrize("path", kept(), ids=lambda p: p.stem)
 def test_a_schedule_that_once_failed_still_holds(path: Path) -> None:
-    error, sim = attempt(Choices(recorded=load(path)))
+    error, sim = attempt(Choices(recorded=load(path)), stages=with_stages(path))
     assert error is None, [str(error), *(sim.world.trace if sim else [])]
 
 

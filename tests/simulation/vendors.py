@@ -42,7 +42,7 @@ class Row:
 class Vendor:
     """One account. ``now`` is the vendor's own clock. ``writes`` counts what the engine wrote;
 
-    ``raced``: tokens that nobody could save.
+    ``raced``: tokens that nobody could save. ``odds``: the probability that each stage brings; ``parents``: its pipeline.
     """
 
     name: str
@@ -56,6 +56,8 @@ class Vendor:
     writes: int = 0
     raced: set[str] = field(default_factory=set)
     tokens_at: dict[str, int] = field(default_factory=dict)
+    odds: dict[str, int] = field(default_factory=dict)
+    parents: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def now(self) -> datetime:
@@ -79,6 +81,10 @@ class Vendor:
     def change(self, object_name: str, vendor_id: str, values: Mapping[str, Any], **more: Any) -> Row:
         old = self.rows[object_name, vendor_id]
         merged = {n: v for n, v in {**old.values, **self._kept(values)}.items() if v not in (None, "", [])}
+        if (inside := self.parents.get(str(merged.get("stage_id")))) is not None and merged.get(
+            "pipeline_id"
+        ) != inside:
+            raise AssertionError(f"{merged['stage_id']} is no stage of {merged.get('pipeline_id')}")
         before = self.indexed(old)
         self.rows[object_name, vendor_id] = replace(
             old,
@@ -107,6 +113,8 @@ class Vendor:
             kept["account_id"] = None  # nobody can refer to what is gone
         if self.strict and isinstance(kept.get("city"), str):
             kept["city"] = kept["city"].upper()
+        if kept.get("stage_id"):
+            kept["probability"] = self.odds[kept["stage_id"]]
         return kept
 
     def live(self, object_name: str) -> list[Row]:

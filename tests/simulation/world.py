@@ -17,6 +17,7 @@ from sync_engine.ports import Lane
 from tests.simulation.choices import Choices
 from tests.simulation.memory_store import MemoryStore
 from tests.simulation.ports import OBJECTS, rules_for
+from tests.simulation.stages import ODDS, install, places
 from tests.simulation.vendors import Row, Vendor, tokens
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -33,10 +34,12 @@ class Tenant:
 class World:
     """``replaced``: tokens whose writer's value someone overwrote or deleted knowingly. ``edits``: token to who wrote it.
 
-    ``deleted_here``: identities deleted or restored somewhere, which may have been entered anew elsewhere meanwhile.
+    ``deleted_here``: identities deleted or restored somewhere, which may have been entered anew elsewhere meanwhile. ``stages``:
+    whether there are sales, which move between stages that each vendor has of its own. ``moves``: where people put each sale.
     """
 
     choices: Choices
+    stages: bool = False
     now: datetime = START
     tenants: list[Tenant] = field(default_factory=list)
     edits: dict[str, tuple[UUID, str]] = field(default_factory=dict)
@@ -46,6 +49,17 @@ class World:
     identities: int = 0
     ids: int = 100
     trace: list[str] = field(default_factory=list)
+    moves: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def entities(self) -> tuple[str, ...]:
+        return ("account", "contact", "opportunity") if self.stages else ("account", "contact")
+
+    def _entity(self) -> str:
+        """Of what somebody does something to a record."""
+        if self.stages and not self.choices.one_in(3):
+            return "opportunity"
+        return "account" if self.choices.one_in(3) else "contact"
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(lambda: self.now)
@@ -68,7 +82,7 @@ class World:
             vendor = Vendor(name, strict=place == 0, clock=lambda: self.now, skew=skew)
             vendors.append(vendor)
             connection = UUID(int=10 + 10 * number + place)
-            for entity in ("account", "contact"):
+            for entity in self.entities:
                 lane = Lane(tenant_id, connection, OBJECTS[entity])
                 required = frozenset({"account_id"} if entity == "contact" and not vendor.strict else ())
                 self.rules[lane] = rules_for(
@@ -82,10 +96,22 @@ class World:
                 self.vendor_of[lane] = vendor
                 self.store.register(lane, entity, True, self.rules[lane].writes)
         self.tenants.append(Tenant(tenant_id, tuple(vendors)))
+        if self.stages:
+            self._stages(self.tenants[-1], number)
         self._first_records(self.tenants[-1])
 
+    def _stages(self, tenant: Tenant, number: int) -> None:
+        """Each vendor's own stages and pipelines, as its admin set them up."""
+        everything = self.choices.pick((None, "b-retail", "b-projects"))
+        connections = {v.name: UUID(int=10 + 10 * number + place) for place, v in enumerate(tenant.vendors)}
+        made = places(everything)
+        self.store.catalogues[tenant.id] = install(self.store.tables, tenant.id, number, connections, made)
+        for vendor in tenant.vendors:
+            for place in self.store.catalogues[tenant.id].of(vendor.name, pipelines=False):
+                vendor.odds[place.id], vendor.parents[place.id] = ODDS[place.kind] + (vendor.name == "b"), place.parent
+
     def _first_records(self, tenant: Tenant) -> None:
-        for entity in ("account", "contact"):
+        for entity in self.entities:
             for _ in range(1 + self.choices.below(2)):
                 identity = self._identity()
                 for vendor in tenant.vendors:
@@ -121,7 +147,7 @@ class World:
             self._vendor_act(tenant, tenant.vendors[place])
 
     def _vendor_act(self, tenant: Tenant, vendor: Vendor) -> None:
-        entity = "account" if self.choices.one_in(3) else "contact"
+        entity = self._entity()
         rows = sorted(vendor.live(OBJECTS[entity]), key=lambda r: r.id)
         what = self.choices.below(13)
         if what == 8 or not rows:
@@ -143,12 +169,26 @@ class World:
         if entity == "contact":
             parents = sorted(r.id for r in vendor.live("companies"))
             values |= {"name": "Ann", "account_id": parents[0] if parents and self.choices.one_in(2) else None}
+        if entity == "opportunity":
+            values |= self._stage_of(tenant, vendor.name, identity)
         values = {n: v for n, v in values.items() if v is not None}
         vendor_id = vendor.create(OBJECTS[entity], values, lags=lags)
         vendor.note_tokens(values)
         self.say(f"{vendor.name}: creates {entity} {vendor_id} {values}")
 
+    def _stage_of(self, tenant: Tenant, where: str, identity: str) -> dict[str, Any]:
+        """Where somebody puts a sale: a stage, and a pipeline that has it. The hub offers those of both vendors."""
+        known = self.store.catalogues[tenant.id]
+        vendor = self.choices.pick(("a", "b")) if where == "hub" else where
+        stage = self.choices.pick(known.of(vendor, pipelines=False))
+        pipeline = stage.parent or self.choices.pick((None, *(p.id for p in known.of(vendor, pipelines=True))))
+        self.moves.setdefault(identity, []).append(stage.kind)
+        chosen = {"stage_id": stage.id, "pipeline_id": pipeline}
+        return {n: known.hub_id(i) for n, i in chosen.items() if i} if where == "hub" else chosen
+
     def _new_values(self, tenant: Tenant, where: str, entity: str, old: dict[str, Any]) -> dict[str, Any]:
+        if entity == "opportunity" and self.choices.one_in(2):
+            return {"city": self.token(tenant, where), **self._stage_of(tenant, where, str(old.get("name")))}
         token = self.token(tenant, where)
         name = self.choices.pick(("city", "phone", "name", "tags", "blank") if entity == "contact" else ("city",))
         if name == "tags":
@@ -174,7 +214,8 @@ class World:
     def _vendor_copy(self, tenant: Tenant, vendor: Vendor, entity: str, row: Row) -> None:
         """Someone copies a record and gives the copy another identity; where keys are not unique, the copy has its key."""
         values = {**row.values, "city": self.token(tenant, vendor.name)}
-        values["email" if entity == "contact" else "name"] = self._identity()
+        values["email" if entity == "contact" else "name"] = identity = self._identity()
+        self.moves[identity] = ["copied", "copied"]
         vendor_id = vendor.create(OBJECTS[entity], values, None if vendor.strict else row.key)
         vendor.note_tokens(values["city"])
         self.say(f"{vendor.name}: copies {row.id} to {vendor_id}")
@@ -198,6 +239,7 @@ class World:
 
     def _vendor_merge(self, vendor: Vendor, entity: str, survivor: Row, loser: Row) -> None:
         self._know(loser.values, {})
+        self.moves.setdefault(str(survivor.values.get("name")), []).append("merged")
         filled = {n: v for n, v in loser.values.items() if n not in survivor.values}
         vendor.bury(OBJECTS[entity], loser.id, survivor.id)
         vendor.change(OBJECTS[entity], survivor.id, filled)
@@ -207,7 +249,7 @@ class World:
 
     def _hub_act(self, tenant: Tenant) -> None:
         what = self.choices.below(8)
-        entity = "account" if self.choices.one_in(3) else "contact"
+        entity = self._entity()
         ids = [
             i
             for i, r in self.store.tables.hubs.items()
@@ -227,6 +269,8 @@ class World:
         if entity == "contact":
             parents = [i for i, r in self._live_hubs() if (r.tenant_id, r.entity) == (tenant.id, "account")]
             values |= {"account_id": sorted(parents)[0]} if parents and self.choices.one_in(2) else {}
+        if entity == "opportunity":
+            values |= self._stage_of(tenant, "hub", values["name"])
         self.store.create(tenant.id, entity, UUID(int=self.ids), values)
         self.say(f"hub: creates {entity} {self.ids} {values}")
 

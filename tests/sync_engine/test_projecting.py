@@ -154,3 +154,37 @@ def test_rules_know_what_is_made_of_an_object_what_follows_and_what_is_set_but_o
     assert (rules.follows["body_format"], rules.follows["is_closed"]) == ("body", "status")
     assert shipped("salesforce", "ContentNote").rules.only == {"kind": frozenset()}, "nothing is made of it"
     assert shipped("hubspot", "line_items").rules.required == {"opportunity_id", "product_id"}
+
+
+PRICE = FieldSchema("PricebookEntries.UnitPrice", required=True, createable=False)
+CORPORATE = FieldSchema("PricebookEntries.CurrencyIsoCode", closed=True, options=(Option("USD"),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "seen"),
+    [
+        pytest.param((CORPORATE,), {"unit_price": Decimal(5), "currency": "USD"}, Decimal(5), id="its own currency"),
+        pytest.param((CORPORATE,), {"unit_price": Decimal(5), "currency": "EUR"}, None, id="another one"),
+        pytest.param((), {"unit_price": Decimal(5), "currency": "USD"}, Decimal(5), id="the only one"),
+        pytest.param((), {"unit_price": Decimal(5), "currency": "EUR"}, None, id="not the only one"),
+        pytest.param((CORPORATE,), {"unit_price": None, "currency": "USD"}, None, id="no price"),
+    ],
+)
+def test_a_product_goes_without_a_price_that_has_no_place(
+    fields: tuple[FieldSchema, ...], values: dict[str, Any], seen: Decimal | None
+) -> None:
+    port = shipped("salesforce", "Product2", (FieldSchema("Id"), FieldSchema("Name"), PRICE, *fields))
+    assert port.rules.afterwards == {"unit_price"}
+    (found,) = port.project([Hub(new_id(), 1, {"name": "Anvil", **values})], {})
+    assert found.failure is None, "no dead letter of each"
+    assert found.seen["name"] == "Anvil"
+    assert found.seen.get("unit_price") == seen
+    assert ("unit_price" in found.seen) == (seen is not None), "what is blank is not sent, either"
+
+
+def test_a_price_of_hubspot_is_in_the_portals_own_currency() -> None:
+    port = shipped("hubspot", "products", (FieldSchema("hs_object_id"), FieldSchema("name"), FieldSchema("price")))
+    (dollars, euros) = port.project(
+        [Hub(new_id(), 1, {"unit_price": Decimal(5), "currency": c}) for c in ("USD", "EUR")], {}
+    )
+    assert ("unit_price" in dollars.seen, "unit_price" in euros.seen) == (True, False)
