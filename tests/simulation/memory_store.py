@@ -206,6 +206,10 @@ class MemoryStore:
                 found.setdefault(link.entity_id, []).append((of.object, vendor_id))
         return found
 
+    def joins(self, lane: Lane, other: str, entity: str, hub_ids: Sequence[UUID]) -> Mapping[UUID, str | None]:
+        """No vendor of a simulation holds its records as two objects."""
+        raise AssertionError("no vendor here holds its records as two objects")
+
     def set_up(self, lane: Lane) -> SetUp:
         return SetUp()  # the simulation's entities have no stages
 

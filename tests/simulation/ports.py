@@ -48,6 +48,7 @@ class SimPort:
         self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
         self.can_find = can_find
         self.untold = False
+        self.membership = None
         self.read_at: dict[str, int] = {}
         """When this pass itself last read each record; a pass has a port of its own."""
         self.id_order = "ascii"
