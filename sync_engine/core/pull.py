@@ -162,6 +162,7 @@ def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> M
     """Merge one vendor record into its hub record, by the stream's rules."""
     said = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
     base = None if link is None else link.base
+    turned, said = _turned(rules, said, base, hub)
     placeless = _placeless(rules, hub)
     sides = Sides(
         hub.values,
@@ -180,7 +181,28 @@ def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> M
         merged = replace(
             merged, to_hub={**merged.to_hub, **picked}, rules={**merged.rules, **dict.fromkeys(picked, "filled_blank")}
         )
+    if turned:
+        merged = replace(
+            merged,
+            to_hub={**merged.to_hub, **turned},
+            rules={**merged.rules, **dict.fromkeys(turned, "vendor_changed")},
+            base={**merged.base, **turned},
+        )
     return replace(merged, to_vendor={n: v for n, v in merged.to_vendor.items() if rules.writes_field(n)})
+
+
+def _turned(rules: Rules, said: Record, base: Record | None, hub: Hub) -> tuple[Record, Record]:
+    """Whether the vendor tells the hub that the record turned into another one, and what else it says.
+
+    Who says that it did is never contested: a vendor that does not say so has only not heard of it.
+    """
+    flag = "" if rules.becomes is None else rules.becomes.flag
+    if flag not in said or (base or {}).get(flag) is True:
+        return {}, said
+    rest = {n: v for n, v in said.items() if n != flag}
+    if said[flag] is True:
+        return ({}, said) if hub.values.get(flag) is True else ({flag: True}, rest)
+    return ({}, rest) if hub.values.get(flag) is True else ({}, said)
 
 
 def _picked(rules: Rules, item: Incoming, base: Record | None, hub: Hub, merged: Merge) -> Record:

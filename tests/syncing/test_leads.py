@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from storage.sync import records
 from tests.syncing.conftest import Both
 from tests.syncing.test_two_way import value
 
@@ -155,3 +156,203 @@ def test_a_lead_that_moves_on_in_hubspot_is_a_contact_everywhere(market: Market,
     assert "jobtitle" not in market.hubspot()[0].values
     market.quiet()
     assert market.counts() == (1, 1, 1)
+
+
+def test_a_lead_of_the_hub_is_made_on_both_sides(market: Market) -> None:
+    with market.both.db.tenant(market.both.tenant_id) as conn:
+        records.create(conn, market.both.tenant_id, "lead", ADA, "a person")
+    market.both.sync()
+    assert (market.counts(), market.stage()) == ((1, 1, 0), "lead")
+    assert market.leads()[0]["Email"] == market.hubspot()[0].values["email"] == ADA["email"]
+    assert market.hubspot()[0].values["syncline_id"] == market.hub()["entity_id"]
+    market.quiet()
+
+
+def test_what_salesforce_asks_for_and_a_contact_lacks_is_its_address_there_and_stays_blank_elsewhere(
+    market: Market,
+) -> None:
+    market.enter("hubspot", email="ada@leads.example", first_name="Ada")
+    market.both.sync()
+    (lead,) = market.leads()
+    assert (lead["LastName"], lead["Company"], lead["FirstName"]) == ("ada@leads.example", "ada@leads.example", "Ada")
+    market.quiet()
+    assert {"lastname", "company"} & market.hubspot()[0].values.keys() == set()
+    market.both.edit("salesforce", object="Lead", id=lead["Id"], properties={"LastName": "Lovelace"})
+    market.both.sync()
+    assert market.hubspot()[0].values["lastname"] == "Lovelace"
+    assert "company" not in market.hubspot()[0].values
+    market.quiet()
+
+
+def test_a_contact_without_anything_that_salesforce_asks_for_is_a_dead_letter(market: Market) -> None:
+    market.enter("hubspot", first_name="Ada")
+    market.both.sync()
+    (letter,) = market.both.letters()
+    assert (letter["object"], letter["entity"]) == ("Lead", "lead")
+    assert market.counts() == (1, 0, 0)
+
+
+@pytest.mark.parametrize("stage", ["subscriber", "marketingqualifiedlead", "salesqualifiedlead"])
+def test_every_stage_before_a_deal_is_a_lead_stage_and_stays_what_it_is(market: Market, stage: str) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.move(record, stage)
+    market.both.sync()
+    assert (market.counts(), market.stage()) == ((1, 1, 0), stage)
+    market.both.edit("salesforce", object="Lead", id=market.leads()[0]["Id"], properties={"Title": "Countess"})
+    market.both.sync()
+    assert (market.hubspot()[0].values["jobtitle"], market.stage()) == ("Countess", stage)
+
+
+def test_who_was_a_contact_once_stays_one_when_the_stage_goes_back(market: Market) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    for stage in ("customer", "lead", "salesqualifiedlead", "customer", "subscriber"):
+        market.move(record, stage)
+        market.both.sync()
+        assert (market.counts(), market.stage()) == ((1, 1, 1), stage)
+        assert value(market.hub(), "is_converted") is True
+    market.both.edit("hubspot", object="contacts", id=record, properties={"city": "London"})
+    market.both.sync()
+    assert market.contacts()[0]["MailingCity"] == "London"
+    assert "City" not in market.leads()[0]
+    market.quiet()
+
+
+def test_a_contact_that_moved_on_and_back_before_anybody_looked_is_a_lead_still(market: Market) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    market.move(record, "customer")
+    market.move(record, "lead")
+    market.both.edit("hubspot", object="contacts", id=record, properties={"city": "London"})
+    market.both.sync()
+    assert (market.counts(), market.leads()[0]["City"]) == ((1, 1, 0), "London")
+    assert value(market.hub(), "is_converted") is False
+
+
+def test_a_stage_that_is_taken_away_for_a_moment_changes_nothing(market: Market) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    market.both.edit("hubspot", object="contacts", id=record, properties={"lifecyclestage": ""})
+    market.both.sync()
+    market.move(record, "lead")
+    market.both.edit("hubspot", object="contacts", id=record, properties={"city": "London"})
+    market.both.sync()
+    assert (market.counts(), market.leads()[0]["City"]) == ((1, 1, 0), "London")
+
+
+@pytest.mark.parametrize("where", ["salesforce", "hubspot", "hub"])
+def test_a_deleted_lead_goes_everywhere(market: Market, where: str) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    if where == "hub":
+        market.both.edit_hub("lead", market.hub()["entity_id"])
+    else:
+        kind, vendor_id = ("Lead", market.leads()[0]["Id"]) if where == "salesforce" else ("contacts", record)
+        market.both.edit(where, object=kind, id=vendor_id, delete=True)
+    market.both.sync()
+    assert market.counts() == (0, 0, 0)
+    market.quiet()
+
+
+def test_a_lead_that_became_a_contact_takes_nothing_of_it_along(market: Market) -> None:
+    """Salesforce's own duty to tidy up: old leads are deleted, and their contacts are not."""
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    market.move(record, "customer")
+    market.both.sync()
+    market.both.edit("salesforce", object="Lead", id=market.leads()[0]["Id"], delete=True)
+    market.both.sync()
+    assert market.counts() == (1, 0, 1)
+    market.both.edit("hubspot", object="contacts", id=record, properties={"city": "London"})
+    market.both.sync()
+    assert (market.counts(), market.contacts()[0]["MailingCity"]) == ((1, 0, 1), "London")
+    market.quiet()
+
+
+def test_a_deleted_contact_leaves_its_lead(market: Market) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    market.move(record, "customer")
+    market.both.sync()
+    told = market.hub()
+    market.both.edit("hubspot", object="contacts", id=record, delete=True)
+    market.both.sync()
+    assert market.counts() == (0, 1, 0)
+    assert market.both.told("lead", market.leads()[0]["Id"])["entity_id"] == told["entity_id"]
+    market.quiet()
+    assert market.counts() == (0, 1, 0)
+
+
+def test_a_lead_that_moves_on_before_the_hub_deletes_it_is_left_alone(market: Market) -> None:
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    told = market.hub()
+    market.move(record, "customer")
+    market.both.edit_hub("lead", told["entity_id"])
+    market.both.sync()
+    assert market.counts() == (1, 0, 1)
+    market.quiet()
+
+
+def test_a_lead_merged_into_a_contact_became_that_one(market: Market) -> None:
+    winner = market.enter("hubspot", first_name="Ada", last_name="Byron", company="Engines")
+    market.move(winner, "customer")
+    loser = market.enter("hubspot", **ADA)
+    market.both.sync()
+    assert market.counts() == (2, 1, 1)
+    told = market.both.told("lead", loser, "contact_leads")
+    market.both.edit("hubspot", object="contacts", id=winner, merge=loser)
+    market.both.sync()
+    assert market.counts() == (1, 1, 1)
+    lead = market.both.told("lead", market.leads()[0]["Id"])
+    assert (lead["entity_id"], value(lead, "is_converted")) == (told["entity_id"], True)
+    market.quiet()
+
+
+# ---------------------------------------------------------------- who is known as a contact
+
+
+def test_contacts_of_salesforce_are_no_leads_in_hubspot(market: Market) -> None:
+    """HubSpot itself makes a contact a lead that comes without a stage."""
+    market.both.edit("salesforce", object="Contact", properties={"LastName": "Byron", "Email": "byron@leads.example"})
+    market.both.sync()
+    assert (market.counts(), market.stage()) == ((1, 0, 1), "opportunity")
+    market.quiet()
+
+
+def test_who_is_a_contact_in_the_hub_is_one_in_hubspot_whatever_the_stage(market: Market) -> None:
+    market.both.edit("salesforce", object="Contact", properties={"LastName": "Lovelace", "Email": ADA["email"]})
+    market.enter("hubspot", **ADA)
+    market.both.sync()
+    assert (market.counts(), market.stage()) == ((1, 0, 1), "lead")
+    assert set(links(market.hub("contact"))) == {("org", "Contact"), ("portal", "contacts")}
+    market.quiet()
+
+
+def test_a_contact_entered_beside_its_lead_takes_hubspots_contact_over(market: Market) -> None:
+    """HubSpot has one contact for an address; two records of Salesforce have the same."""
+    record = market.enter("hubspot", **ADA)
+    market.both.sync()
+    market.both.edit("salesforce", object="Contact", properties={"LastName": "Lovelace", "Email": ADA["email"]})
+    market.both.sync()
+    assert market.counts() == (1, 1, 1)
+    person = market.hub("contact")
+    assert links(person)["portal", "contacts"] == record
+    assert value(market.hub(), "converted_contact_id") == person["entity_id"]
+    market.quiet()
+
+
+def test_a_lead_converted_into_a_contact_that_hubspot_has_leaves_both_there(market: Market) -> None:
+    contact = market.both.edit(
+        "salesforce", object="Contact", properties={"LastName": "Byron", "Email": "b@leads.example"}
+    )
+    lead = market.enter("salesforce", **ADA)
+    market.both.sync()
+    assert market.counts() == (2, 1, 1)
+    market.convert(lead, contact["id"])
+    market.both.sync()
+    assert market.counts() == (2, 1, 1)
+    told = market.both.told("lead", lead)
+    assert value(told, "converted_contact_id") == market.both.told("contact", contact["id"])["entity_id"]
+    market.quiet()
+    assert market.counts() == (2, 1, 1)
