@@ -364,6 +364,18 @@ def test_what_a_vendor_says_makes_the_lane_due(db: Database, tenant_id: UUID, no
     assert shown == ([] if due is None else [due])
 
 
+def test_what_a_vendor_says_of_records_reaches_the_stream_of_a_part_of_them_too(db: Database, tenant_id: UUID) -> None:
+    connection = connect(db, tenant_id, ("contacts", "companies"))
+    with db.tenant(tenant_id) as conn:
+        streams.put(conn, Stream(connection, "contact_leads", "lead", settings={"of": "contacts"}))
+        said = [Notice("contacts", "7"), Notice("companies", "8"), Notice("contacts", "9", deleted=True)]
+        assert processing.follow(conn, tenant_id, connection, said) == [(Became.NOTED, None)] * 3
+        lanes = {name: LaneKey(tenant_id, connection, name) for name in ("contacts", "contact_leads", "companies")}
+        found = {name: {(v, d) for _, v, d in queueing.notices(conn, key, 9)} for name, key in lanes.items()}
+    of_contacts = {("7", False), ("9", True)}
+    assert found == {"contacts": of_contacts, "contact_leads": of_contacts, "companies": {("8", False)}}
+
+
 # ---------------------------------------------------------------- keeping account
 
 
