@@ -41,6 +41,9 @@ JUST_NOW = timedelta(seconds=1)
 JOIN_EVERY, JOIN_AT_MOST = timedelta(seconds=1), timedelta(seconds=30)
 """How much longer each time, and at most, a create waits for leads to be read that may have become the record."""
 
+JOIN_TRIES = 12
+"""After how many tries a record that the vendor has as somebody else's is a dead letter; waiting for leads counts among them."""
+
 OUTDATED = frozenset({"conflict"})
 """Codes by which a connector says that the record has a newer version than the one the write named."""
 
@@ -343,7 +346,7 @@ class _Batch:
             or membership.part
             or decision.kind is not PushKind.CREATE
             or not standing
-            or attempts > 1
+            or attempts > JOIN_TRIES
         ):
             return False
         self.run.store.add_notices(self.run.lane, {standing: False})

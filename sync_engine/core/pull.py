@@ -160,7 +160,7 @@ def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decis
 
 def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> Merge:
     """Merge one vendor record into its hub record, by the stream's rules."""
-    said = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
+    said: Record = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
     base = None if link is None else link.base
     turned, said = _turned(rules, said, base, hub)
     placeless = _placeless(rules, hub)
