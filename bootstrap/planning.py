@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from connectors.kit.contract import Connector
+from connectors.kit.contract import Connector, SupportsViews
 from domain.errors import ConfigurationError
 from domain.records import AccountInfo, Catalog, ObjectSchema
 from mappings.compile import Lens, compile_spec
@@ -42,6 +42,13 @@ def plan_source(
 
 
 def _described(connector: Connector, objects: Sequence[str] | None) -> Catalog:
+    views = connector.views if isinstance(connector, SupportsViews) else {}
+    if parts := sorted(set(objects or ()) & set(views)):
+        raise ConfigurationError(
+            f"{', '.join(parts)} of this connection are records of {views[parts[0]].of}, which a migration takes whole.",
+            remedy=f"Migrate {views[parts[0]].of}; a stream can keep the others in step afterwards.",
+            code="unknown_object",
+        )
     catalog = connector.describe(objects)
     unknown = sorted(set(objects or ()) - set(catalog.objects))
     if unknown:

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from bootstrap.syncing_rules import StreamSettings
-from connectors.kit.contract import Connector, ReadRequest, SupportsCursorAt, SupportsUpsert
+from bootstrap.syncing_rules import StreamSettings, membership_of
+from connectors.kit.contract import Connector, ReadRequest, SupportsCursorAt, SupportsUpsert, SupportsViews
 from domain.entities import SET_UP
 from domain.errors import ConfigurationError, TransientError
 from domain.ids import new_id, record_namespace
@@ -107,7 +107,9 @@ class Syncs:
         kinds = {name: _kinds(load_shipped(opened.vendor, name)) for name, _ in mapped}
         times = Counter((entity, kind) for name, entity in mapped for kind in kinds[name])
         alone = {n for n, entity in mapped if kinds[n] and all(times[entity, kind] == 1 for kind in kinds[n])}
-        return [n for n, entity in mapped if (n in alone or entity in SET_UP) and entity != "attachment"]
+        chosen = {"attachment"}  # and views of what another object holds as well: somebody has to say which it is to be
+        views = opened.connector.views if isinstance(opened.connector, SupportsViews) else {}
+        return [n for n, e in mapped if (n in alone or e in SET_UP) and e not in chosen and n not in views]
 
     def add(
         self,
@@ -126,6 +128,7 @@ class Syncs:
         ``noting`` is called in the transaction that stores them.
         """
         made = []
+        self._check_lead_settings(connection_id, objects, settings)
         for name in (*self._stages_of(connection_id, objects), *objects):
             spec = (specs or {}).get(name) or self._shipped(connection_id, name)
             keyed = make_key_field and spec.entity not in SET_UP
@@ -133,12 +136,56 @@ class Syncs:
             made.append(self._stream(connection_id, name, spec, chosen))
         with self._hub.db.tenant(self._hub.tenant_id) as conn:
             for one in made:
+                self._note_view(conn, one)
                 streams.put(conn, one)
                 if one.pushes and settings.creates_out:
                     streams.queue_missing(conn, one)
             noting(conn, made)
         self._ports = {lane: port for lane, port in self._ports.items() if lane.connection_id != connection_id}
         return made
+
+    def _check_lead_settings(self, connection_id: UUID, objects: Sequence[str], settings: StreamSettings) -> None:
+        """Lead stages are given to an object of leads, and are stages that there are. Raises ConfigurationError."""
+        if not settings.lead_stages and not settings.converted_stage:
+            return
+        opened = self._open(connection_id)
+        views = opened.connector.views if isinstance(opened.connector, SupportsViews) else {}
+        named = [name for name in objects if name in views]
+        if not named:
+            raise ConfigurationError(
+                "Lead stages are a setting of an object that is a part of another one's records.",
+                remedy=f"Add {' or '.join(views)} with them."
+                if views
+                else "Leave them out: this vendor has no such object.",
+                code="bad_setting",
+            )
+        for name in named:
+            known = {o.value for o in self._schema(opened, name).field(views[name].field).options}
+            given = [*settings.lead_stages, *([settings.converted_stage] if settings.converted_stage else [])]
+            if unknown := [stage for stage in given if stage not in known]:
+                raise ConfigurationError(
+                    f"{views[name].of} of this connection have no stage {', '.join(unknown)}.",
+                    remedy=f"Known are: {', '.join(sorted(known))}.",
+                    code="no_such_set_up",
+                )
+            if settings.converted_stage in (settings.lead_stages or views[name].inside):
+                raise ConfigurationError(
+                    f"{settings.converted_stage} is a lead stage, so nobody who is moved there is a contact.",
+                    remedy="Choose a later stage, or leave it out of the lead stages.",
+                    code="bad_setting",
+                )
+
+    def _note_view(self, conn: Connection, wanted: Stream) -> None:
+        """Where another part of the records is a stream's from now on, both objects look at all of them again."""
+        of, names = wanted.settings.get("of"), ("lead_stages", "converted_stage")
+        known = next((s for s in streams.list_all(conn, wanted.connection_id) if s.object == wanted.object), None)
+        told = StreamSettings.from_json(wanted.settings)
+        before = None if known is None else StreamSettings.from_json(known.settings)
+        if of is None or before is None or all(getattr(before, n) == getattr(told, n) for n in names):
+            return
+        streams.look_again(conn, wanted.connection_id, wanted.object)
+        for name in (str(of), wanted.object):
+            streams.compare_anew(conn, wanted.connection_id, name, "other stages are lead stages", self._clock())
 
     def _stages_of(self, connection_id: UUID, objects: Sequence[str]) -> list[str]:
         """Objects of stages and pipelines that records of these objects are at, and that are not kept in step yet."""
@@ -202,7 +249,9 @@ class Syncs:
             settings = replace(settings, direction="in")
         settings = self._check_names(opened, lens, settings)
         pushes = settings.pushes and isinstance(opened.connector, SupportsUpsert) and _writable(opened, name)
-        rules = rules_of(lens, several_of(opened.connector, lens))
+        membership = membership_of(opened.connector, name, {name: settings}, _entities(opened))
+        rules = rules_of(lens, several_of(opened.connector, lens), membership)
+        part = {"of": membership.other} if membership is not None else {}
         return Stream(
             connection_id,
             name,
@@ -210,7 +259,7 @@ class Syncs:
             pushes,
             tuple(sorted(rules.writes)) if pushes else (),
             str(getattr(opened.connector, "id_order", "ascii")),
-            {**settings.to_json(), "pushes": pushes, "spec": spec_to_toml(spec)},
+            {**settings.to_json(), "pushes": pushes, "spec": spec_to_toml(spec), **part},
         )
 
     def start_from(self, connection_id: UUID, objects: Sequence[str], moment: datetime) -> None:
@@ -335,11 +384,18 @@ class Syncs:
         settings, spec = self._settings_of(lane)
         lens = self._lens(opened, lane.object, spec)
         several = several_of(opened.connector, lens)
-        rules = rules_of(lens, several, **settings.rules(lens.entity))
+        membership = membership_of(opened.connector, lane.object, self._chosen(lane.connection_id), _entities(opened))
+        rules = rules_of(lens, several, membership, **settings.rules(lens.entity))
         space = record_namespace(lane.tenant_id, opened.vendor, opened.account.remote_account, lane.object)
         hub = self._hub
         guard = Guard(hub.db, lambda: hub.vault, lane.tenant_id, lane.connection_id, lane.object)
-        return ConnectorObject(opened.connector, lens, rules, space, settings.key_field, guard, several, guard.naming)
+        return ConnectorObject(
+            opened.connector, lens, rules, space, settings.key_field, guard, several, guard.naming, membership
+        )
+
+    def _chosen(self, connection_id: UUID) -> dict[str, StreamSettings]:
+        """The settings of the connection's streams."""
+        return {s.object: StreamSettings.from_json(s.settings) for s in self.list(connection_id)}
 
     def _settings_of(self, lane: Lane) -> tuple[StreamSettings, MappingSpec]:
         """What the lane goes by: its stream; or, for letters of a migration, the plan of the migration, read only."""
@@ -357,10 +413,17 @@ class Syncs:
         return settings, self._shipped(lane.connection_id, lane.object)
 
     def _lens(self, opened: Opened, name: str, spec: MappingSpec) -> Lens:
+        context: MappingContext = context_of(opened.account)
+        self._describe(opened, name)
+        return compile_spec(spec, opened.schemas.get(name), context)
+
+    def _describe(self, opened: Opened, name: str) -> None:
         if name not in opened.schemas:
             opened.schemas.update(opened.connector.describe([name]).objects)
-        context: MappingContext = context_of(opened.account)
-        return compile_spec(spec, opened.schemas.get(name), context)
+
+    def _schema(self, opened: Opened, name: str) -> ObjectSchema:
+        self._describe(opened, name)
+        return opened.schemas[name]
 
     def _open(self, connection_id: UUID) -> Opened:
         known = self._opened.get(connection_id)
@@ -398,6 +461,11 @@ def _mapped(opened: Opened) -> list[tuple[str, str]]:
     """Objects with a shipped mapping, and the entity of each."""
     specs = [(info.name, load_shipped(opened.vendor, info.name)) for info in opened.connector.manifest.objects]
     return [(name, spec.entity) for name, spec in specs if spec is not None and spec.entity != "association"]
+
+
+def _entities(opened: Opened) -> dict[str, str | None]:
+    """The entity of each object that the connector knows."""
+    return {info.name: info.entity for info in opened.connector.manifest.objects}
 
 
 def _kinds(spec: MappingSpec | None) -> tuple[object, ...]:

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from connectors.kit.contract import Connector, SupportsViews
 from domain.entities import SET_UP
 from sync_engine.core.model import DeletePolicy, Policy
+from sync_engine.views import Membership
 
 Direction = Literal["both", "in", "out"]
 
@@ -27,7 +29,9 @@ SYNC_MATCH_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 class StreamSettings:
     """``direction``: in is only read, out only written. ``policies``: by field. ``key_field``: the vendor's unique field that may
     hold hub ids, so that a create can be repeated. ``skew_s``: how far the vendor's clock may differ. ``names``: what else the
-    vendor's stages and pipelines are called, as (stage or pipeline, name, vendor id)."""
+    vendor's stages and pipelines are called, as (stage or pipeline, name, vendor id). ``lead_stages``: in which stages a contact is
+    a lead, of a stream of those; ``converted_stage``: to which one it is moved when its lead was converted elsewhere, "" for none.
+    None and empty: as the connector has it."""
 
     direction: Direction = "both"
     policy: Policy = Policy.HUB_WINS
@@ -40,6 +44,8 @@ class StreamSettings:
     key_field: str | None = None
     skew_s: int = 300
     names: tuple[tuple[str, str, str], ...] = ()
+    lead_stages: tuple[str, ...] = ()
+    converted_stage: str | None = None
 
     @property
     def pushes(self) -> bool:
@@ -57,6 +63,7 @@ class StreamSettings:
                 known[name] = kind(known[name])
         known["policies"] = {n: Policy(p) for n, p in dict(known.get("policies") or {}).items()}
         known["names"] = tuple((entity, name, vendor_id) for entity, name, vendor_id in known.get("names") or ())
+        known["lead_stages"] = tuple(known.get("lead_stages") or ())
         return cls(**known)
 
     def rules(self, entity: str) -> dict[str, Any]:
@@ -76,3 +83,27 @@ class StreamSettings:
         if entity in SYNC_MATCH_KEYS:
             chosen["match_keys"] = SYNC_MATCH_KEYS[entity]
         return chosen
+
+
+def membership_of(
+    connector: Connector, name: str, chosen: Mapping[str, StreamSettings], entities: Mapping[str, str | None]
+) -> Membership | None:
+    """Which of the vendor's records an object holds, where it shares them with another one; None: all of them.
+
+    ``chosen``: the settings of the connection's streams by object: a view counts once there is a stream of it. ``entities``: by
+    object.
+    """
+    views = connector.views if isinstance(connector, SupportsViews) else {}
+    known = {name: views[name]} if name in views else {v: view for v, view in views.items() if view.of == name}
+    for part, view in known.items():
+        if part not in chosen:
+            continue
+        settings = chosen[part]
+        leaves = view.leaves if settings.converted_stage is None else settings.converted_stage
+        values, other = frozenset(settings.lead_stages or view.inside), view.of if name == part else part
+        entity = entities[other] or ""
+        keys, given = SYNC_MATCH_KEYS.get(entity, ()), view.enters if name == part else leaves
+        if name == part and given not in values:
+            given = (settings.lead_stages or view.inside)[0]
+        return Membership(view.field, values, name == part, other, entity, keys, given, leaves if name == part else "")
+    return None

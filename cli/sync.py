@@ -41,6 +41,25 @@ PipelinesOption = Annotated[
     ),
 ]
 
+LeadStagesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lead-stage",
+        metavar="STAGE",
+        help="Of HubSpot's contact_leads: a lifecycle stage, by its internal name, in which a contact is a lead; repeatable. "
+        "Without it: subscriber, lead, marketingqualifiedlead, salesqualifiedlead.",
+    ),
+]
+ConvertedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--converted-stage",
+        metavar="STAGE",
+        help="Of HubSpot's contact_leads: the stage of a contact whose lead was converted elsewhere, opportunity unless given; "
+        "'' for none.",
+    ),
+]
+
 
 @command(app, "add")
 def add(
@@ -84,6 +103,8 @@ def add(
     ] = False,
     stages: StagesOption = None,
     pipelines: PipelinesOption = None,
+    lead_stages: LeadStagesOption = None,
+    converted_stage: ConvertedOption = None,
     no_creates: Annotated[
         bool, typer.Option("--no-creates", help="Exchange only records that are linked or match; create none.")
     ] = False,
@@ -95,6 +116,8 @@ def add(
     settings = replace(
         _settings(direction, policy, fields or (), deletes, key_field, creates=not no_creates),
         names=tuple(_names("stage", stages or ()) + _names("pipeline", pipelines or ())),
+        lead_stages=tuple(lead_stages or ()),
+        converted_stage=converted_stage,
     )
     connection = find_connection(session, source)
     with syncing(session.hub) as syncs:

@@ -60,13 +60,24 @@ class Several:
 
 
 @dataclass(frozen=True, slots=True)
+class Becomes:
+    """What a record of an entity turns into, for good: ``flag`` says that it has, ``into`` refers to what it is now.
+
+    From then on it is history: nothing of it is sent anywhere, and who is meant is the record that it became.
+    """
+
+    flag: str
+    into: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entity:
     """A canonical entity.
 
     ``match_keys``: each tuple is one default match rule; records agreeing on all of its (non-blank, normalised) fields
     are the same thing. ``label_field`` names a record to a person. ``indexes`` are looked up besides match keys and
     references. ``parents``: references without which a record means nothing; it is sent nowhere before them. ``several``: lists of
-    records associated with one.
+    records associated with one. ``becomes``: what its records turn into.
     """
 
     name: str
@@ -76,6 +87,7 @@ class Entity:
     indexes: tuple[tuple[str, ...], ...] = ()
     parents: tuple[str, ...] = ()
     several: tuple[Several, ...] = ()
+    becomes: Becomes | None = None
 
     def field(self, name: str) -> Field:
         """Return the field called ``name``, own or standard. Raises KeyError."""
@@ -198,6 +210,7 @@ _ALL = (
         match_keys=(("email", "last_name"),),
         label_field="last_name",
         indexes=(("email",), ("company",)),
+        becomes=Becomes("is_converted", "converted_contact_id"),
     ),
     Entity(
         "pipeline", (Field("name", required=True), Field("position", Kind.INTEGER), Field("is_default", Kind.BOOLEAN))

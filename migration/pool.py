@@ -5,6 +5,7 @@ A few pages are under way at most, so memory stays flat.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -122,7 +123,7 @@ class MappingPool:
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self._processes, _context(), _start_worker, (self._app_url,))
-            gc.set_threshold(COLLECT_AFTER_OBJECTS, 10, 10)  # the reader's pages are plain values, too
+            gc.set_threshold(MAPPING, 10, 10)  # the reader's pages are plain values, too
         under_way: deque[Future[Counts]] = deque()
         try:
             for page, seq, first_row in pages:

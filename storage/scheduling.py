@@ -118,7 +118,8 @@ def tell(conn: Connection, lane: Waiting, kind: str, now: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a worker has to know of a lane before it begins. ``stamp`` changes with the rules of the stream or its connection."""
+    """What a worker has to know of a lane before it begins. ``stamp`` changes with the rules of the stream or its connection,
+    and with those of a stream that holds a part of its records."""
 
     generation: int
     failures: int
@@ -130,7 +131,9 @@ def standing(conn: Connection, connection_id: UUID, object_name: str) -> Standin
     row = conn.execute(
         text("""
         SELECT s.generation, s.failures,
-               md5(concat_ws('/', s.settings::text, c.settings::text, c.base_url, c.remote_account, s.entity))
+               md5(concat_ws('/', s.settings::text, c.settings::text, c.base_url, c.remote_account, s.entity,
+                             (SELECT string_agg(v.settings::text, '/' ORDER BY v.object) FROM stream v WHERE v.tenant_id = :tenant
+                              AND v.connection_id = :connection AND v.settings->>'of' = s.object)))
         FROM stream s JOIN connection c ON c.tenant_id = s.tenant_id AND c.id = s.connection_id
         WHERE s.tenant_id = :tenant AND s.connection_id = :connection AND s.object = :object AND s.entity <> ''"""),
         _key(conn, connection_id, object_name),

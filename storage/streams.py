@@ -99,8 +99,14 @@ def list_all(conn: Connection, connection_id: UUID | None = None) -> list[Stream
 
 
 def remove(conn: Connection, connection_id: UUID, object_name: str) -> bool:
-    """Stop keeping an object in step. Its links stay; what waited to be sent or read goes, for nobody would come for it."""
+    """Stop keeping an object in step. Its links stay; what waited to be sent or read goes, for nobody would come for it.
+
+    Where it held a part of another object's records, that one is compared anew: they are all its own from now on.
+    """
     known = False
+    view = _find(conn, connection_id, object_name)
+    if view is not None and view.settings.get("of"):
+        compare_anew(conn, connection_id, view.settings["of"], f"{object_name} is no longer kept in step", None)
     for table in (stream, push_work, push_wait, sync_notice):
         mine = table.delete().where(table.c.connection_id == connection_id, table.c.object == object_name)
         gone = conn.execute(mine).rowcount > 0
@@ -209,11 +215,21 @@ def release(conn: Connection, connection_id: UUID, codes: Sequence[str]) -> int:
     return int(conn.execute(change).rowcount)
 
 
-def compare_anew(conn: Connection, connection_id: UUID, object_name: str, reason: str, now: datetime) -> None:
+def look_again(conn: Connection, connection_id: UUID, object_name: str) -> None:
+    """Have the next full comparison read every record, also those that stand as they stood."""
+    conn.execute(
+        link.update()
+        .where(link.c.connection_id == connection_id, link.c.vendor_object == object_name)
+        .values(fingerprint=None)
+    )
+
+
+def compare_anew(conn: Connection, connection_id: UUID, object_name: str, reason: str, now: datetime | None) -> None:
     """Have a stream compare everything from the beginning, also where a comparison is under way: that one can commit no more.
 
-    A person's word that deletes are meant is kept.
+    A person's word that deletes are meant is kept. ``now`` None: the database's.
     """
+    now = now or conn.execute(select(func.now())).scalar_one()
     confirmed = func.coalesce(stream.c.resync["confirmed"], text("'false'::jsonb"))
     begun = func.jsonb_build_object("started_at", now.isoformat(), "confirmed", confirmed, "reason", reason)
     change = (

@@ -20,8 +20,8 @@ from domain.records import Cursor
 from storage.tracing import span
 from sync_engine.braking import Deletes, deletes_of
 from sync_engine.comparing import Findings, parts
-from sync_engine.core.merge import is_blank, same
-from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Record, Rules, VendorRef
+from sync_engine.core.merge import same
+from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Record, Rules
 from sync_engine.core.pull import is_doubtful, needs_another_look, plan_pull
 from sync_engine.core.recovery import Brake, Next, recover
 from sync_engine.core.stand_ins import NOWHERE, PIPELINE, STAGE, for_records
@@ -42,6 +42,8 @@ from sync_engine.ports import (
     SyncStore,
     VendorPort,
 )
+from sync_engine.resolving import match_values, resolve
+from sync_engine.views import Beside, look, named_by, placed, strangers
 
 REPLANS_MAX = 8
 LOOKED_THROUGH_MAX, LOOKED_THROUGH_SIZE = 10_000, 1_000
@@ -91,6 +93,8 @@ class Pass:
         self.lane = lease.lane
         self.asked: dict[str, datetime] = {}
         """When the records that this pass last read by their ids, and took account of, were asked for."""
+        self.later: set[UUID] = set()
+        """Hub records that this pass does not send, although they are due: they may be there already as what they were before."""
         self.unsure = False
         """Whether a listing showed records that have to be read by their ids, as notices say now."""
 
@@ -213,7 +217,7 @@ class Pass:
                 decisions = self._ask_about(decisions, known)
             ready = [d for d in decisions if not needs_another_look(d)]
             again = {id(d.incoming) for d in decisions if needs_another_look(d)}
-            part = replace(commit, decisions=ready, matches=_of(query, ready))
+            part = replace(commit, decisions=ready, matches=_of(query, ready), beside=self._beside(known))
             if again:
                 part = replace(part, cursor=None, resync=None, notices=(), rejects=(), verified_at=None)
             try:
@@ -243,6 +247,10 @@ class Pass:
             for d in decisions
         ]
 
+    def _beside(self, known: Known) -> tuple[str, frozenset[str]] | None:
+        membership = self.port.membership
+        return None if membership is None else (membership.other, frozenset(known.elsewhere))
+
     def commit(self, commit: PullCommit) -> None:
         """Commit a batch, and with it the deletes that it adds to the brake's tally. Raises StaleError."""
         tally = self.deletes.tally_with(commit.decisions) if deletes_of(commit.decisions) else None
@@ -254,23 +262,37 @@ class Pass:
         """What would be done about these records, and what that was decided from. Changes nothing."""
         if not raws:
             return PullQuery((), self.rules.entity), [], Known()
-        query = self._query(raws)
+        beside = look(self.store, self.lane, self.port.membership, named_by(raws))
+        query = self._query(raws, beside)
         gathered = self.store.gather_pull(self.lane, query)
-        known = replace(self._projected(gathered), taken=self._taken(raws, gathered.known))
-        return query, plan_pull(resolve(raws, gathered), known, self.rules, self.port.new_id), known
+        taken = self._taken(raws, gathered.known, beside)
+        known = replace(self._projected(gathered), taken=taken, elsewhere=beside.elsewhere, became=beside.became)
+        items = self.placed(resolve(raws, gathered), known)
+        if self.rules.part:  # what has left is only what it was linked to, or announced as
+            here = {i.vendor_id for i in items if not i.outside}
+            known = replace(known, candidates={v: ids for v, ids in known.candidates.items() if v in here})
+        return query, plan_pull(items, known, self.rules, self.port.new_id), known
 
-    def _taken(self, raws: Sequence[Raw], known: Known) -> Mapping[UUID, str]:
+    def placed(self, items: Sequence[Incoming], known: Known) -> list[Incoming]:
+        """The records with whether another object holds them: see `sync_engine.views`."""
+        membership = self.port.membership
+        new = [i for i in items if i.vendor_id not in known.links and i.outside is False]
+        others = strangers(self.store, self.lane, membership, new)
+        return placed(membership, self.rules.becomes, items, known, others)
+
+    def _taken(self, raws: Sequence[Raw], known: Known, beside: Beside) -> Mapping[UUID, str]:
         """Which hub records that these would be linked to are linked to a record of this object already."""
         unlinked = [raw.incoming for raw in raws if raw.incoming.vendor_id not in known.links]
         wanted = {item.key for item in unlinked if item.key is not None}
         wanted |= {link.entity_id for link in known.links.values() if link.tombstoned}
+        wanted |= set(beside.became.values())
         wanted |= {known.redirects[i] for i in wanted if i in known.redirects}
         if not wanted:
             return {}
         refs = self.store.vendor_refs(self.lane, sorted(wanted))
         return {hub: vid for hub, pairs in refs.items() for name, vid in pairs if name == self.lane.object}
 
-    def _query(self, raws: Sequence[Raw]) -> PullQuery:
+    def _query(self, raws: Sequence[Raw], beside: Beside) -> PullQuery:
         refs = {ref: None for raw in raws for ref in raw.referred}
         ids = dict.fromkeys(raw.incoming.vendor_id for raw in raws)
         ids.update(dict.fromkeys(raw.incoming.merged_into for raw in raws if raw.incoming.merged_into))
@@ -279,7 +301,7 @@ class Pass:
             self.rules.entity,
             list(refs),
             {raw.incoming.vendor_id: match_values(raw.incoming, self.rules.match_keys) for raw in raws},
-            [raw.incoming.key for raw in raws if raw.incoming.key is not None],
+            [*(raw.incoming.key for raw in raws if raw.incoming.key is not None), *beside.became.values()],
             times=True,
         )
 
@@ -434,14 +456,6 @@ class Pass:
         )
 
 
-def match_values(item: Incoming, match_keys: Sequence[Sequence[str]]) -> list[Mapping[str, Any]]:
-    """The values of each match key that the record has all fields of."""
-    if item.deleted or item.merged_into is not None or item.error is not None:
-        return []
-    found = [{name: item.values.get(name) for name in key} for key in match_keys]
-    return [values for values in found if not any(is_blank(v) for v in values.values())]
-
-
 def _of(query: PullQuery, decisions: Sequence[Decision]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """The match queries of the records that are created: a commit asks them once more."""
     return {
@@ -449,31 +463,6 @@ def _of(query: PullQuery, decisions: Sequence[Decision]) -> Mapping[str, Sequenc
         for d in decisions
         if d.outcome is Outcome.CREATED and query.matches.get(d.vendor_id)
     }
-
-
-def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
-    """The records with the references that are known; the others become ``waits``."""
-    result = []
-    for raw in raws:
-        if not raw.refs and not raw.lists:
-            result.append(raw.incoming)
-            continue
-        values, waits = dict(raw.incoming.values), []
-        for name, (objects, ids) in raw.lists.items():
-            ends = {i: gathered.refs.get((objects, i)) for i in ids}
-            values[name] = sorted({end for end in ends.values() if end is not None})
-            waits += [VendorRef(name, objects, i) for i, end in ends.items() if end is None]
-        for name, ref in raw.refs.items():
-            target = gathered.refs.get(ref)
-            if target is None:
-                values.pop(name, None)
-                waits.append(VendorRef(name, ref[0], ref[1]))
-            else:
-                values[name] = target
-        # Looked at anew once what it waits for is known, although the vendor says the same: so without a fingerprint.
-        print_ = b"" if waits else raw.incoming.fingerprint
-        result.append(replace(raw.incoming, values=values, waits=tuple(waits), fingerprint=print_))
-    return result
 
 
 @dataclass(frozen=True, slots=True)

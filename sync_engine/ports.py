@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from domain.records import Cursor, WriteResult
 from sync_engine.core.model import Conflict, Decision, Failure, Hub, HubRef, Incoming, Known, Pushable, Record, Rules
 from sync_engine.core.stand_ins import SetUp
+
+if TYPE_CHECKING:
+    from sync_engine.views import Membership
 
 # ---------------------------------------------------------------- lanes
 
@@ -134,7 +137,8 @@ class PullCommit:
 
     ``cursor`` and ``deletes`` (the brake's tally) None leave them. ``matches`` repeats the query for records that are created: if
     one of them matches by now, the plan is stale. ``notices``: ids of notices that this batch answers. ``rejects``: pieces of a
-    page that were no record.
+    page that were no record. ``beside``: another object over the same vendor records, and those of the batch that it was known to
+    have; a record that is linked anew is stale if it is linked there by now, and one that was is looked at there once more.
     """
 
     entity: str
@@ -147,6 +151,7 @@ class PullCommit:
     notices: Sequence[UUID] = ()
     rejects: Sequence[tuple[Failure, Any]] = ()
     deletes: Mapping[str, int] | None = None
+    beside: tuple[str, frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,14 @@ class SyncStore(Protocol):
     def vendor_refs(self, lane: Lane, hub_ids: Sequence[UUID]) -> Refs:
         """The live (object, vendor id) pairs of hub records on this connection."""
 
+    def joins(self, lane: Lane, other: str, entity: str, hub_ids: Sequence[UUID]) -> Mapping[UUID, str | None]:
+        """Of hub records that are to be created on the lane, those that may be there already as what they were before.
+
+        ``other``: the object that holds them until then, ``entity`` its own. The vendor id of the record that turned into each;
+        None where the other connections that have it have not read their records of that entity since it came, of which one
+        may have turned into it: they are asked for. Absent: it is new there.
+        """
+
     def set_up(self, lane: Lane) -> SetUp:
         """Every stage and pipeline of the hub, as this connection has it, with the names that people gave it."""
 
@@ -337,7 +350,8 @@ class VendorPort(Protocol):
     ``batch_size``: how many records one call writes; ``ids_size``: how many one call reads by their ids.
     ``repeatable_creates``: a create repeated with the same key finds its own record. ``conditional_writes``: a write that names an
     outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it. ``untold``: whether
-    it has lists of associated records whose changes no listing tells; `associated` asks for them.
+    it has lists of associated records whose changes no listing tells; `associated` asks for them. ``membership``: which of the
+    vendor's records it holds, where it shares them with another object (`sync_engine.views`).
     """
 
     @property
@@ -369,6 +383,9 @@ class VendorPort(Protocol):
 
     @property
     def untold(self) -> bool: ...
+
+    @property
+    def membership(self) -> Membership | None: ...
 
     def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
         """The lists of associated records alone, as they are now, whose changes no listing tells; one for each record."""

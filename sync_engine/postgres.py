@@ -10,7 +10,7 @@ from uuid import UUID
 
 from storage.database import Connection, Database
 from storage.staging import concerns_record, reason
-from storage.sync import changing, contested, gathering, lanes, linking, pushing, queueing, setting_up
+from storage.sync import changing, contested, gathering, joining, lanes, linking, pushing, queueing, setting_up
 from storage.sync.changing import Cause
 from storage.sync.linking import Range
 from storage.sync.values import encode
@@ -172,6 +172,13 @@ class PostgresSyncStore:
             for hub_id, object_name, vendor_id in linking.live(conn, rows.key_of(lane), hub_ids):
                 found.setdefault(hub_id, []).append((object_name, vendor_id))
         return found
+
+    def joins(self, lane: Lane, other: str, entity: str, hub_ids: Sequence[UUID]) -> Mapping[UUID, str | None]:
+        key = rows.key_of(lane)
+        with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
+            turned = joining.turned(conn, key, other, entity, hub_ids)
+            unread = joining.unread(conn, key, entity, [i for i in hub_ids if i not in turned])
+        return turned | dict.fromkeys(unread)
 
     def set_up(self, lane: Lane) -> SetUp:
         with self._db.tenant(lane.tenant_id, look_ups=True) as conn:

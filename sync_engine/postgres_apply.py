@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from storage import dead_letters
@@ -50,6 +51,7 @@ def apply_pull(conn: Connection, key: LaneKey, commit: PullCommit) -> None:
     standing = _check_hubs(conn, key, commit)
     linked = _check_links(conn, key, [(d.vendor_id, d.link_revision) for d in decisions if d.base is not None])
     _check_matches(conn, key, commit)
+    _look_beside(conn, key, commit, linked)
     _change_hubs(conn, key, commit, standing)
     _renew_links(conn, key, commit, linked)
     _note(conn, key, commit)
@@ -82,6 +84,24 @@ def _check_links(
         if (linked[vendor_id][0] if vendor_id in linked else None) != revision:
             raise StaleError(vendor_id)
     return linked
+
+
+def _look_beside(conn: Connection, key: LaneKey, commit: PullCommit, linked: dict[str, tuple[int, UUID, bool]]) -> None:
+    """Of records that are linked anew none may be linked by the other object by now; those that were are looked at there again."""
+    if commit.beside is None:
+        return
+    name, known = commit.beside
+    new = [
+        d.vendor_id
+        for d in commit.decisions
+        if d.base is not None and not d.tombstone_link and not (d.vendor_id in linked and linked[d.vendor_id][2])
+    ]
+    other = replace(key, object=name)
+    there = {vendor_id for vendor_id, (_, _, live) in linking.lock(conn, other, new).items() if live}
+    if there - known:
+        raise StaleError(min(there - known))
+    if there and lanes.is_stream(conn, other):
+        queueing.add_notices(conn, other, dict.fromkeys(there, False))
 
 
 def _check_matches(conn: Connection, key: LaneKey, commit: PullCommit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,10 +12,10 @@ from domain.records import WriteResult
 from storage.tracing import span
 from sync_engine.braking import deletes_of
 from sync_engine.core.merge import is_blank
-from sync_engine.core.model import Failure, Incoming, Known, Link, Pushable, PushDecision, PushKind, Record
+from sync_engine.core.model import Failure, Hub, Incoming, Known, Link, Pushable, PushDecision, PushKind, Record
 from sync_engine.core.push import in_order, plan_push
 from sync_engine.core.recovery import Next, recover
-from sync_engine.engine import Pass, resolve
+from sync_engine.engine import Pass
 from sync_engine.ports import (
     Gathered,
     Projection,
@@ -28,6 +28,8 @@ from sync_engine.ports import (
     StaleError,
     Write,
 )
+from sync_engine.resolving import resolve
+from sync_engine.views import look
 
 BATCHES_GATHERED = 10
 FRESH_FOR = timedelta(seconds=5)
@@ -38,6 +40,12 @@ GONE = frozenset({"not_found", "ENTITY_IS_DELETED"})
 
 JUST_NOW = timedelta(seconds=1)
 """How long ago a pass may have read a record by its id to change it without another look: no longer than such a look takes."""
+
+JOIN_EVERY, JOIN_AT_MOST = timedelta(seconds=1), timedelta(seconds=30)
+"""How much longer each time, and at most, a create waits for leads to be read that may have become the record."""
+
+JOIN_TRIES = 12
+"""After how many tries a record that the vendor has as somebody else's is a dead letter; waiting for leads counts among them."""
 
 OUTDATED = frozenset({"conflict"})
 """Codes by which a connector says that the record has a newer version than the one the write named."""
@@ -51,7 +59,7 @@ def push(run: Pass, jitter: Callable[[], float]) -> None:
     for left in range(run.settings.push_batches_max, 0, -1):
         run.renew()
         work = due.batch(left)
-        if not work:
+        if not work or run.later.issuperset(w.item.entity_id for w in work):
             return
         with span("push", object=run.lane.object, records=len(work)):
             batch = _Batch(run, work, jitter)
@@ -101,11 +109,14 @@ class _Batch:
         self.asked: dict[str, datetime] = {}
         self.learned = False
         """Whether the vendor said something that was taken into the hub."""
+        part, links = run.rules.part, [w.item.link for w in work]
+        self.elsewhere = look(run.store, run.lane, run.port.membership, [k.vendor_id for k in links if k and part])
 
     def send(self) -> None:
         held = self._unsettled()
         found = self._found(held)
-        open_ = [w for i, w in self.work.items() if i not in held or i in found]
+        joining = self._join(held)
+        open_ = [w for i, w in self.work.items() if (i not in held or i in found) and i not in joining]
         current = self._current([w for w in open_ if w.item.entity_id not in held])
         items = [self._item(w, current, found.get(w.item.entity_id)) for w in open_]
         self._carry_out(in_order(plan_push(items, self.run.rules)))
@@ -115,13 +126,45 @@ class _Batch:
         item, projection = work.item, self.projections.get(work.item.entity_id)
         hub = item.hub
         if hub is not None and projection is not None:
-            hub = hub.seen_as(projection.seen)
+            hub = hub.seen_as(self._seen(hub, item.link, projection))
         waits = () if projection is None else projection.waits
         failure = None if projection is None else projection.failure
         now = None if item.link is None else current.get(item.link.vendor_id)
-        return Pushable(item.entity_id, hub, item.link, waits, now, item.intent, found, failure)
+        elsewhere = item.link is not None and item.link.vendor_id in self.elsewhere.elsewhere
+        return Pushable(item.entity_id, hub, item.link, waits, now, item.intent, found, failure, elsewhere)
+
+    def _seen(self, hub: Hub, link: Link | None, projection: Projection) -> Record:
+        """What the vendor can hold of a record; what a record of a part became, only once it is that very record there."""
+        membership, becomes = self.run.port.membership, self.run.rules.becomes
+        if membership is None or becomes is None or becomes.into not in projection.seen:
+            return projection.seen
+        now = self.refs.get(projection.seen[becomes.into], ())
+        if link is not None and self.run.rules.is_history(hub) and (membership.other, link.vendor_id) in now:
+            return projection.seen
+        return {n: v for n, v in projection.seen.items() if n != becomes.into}
 
     # ------------------------------------------------------------ before
+
+    def _join(self, held: Collection[UUID]) -> Collection[UUID]:
+        """Creates of what may be at the vendor already, as what it was before: it is read, and linked then; or is waited for."""
+        run, membership = self.run, self.run.port.membership
+        if membership is None or membership.part:
+            return ()
+        new = [
+            i
+            for i, w in self.work.items()
+            if i not in held and w.item.intent is None and not _is_linked(w) and w.item.hub and not w.item.hub.deleted
+        ]
+        found = run.store.joins(run.lane, membership.other, membership.entity, new) if new else {}
+        run.store.add_notices(run.lane, {vendor_id: False for vendor_id in found.values() if vendor_id})
+        for i, vendor_id in found.items():
+            run.later.add(i)
+            delay = timedelta(seconds=1) if vendor_id else min(JOIN_EVERY * self.work[i].attempts, JOIN_AT_MOST)
+            self._end(i, PushEnd.RETRY, retry_at=run.clock() + delay)
+            run.report.counts["push_retry"] += bool(vendor_id)
+        if found:
+            self._commit()
+        return found
 
     def _unsettled(self) -> dict[UUID, PushWork]:
         """Creates of unknown outcome. Where nobody can ask by key, but a repeated create finds its own record, repeating does."""
@@ -164,10 +207,10 @@ class _Batch:
         """
         run = self.run
         linked = [w for w in work if _is_linked(w)]
-        known = plan_push([self._item(w, {}, None) for w in linked], run.rules)
+        planned = plan_push([self._item(w, {}, None) for w in linked], run.rules)
         unread = [
             w.item.link.vendor_id
-            for w, decision in zip(linked, known, strict=True)
+            for w, decision in zip(linked, planned, strict=True)
             if w.item.link is not None and self._is_unread(w.item.link, decision.kind)
         ]
         if not unread:
@@ -177,7 +220,10 @@ class _Batch:
         self.asked = dict.fromkeys(unread, asked)
         refs = list({ref: None for raw in raws for ref in raw.referred})
         gathered = run.store.gather_pull(run.lane, PullQuery((), run.rules.entity, refs)) if refs else Gathered(Known())
-        return {i.vendor_id: i for i in resolve(raws, gathered)}
+        links = {w.item.link.vendor_id: w.item.link for w in linked if w.item.link is not None}
+        hubs = {w.item.hub.id: w.item.hub for w in linked if w.item.hub is not None}
+        known = Known(links, hubs, elsewhere=self.elsewhere.elsewhere)
+        return {i.vendor_id: i for i in run.placed(resolve(raws, gathered), known)}
 
     def _is_unread(self, link: Link, kind: PushKind) -> bool:
         """Whether the vendor has to be asked first.
@@ -207,6 +253,8 @@ class _Batch:
                 self._adopt(decision)
             elif decision.kind is PushKind.REFUSE:
                 self._refuse(decision)
+            elif decision.kind is PushKind.PART:
+                self._end(decision.entity_id, PushEnd.SENT, deleted=True)
         self._commit()
         self._write([d for d in rest if d.kind in (PushKind.CREATE, PushKind.UPDATE)])
         self._delete([d for d in rest if d.kind is PushKind.DELETE])
@@ -312,6 +360,8 @@ class _Batch:
             self.run.asked.pop(decision.vendor_id, None)
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
             return
+        if self._is_there_as_part(decision, error, attempts):
+            return
         what = recover(error, attempts, self.jitter())
         if what.next is Next.DEAD_LETTER:
             failure = Failure(error.code, error.message, error.context.get("field"))
@@ -321,6 +371,22 @@ class _Batch:
         lost = decision.kind is not PushKind.DELETE and _may_have_arrived(error)
         retry_at = self.run.clock() + timedelta(seconds=what.delay_s or 1.0)
         self._end(entity_id, PushEnd.UNCERTAIN if lost else PushEnd.RETRY, retry_at=retry_at)
+
+    def _is_there_as_part(self, decision: PushDecision, error: SynclineError, attempts: int) -> bool:
+        """Whether the vendor may have the record as the other object's: then it is read, and linked if it is the same thing."""
+        membership, standing = self.run.port.membership, str(error.context.get("existing_id") or "")
+        if (
+            membership is None
+            or membership.part
+            or decision.kind is not PushKind.CREATE
+            or not standing
+            or attempts > JOIN_TRIES
+        ):
+            return False
+        self.run.store.add_notices(self.run.lane, {standing: False})
+        self._end(decision.entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
+        self.run.report.counts["push_retry"] += 1
+        return True
 
     def _delete(self, decisions: Sequence[PushDecision]) -> None:
         if not decisions:

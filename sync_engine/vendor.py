@@ -33,6 +33,8 @@ from storage.suppression import ERASED, STAYS
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Failure, Hub, HubRef, Incoming, ListKind, Record, Rules
 from sync_engine.ports import Listing, Projection, Raw, Refs, Versions, Write
+from sync_engine.tabular import closed_lists, first_problems, records_of, uuid_of
+from sync_engine.views import Membership
 
 CUSTOM = "custom_fields."
 MARGIN_S = 5.0
@@ -67,11 +69,14 @@ def several_of(connector: Connector, lens: Lens) -> dict[str, Ends]:
     return {s.name: known[s.refers_to] for s in ENTITIES[lens.entity].several if s.refers_to in known}
 
 
-def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: Any) -> Rules:
+def rules_of(
+    lens: Lens, several: Mapping[str, Ends] | None = None, membership: Membership | None = None, **chosen: Any
+) -> Rules:
     """The rules that follow from a lens: what it reads and writes, what the vendor requires, which lists are sets.
 
     ``several``: lists of associated records that are exchanged. A reference that the mapping reads from one of them is not
-    written by itself where the vendor has no main one.
+    written by itself where the vendor has no main one. ``membership``: of an object that is a part of the vendor's records; where
+    the hub moves them over, writing what a record became does.
     """
     lists_of = several or {}
     fields = ENTITIES[lens.entity].all_fields
@@ -81,6 +86,10 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
     unled = {of: ends for of, ends in lists_of.items() if not ends.main}
     picks = {n: of for of, ends in unled.items() for n, line in lines.items() if line.sources == (ends.field,)}
     reads, writes = reads | lists_of.keys(), (writes | lists_of.keys()) - picks.keys()
+    becomes, part = ENTITIES[lens.entity].becomes, membership is not None and membership.part
+    if becomes is not None and membership is not None and part:
+        reads |= {becomes.flag, becomes.into}
+        writes |= {becomes.into} if membership.moves_to else set()
     required = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.required}
     once = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.createable and not f.updateable}
     afterwards = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.updateable and not f.createable}
@@ -100,6 +109,8 @@ def rules_of(lens: Lens, several: Mapping[str, Ends] | None = None, **chosen: An
         "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST}
         | dict.fromkeys(lists_of, ListKind.LINKS),
         "picks": picks,
+        "becomes": becomes,
+        "part": part,
         "mains": {s.name: s.main for s in ENTITIES[lens.entity].several if s.name in lists_of.keys() - unled.keys()},
     }
     return Rules(**{**defaults, **chosen})
@@ -121,6 +132,7 @@ class ConnectorObject:
     screen: Callable[[MappedBatch], MappedBatch] = _as_it_is
     several: Mapping[str, Ends] = field(default_factory=dict)
     naming: Callable[[Sequence[Any]], Collection[int]] = _nobody
+    membership: Membership | None = None
 
     def __post_init__(self) -> None:
         self._entity = ENTITIES[self.rules.entity]
@@ -141,7 +153,7 @@ class ConnectorObject:
         )
         self.id_order = str(getattr(self.connector, "id_order", "ascii"))
         self.settle_s = self.connector.manifest.visibility_lag.total_seconds() + MARGIN_S
-        self._options = _closed_lists(self.lens)
+        self._options = closed_lists(self.lens)
         known = self.lens.schema.fields if self.lens.schema else ()
         self._kept = frozenset(f.name for f in known if f.required and f.updateable and not f.createable)
         """What a record need not have, and never loses."""
@@ -154,6 +166,7 @@ class ConnectorObject:
         self.untold = any(not ends.told for ends in self.several.values())
         names = [*self.lens.source_fields, *([self.key_field] if self.key_field else [])]
         names += [ends.field for ends in self.several.values()]
+        names += [self.membership.field] if self.membership else []
         self.fields = tuple(dict.fromkeys(names)) if self.lens.schema is not None else None
 
     def _written_line(self, name: str) -> tuple[str, frozenset[str], bool]:
@@ -204,18 +217,21 @@ class ConnectorObject:
         fields, rows = self._mapped(page)
         batch = self.screen(self.lens.forward(fields, rows))
         prints = fingerprints(self.lens, fields, rows)
-        refused = _refused(batch)
+        refused = first_problems(batch)
         unkept = self._unkept(page, refused)
         versions = self._column(page, self.lens.spec.version)
         keys = self._column(page, self.key_field)
         lists = {name: self._column(page, ends.field) for name, ends in self.several.items()}
-        all_values = _records(batch.columns, len(batch))
+        places = self._column(page, self.membership.field if self.membership else None)
+        all_values = records_of(batch.columns, len(batch))
         for row, vendor_id in enumerate(batch.vendor_ids):
             problem = refused.get(row)
             if problem is None or problem.code not in _LEFT_OUT:
                 said = {name: str(column[row] or "") for name, column in lists.items() if column[row] is not MISSING}
                 print_ = prints[row] + "|".join(said.values()).encode() if said else prints[row]
                 raw = self._raw(page, batch, row, all_values[row], print_, problem, versions[row], keys[row])
+                if self.membership is not None:
+                    raw = replace(raw, incoming=replace(raw.incoming, outside=self.membership.outside(places[row])))
                 if row in unkept:
                     raw = Raw(replace(raw.incoming, values={}, raw=None))
                 result.append(replace(raw, lists={n: self._list(n, text) for n, text in said.items()}))
@@ -269,7 +285,7 @@ class ConnectorObject:
                 modified_at=modified,
                 fingerprint=print_,
                 created_ms=int(created.timestamp() * 1000) if created is not None else 0,
-                key=_uuid(key),
+                key=uuid_of(key),
                 raw=raw,
                 error=None if problem is None else (problem.code, problem.message, problem.source_field),
             ),
@@ -331,7 +347,7 @@ class ConnectorObject:
         if len(named) > 1:
             rows = [[values.get(name, MISSING) for name in names] for values in held]
         mapped = self.lens.forward(names, rows)
-        said = _records({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
+        said = records_of({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
         result = []
         for row, (hub, (record, waits)) in enumerate(zip(hubs, records, strict=True)):
@@ -339,6 +355,8 @@ class ConnectorObject:
             for name in self.lens.refs.keys() & seen.keys():
                 if seen[name]:
                     seen[name] = back.get(seen[name], hub.values.get(name))
+            if (becomes := self.rules.becomes) is not None and becomes.into in seen and self.rules.part:
+                seen[becomes.into] = hub.values.get(becomes.into)
             if known := record["custom_fields"]:
                 seen.update((CUSTOM + n, v) for n, v in mapped.custom_fields[row].items() if n in known)
             listed, missing = self._several_seen(hub, refs)
@@ -544,9 +562,20 @@ class ConnectorObject:
         if write.vendor_id is None or set(values) & self.lens.spec.fallback.keys():
             values = self._filled(values, record)
         values = self._held(values)
+        if self.membership is not None:
+            values = self._moved(self.membership, write, values)
         if write.vendor_id is None and self.key_field is not None:
             values[self.key_field] = str(write.entity_id)
         return Outgoing(str(write.entity_id), values, write.vendor_id, write.expected_version)
+
+    def _moved(self, membership: Membership, write: Write, values: dict[str, Any]) -> dict[str, Any]:
+        """The vendor's fields with the one that says which object holds the record, of a new one and of one that is moved over."""
+        becomes = self.rules.becomes
+        if write.vendor_id is None and membership.given and is_blank(values.get(membership.field)):
+            return {**values, membership.field: membership.given}
+        if write.vendor_id and membership.part and becomes is not None and write.fields.get(becomes.into) is not None:
+            return {**values, membership.field: membership.moves_to}
+        return values
 
     def delete(self, vendor_ids: Sequence[str]) -> Sequence[WriteResult]:
         """See `VendorPort.delete`."""
@@ -565,39 +594,3 @@ class ConnectorObject:
 def _no_currency(record: Mapping[str, Any]) -> Failure:
     message = f"The vendor's account has no currency {record[_CURRENCY]}, in which the amounts are."
     return Failure("no_counterpart", message, _CURRENCY)
-
-
-def _closed_lists(lens: Lens) -> dict[str, dict[str, str]]:
-    """The values of each field that takes only listed ones, by value and by label, in small letters.
-
-    References are no such values: whom a record may refer to is known by its links.
-    """
-    result: dict[str, dict[str, str]] = {}
-    referring = {source for name in lens.refs for source in lens.spec.fields[name].sources}
-    for known in lens.schema.fields if lens.schema else ():
-        if known.closed and not known.multiple and known.name not in referring:
-            by_label = {o.label.casefold(): o.value for o in known.options if o.label}
-            result[known.name] = by_label | {o.value.casefold(): o.value for o in known.options}
-    return result
-
-
-def _records(columns: Mapping[str, Sequence[Any]], count: int) -> list[dict[str, Any]]:
-    """Columns as records."""
-    if not columns:
-        return [{} for _ in range(count)]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _refused(batch: MappedBatch) -> dict[int, Problem]:
-    first: dict[int, Problem] = {}
-    for problem in batch.problems:
-        if problem.rejects:
-            first.setdefault(problem.row, problem)
-    return first
-
-
-def _uuid(value: Any) -> UUID | None:
-    try:
-        return UUID(value) if isinstance(value, str) and value else None
-    except ValueError:
-        return None

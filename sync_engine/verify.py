@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sync_engine.comparing import parts
 from sync_engine.ports import Lane, PullQuery, SyncStore, VendorPort
+from sync_engine.views import look
 
 SHOWN_MAX = 100
 FETCHED_AT_ONCE = 100
@@ -17,7 +18,8 @@ class Verified:
     """Numbers of one object, and the ids that differ (at most `SHOWN_MAX` of each kind; ``differences`` counts all).
 
     ``only_there``: at the vendor, not linked here; ``only_here``: linked here, not at the vendor any more; ``changed``: changed
-    there since the hub last looked. Records that the mapping leaves out are neither.
+    there since the hub last looked. Records that the mapping leaves out, or that another
+    object holds, are neither.
     """
 
     object: str
@@ -46,7 +48,7 @@ def verify_lane(store: SyncStore, port: VendorPort, lane: Lane) -> Verified:
         result.linked += len(ours)
         if list(ours) != list(part.listed):
             known = _exact(store, port, lane, dict(ours), dict(part.listed))
-            _compare(result, port, known, dict(part.listed))
+            _compare(result, store, port, lane, known, dict(part.listed))
     return result
 
 
@@ -62,9 +64,11 @@ def _exact(
     return ours
 
 
-def _compare(result: Verified, port: VendorPort, ours: dict[str, str], theirs: dict[str, str]) -> None:
+def _compare(
+    result: Verified, store: SyncStore, port: VendorPort, lane: Lane, ours: dict[str, str], theirs: dict[str, str]
+) -> None:
     unlinked = [vendor_id for vendor_id in theirs if vendor_id not in ours]
-    there = _kept(port, unlinked)
+    there = _kept(store, port, lane, unlinked)
     result.listed -= len(unlinked) - len(there)
     here = [vendor_id for vendor_id in ours if vendor_id not in theirs]
     changed = [vendor_id for vendor_id, version in theirs.items() if vendor_id in ours and ours[vendor_id] != version]
@@ -73,10 +77,16 @@ def _compare(result: Verified, port: VendorPort, ours: dict[str, str], theirs: d
         kept.extend(found[: max(0, SHOWN_MAX - len(kept))])
 
 
-def _kept(port: VendorPort, vendor_ids: Sequence[str]) -> list[str]:
-    """Those of the ids that the mapping does not leave out."""
+def _kept(store: SyncStore, port: VendorPort, lane: Lane, vendor_ids: Sequence[str]) -> list[str]:
+    """Those of the ids that neither the mapping leaves out nor another object holds."""
     kept: list[str] = []
     for start in range(0, len(vendor_ids), FETCHED_AT_ONCE):
-        raws = port.fetch(vendor_ids[start : start + FETCHED_AT_ONCE])
-        kept += [r.incoming.vendor_id for r in raws if not r.incoming.deleted and r.incoming.merged_into is None]
+        asked = vendor_ids[start : start + FETCHED_AT_ONCE]
+        elsewhere = look(store, lane, port.membership, asked).elsewhere
+        here = [
+            raw.incoming
+            for raw in port.fetch(asked)
+            if not raw.incoming.outside and raw.incoming.vendor_id not in elsewhere
+        ]
+        kept += [item.vendor_id for item in here if not item.deleted and item.merged_into is None]
     return kept

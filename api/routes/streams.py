@@ -38,7 +38,9 @@ Deletes = Literal["propagate", "archive", "ignore"]
 class RulesIn(Body):
     """By which rules. ``direction``: in is only read, out only written. ``policy``: who wins a field that both sides changed;
     ``policies``: field by field. ``deletes_in``, ``deletes_out``: what a delete at the vendor, or here, does on the other side.
-    ``key_field``: the vendor's unique field that may hold the hub's ids. ``skew_s``: how far the vendor's clock may differ."""
+    ``key_field``: the vendor's unique field that may hold the hub's ids. ``skew_s``: how far the vendor's clock may differ.
+    ``lead_stages``: of contacts that are leads in some stages, these stages; ``converted_stage``: the one to which such a contact
+    is moved when its lead was converted elsewhere, "" for none. Without them: as the connector has it."""
 
     direction: Literal["both", "in", "out"] = "both"
     policy: PolicyName = "hub_wins"
@@ -50,6 +52,8 @@ class RulesIn(Body):
     creates_out: bool = True
     key_field: Name | None = None
     skew_s: int = Field(default=300, ge=0, le=86_400)
+    lead_stages: list[Name] = Field(default=[], max_length=50)
+    converted_stage: str | None = Field(default=None, max_length=200)
 
 
 class NewStreams(RulesIn):

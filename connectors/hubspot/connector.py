@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import BinaryIO, ClassVar
 
@@ -14,7 +15,16 @@ from connectors.hubspot.cursors import stamp
 from connectors.hubspot.files import Files
 from connectors.hubspot.keys import ensure_key_property
 from connectors.hubspot.links import LinkWriter
-from connectors.hubspot.objects import CRM_OBJECTS, FILE_OBJECTS, OBJECT_INFOS, STANDARD_OBJECTS, CrmObject
+from connectors.hubspot.objects import (
+    CRM_OBJECTS,
+    FILE_OBJECTS,
+    OBJECT_INFOS,
+    STANDARD_OBJECTS,
+    VIEW_LABELS,
+    VIEWS,
+    CrmObject,
+    records_of,
+)
 from connectors.hubspot.portal import TOKEN_URL, Portal
 from connectors.hubspot.read import CURSOR_OVERLAP, VISIBILITY_LAG, Reader, utc_now
 from connectors.hubspot.records import Records
@@ -32,6 +42,7 @@ from connectors.kit.contract import (
     ReadRequest,
     Setting,
     VersionPage,
+    View,
 )
 from domain.errors import ConfigurationError, PermissionMissingError
 from domain.records import AccountInfo, Catalog, Cursor, ObjectSchema, Outgoing, Page, WriteResult
@@ -92,6 +103,7 @@ class HubSpotConnector:
     file_objects: ClassVar[tuple[str, ...]] = FILE_OBJECTS
     id_order: ClassVar[str] = "numeric"
     several: ClassVar[Mapping[str, tuple[Ends, ...]]] = objects.SEVERAL
+    views: ClassVar[Mapping[str, View]] = VIEWS
     uncompared: ClassVar[tuple[str, ...]] = tuple(
         info.name for info in OBJECT_INFOS if not info.writable or info.name.startswith("association:")
     )
@@ -140,6 +152,9 @@ class HubSpotConnector:
         return Catalog(found)
 
     def _described(self, name: str) -> ObjectSchema | None:
+        if name in VIEWS:
+            whole = self._described(VIEWS[name].of)
+            return None if whole is None else _view_schema(name, whole)
         known = setup_schema(name)
         if known is not None:
             return known
@@ -190,17 +205,24 @@ class HubSpotConnector:
     def count(self, objects: Sequence[str]) -> Mapping[str, int]:
         """Numbers of records as the search knows them, one call each. What cannot be counted is absent."""
         changes = Changes(self._portal)
-        countable = [name for name in objects if setup_schema(name) is None and not name.startswith("association:")]
+        countable = [
+            n for n in objects if setup_schema(n) is None and not n.startswith("association:") and n not in VIEWS
+        ]
         return {name: changes.count(name) for name in countable}
 
     def read(self, request: ReadRequest) -> Iterator[Page]:
         """See the contract and `read.Reader`."""
-        yield from self._reader.read(request)
+        if request.object not in VIEWS:
+            yield from self._reader.read(request)
+            return
+        fields = request.fields or self._schema(request.object).field_names
+        for page in self._reader.read(replace(request, object=records_of(request.object), fields=fields)):
+            yield replace(page, object=request.object)
 
     def versions(self, object_name: str, after: str | None = None) -> Iterator[VersionPage]:
         """See the contract. By the listing, which is complete at once, not by the search, which lags."""
         self._only_records(object_name)
-        return self._reader.versions(object_name, after)
+        return self._reader.versions(records_of(object_name), after)
 
     def cursor_at(self, object_name: str, moment: datetime) -> Cursor:
         """See the contract."""
@@ -210,7 +232,7 @@ class HubSpotConnector:
     def find(self, object_name: str, key_field: str, keys: Sequence[str]) -> Mapping[str, str]:
         """See the contract. ``key_field`` is a property with unique values."""
         self._only_records(object_name)
-        return Records(self._portal).find(object_name, key_field, keys)
+        return Records(self._portal).find(records_of(object_name), key_field, keys)
 
     def _only_records(self, name: str) -> None:
         if setup_schema(name) is not None or objects.association_pair(name) is not None:
@@ -223,7 +245,7 @@ class HubSpotConnector:
     def upsert(self, object_name: str, records: Sequence[Outgoing], key_field: str | None = None) -> list[WriteResult]:
         """See the contract and `write.Writer.upsert`."""
         self._require_writable(object_name)
-        return self._writer.upsert(object_name, records, key_field)
+        return self._writer.upsert(records_of(object_name), records, key_field)
 
     def associated(self, object_name: str, field: str, vendor_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """See the contract. A call for each 1,000 records."""
@@ -238,11 +260,11 @@ class HubSpotConnector:
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:
         """See the contract."""
         self._require_writable(object_name)
-        return self._writer.delete(object_name, vendor_ids)
+        return self._writer.delete(records_of(object_name), vendor_ids)
 
     def ensure_key_property(self, object_name: str, name: str = "syncline_id") -> bool:
         """Create the unique property that upserts go by: see `keys.ensure_key_property`."""
-        return ensure_key_property(self._portal, object_name, name)
+        return ensure_key_property(self._portal, records_of(object_name), name)
 
     def _require_writable(self, name: str) -> None:
         if setup_schema(name) is not None:
@@ -261,3 +283,9 @@ class HubSpotConnector:
     def upload(self, info: FileInfo, content: BinaryIO) -> WriteResult:
         """See the contract. A private file, attached to its parents by a note."""
         return self._files.upload(info, content)
+
+
+def _view_schema(name: str, whole: ObjectSchema) -> ObjectSchema:
+    """The schema of a view: that of its records, without their associations, which are theirs as what they are besides."""
+    fields = tuple(f for f in whole.fields if not f.name.startswith(objects.ASSOCIATED))
+    return replace(whole, name=name, label=VIEW_LABELS[name], fields=fields)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.kit.contract import Ends, ObjectInfo
+from connectors.kit.contract import Ends, ObjectInfo, View
 
 PAGE_SIZE = 100
 SEARCH_PAGE_SIZE = 200
@@ -62,6 +62,23 @@ CRM_OBJECTS: Mapping[str, CrmObject] = {
         CrmObject("emails", "communication", "hs_email_subject", ("contacts", "companies", "deals")),
     )
 }
+
+VIEWS: Mapping[str, View] = {
+    "contact_leads": View(
+        "contacts",
+        "lifecyclestage",
+        ("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead"),
+        enters="lead",
+        leaves="opportunity",
+    )
+}
+"""Contacts in a lead stage: by HubSpot's own definitions the stages before somebody has to do with a deal.
+https://knowledge.hubspot.com/records/use-lifecycle-stages
+
+Not HubSpot's object of leads (0-136): that is a piece of work of a sales person, which hangs on a contact and has neither name,
+address nor company of its own. https://developers.hubspot.com/docs/api-reference/crm-leads-v3/guide"""
+VIEW_ENTITIES: Mapping[str, str] = {"contact_leads": "lead"}
+VIEW_LABELS: Mapping[str, str] = {"contact_leads": "Contacts in a lead stage"}
 
 PIPELINES: Mapping[str, str] = {"deal_pipelines": "deals", "ticket_pipelines": "tickets"}
 STAGES: Mapping[str, str] = {"deal_stages": "deals", "ticket_stages": "tickets"}
@@ -132,6 +149,8 @@ STANDARD_OBJECTS: tuple[str, ...] = (
 
 
 def _info(name: str) -> ObjectInfo:
+    if name in VIEWS:
+        return ObjectInfo(name, VIEW_ENTITIES[name], writable=True, page_size=PAGE_SIZE, batch_size=BATCH_SIZE)
     crm = CRM_OBJECTS.get(name)
     if crm is not None:
         return ObjectInfo(name, crm.entity, writable=crm.writable, page_size=PAGE_SIZE, batch_size=BATCH_SIZE)
@@ -140,4 +159,9 @@ def _info(name: str) -> ObjectInfo:
     return ObjectInfo(name, {**SETUP_ENTITIES, **_AFTER}.get(name), bool(pair), PAGE_SIZE, size)
 
 
-OBJECT_INFOS: tuple[ObjectInfo, ...] = tuple(_info(name) for name in STANDARD_OBJECTS)
+OBJECT_INFOS: tuple[ObjectInfo, ...] = tuple(_info(name) for name in (*STANDARD_OBJECTS, *VIEWS))
+
+
+def records_of(name: str) -> str:
+    """The object whose records an object holds: another one for a view, else itself."""
+    return VIEWS[name].of if name in VIEWS else name

@@ -309,6 +309,28 @@ class SupportsAssociations(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """An object that holds the same records as another one, ``of``, under the same ids, and stands for a part of them.
+
+    A record is of the part while its ``field`` has one of the values ``inside``, unless a stream names others. The connector lists
+    all records of both objects: one that moves from one part to the other is gone from neither. ``enters``: the value that records
+    get which are made in the part; ``leaves``: the one with which a record is moved over, and with which others are made.
+    """
+
+    of: str
+    field: str
+    inside: tuple[str, ...]
+    enters: str
+    leaves: str
+
+
+@runtime_checkable
+class SupportsViews(Protocol):
+    views: ClassVar[Mapping[str, View]]
+    """By object. None of them is described unless it is asked for, or migrated: what it holds, its ``of`` holds as well."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """What can be known of a file before it is read."""
 

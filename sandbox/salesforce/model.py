@@ -15,6 +15,7 @@ from sandbox.kit.wire import BadControl, Reply, Request, WireError
 from sandbox.salesforce.auth import Auth, Credentials
 from sandbox.salesforce.bulk import BulkJobs
 from sandbox.salesforce.clock import Clock
+from sandbox.salesforce.convert import convert
 from sandbox.salesforce.cursors import Cursors
 from sandbox.salesforce.data.generator import DataOptions, generate
 from sandbox.salesforce.derive import RELATION
@@ -160,6 +161,8 @@ class SalesforceSandbox(StandIn[Clock, Fault]):
             raise BadControl("records of this sandbox can't be merged")
         if edit.get("delete"):
             return {"id": writer.delete(kind, str(edit["id"]))}
+        if "convert" in edit:
+            return {"id": convert(writer, str(edit["id"]), (edit["convert"] or {}).get("contact"))}
         values = edit.get("properties") or {}
         if "id" in edit:
             return {"id": writer.update(kind, str(edit["id"]), values)}

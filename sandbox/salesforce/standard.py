@@ -198,7 +198,7 @@ Email email
 Website url
 Description textarea(32000)
 LeadSource picklist({SOURCES})
-Status picklist(Open - Not Contacted;Working - Contacted;Closed - Converted;Closed - Not Converted) required
+Status picklist(Open - Not Contacted;Working - Contacted;Closed - Converted;Closed - Not Converted) required default=first
 Industry picklist({INDUSTRIES})
 Rating picklist(Hot;Warm;Cold)
 CurrencyIsoCode picklist({CURRENCIES}) restricted

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sandbox.salesforce import derive
+from sandbox.salesforce import convert, derive
 from sandbox.salesforce.clean import clean
 from sandbox.salesforce.errors import ApiError, no_such_field
 from sandbox.salesforce.ids import to18
@@ -67,6 +67,7 @@ class Writer:
     def update(self, object_name: str, record_id: str, values: Mapping[str, Any]) -> str:
         item = self.org.object(object_name)
         row = self._existing(item, record_id)
+        convert.check(item.name, row)
         changes, blobs = self._cleaned(item, values, creating=False)
         self.check_lock(row["Id"])
         merged = {**row, **changes}

@@ -153,6 +153,13 @@ def state(conn: Connection, key: LaneKey) -> StoredLane | None:
     return None if row is None else StoredLane(*row)
 
 
+def is_stream(conn: Connection, key: LaneKey) -> bool:
+    """Whether somebody set the lane up; one that was only leased, for a replay, is no stream."""
+    return (
+        conn.execute(text(f"SELECT 1 FROM stream WHERE {_THIS} AND entity <> ''"), key.parameters).first() is not None
+    )
+
+
 def set_status(conn: Connection, key: LaneKey, status: str, reason: Mapping[str, Any] | None) -> None:
     """Set a lane's status with its reason. One that stops by itself is told to those who listen."""
     if status in STOPS_BY_ITSELF:

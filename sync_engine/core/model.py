@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from domain.entities import Becomes
+
 Record = Mapping[str, Any]
 
 PROVENANCE = frozenset({"created_by_id", "updated_by_id", "source_created_at", "source_updated_at"})
@@ -62,7 +64,8 @@ class Rules:
     one decides. ``refers``: the vendor objects that a reference field may point to. ``once``: fields that the vendor takes when a
     record is created, and lets nobody change. ``afterwards``: fields that it takes only of a record that stands. ``picks``:
     references for which the vendor names one of a list, having no main one.
-    ``mains``: by list of associated records, the reference to its main one, which the vendor has, too.
+    ``mains``: by list of associated records, the reference to its main one, which the vendor has, too. ``becomes``: what records
+    of the entity turn into; ``part``: the object holds them only until then, and another object holds them afterwards.
     """
 
     entity: str
@@ -80,6 +83,8 @@ class Rules:
     afterwards: frozenset[str] = frozenset()
     picks: Mapping[str, str] = field(default_factory=dict)
     mains: Mapping[str, str] = field(default_factory=dict)
+    becomes: Becomes | None = None
+    part: bool = False
     deletes_in: DeletePolicy = DeletePolicy.PROPAGATE
     deletes_out: DeletePolicy = DeletePolicy.PROPAGATE
     edit_beats_delete: bool = True
@@ -100,6 +105,10 @@ class Rules:
     def links(self) -> frozenset[str]:
         """Fields that are lists of associated records."""
         return frozenset(n for n, kind in self.lists.items() if kind is ListKind.LINKS)
+
+    def is_history(self, hub: Hub) -> bool:
+        """Whether a hub record has turned into another one: of the record itself nothing is sent any more."""
+        return self.becomes is not None and hub.values.get(self.becomes.flag) is True
 
     def policy_of(self, name: str) -> Policy:
         return self.policies.get(name) or self.policies.get(_root(name)) or self.policy
@@ -128,7 +137,8 @@ class Incoming:
     ``values``: what the vendor says, references resolved to hub ids; a field the vendor does not send, or whose reference is
     not known yet (``waits``), is absent. ``version`` orders states of this record (texts that compare, or "" when the
     vendor has none). ``key``: the hub id found in the vendor's external-id field. ``raw``: for the dead letter.
-    ``error``: (code, message, field) when mapping refused the record.
+    ``error``: (code, message, field) when mapping refused the record. ``outside``: another object holds the record now, of those
+    two that share the vendor's records; None: the vendor does not say which of them does.
     """
 
     vendor_id: str
@@ -143,6 +153,7 @@ class Incoming:
     error: tuple[str, str, str | None] | None = None
     deleted: bool = False
     merged_into: str | None = None
+    outside: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +214,9 @@ class Known:
 
     ``candidates``: for each unlinked vendor id, hub records that agree on a match key and that this object of the connection has
     no live link to. ``intents``: creates of this lane with unknown outcome. ``redirects``: merged hub ids to survivors.
-    ``taken``: of the hub records named by a key or by a buried link, the record of this object that each is linked to.
+    ``taken``: of the hub records named by a key, by a buried link or by what a record became, the record of this object that each
+    is linked to. ``elsewhere``: by vendor id, the hub records that the same vendor records are as another object's (see
+    `sync_engine.views`); ``became``: what those of them are now that turned into a record of this object's entity.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -212,6 +225,8 @@ class Known:
     intents: Sequence[Intent] = ()
     redirects: Mapping[UUID, UUID] = field(default_factory=dict)
     taken: Mapping[UUID, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, UUID] = field(default_factory=dict)
+    became: Mapping[str, UUID] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- what is decided
@@ -309,6 +324,7 @@ class PushKind(StrEnum):
     WAIT = "wait"  # for a parent that the vendor does not have yet, or for the outcome of an earlier create
     ADOPT = "adopt"  # an earlier create did arrive: only the link is missing
     RESTORE = "restore"  # the vendor edited what the hub deleted: the hub takes it back
+    PART = "part"  # only the link goes: the vendor's record is another hub record's, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +343,7 @@ class Pushable:
     ``waits``: references that this vendor lacks the other end of; their fields are absent from ``hub.seen``. ``current``: what
     the vendor says now, where it was asked right before writing. ``intent``: an earlier create of unknown outcome; ``found``:
     the vendor id that reading back found for it. ``failure``: why a value that must not be left out has no place at the vendor;
-    its field is absent from ``hub.seen``, too.
+    its field is absent from ``hub.seen``, too. ``elsewhere``: another object holds the vendor's record by now.
     """
 
     entity_id: UUID
@@ -338,6 +354,7 @@ class Pushable:
     intent: Intent | None = None
     found: str | None = None
     failure: Failure | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import UUID
 
 from domain.entities import ENTITIES, SET_UP
+from sync_engine.core.edits import base_of, differing, edited_since, in_flight, vendor_edits
 from sync_engine.core.merge import Merge, Sides, is_blank, merge_sides, same
 from sync_engine.core.model import (
     PROVENANCE,
@@ -91,8 +91,8 @@ def _decide(planning: _Planning, item: Incoming) -> Decision:
         return Decision(item.vendor_id, Outcome.REJECTED, failure=Failure(code, message, name))
     if not planning.rules.pulls:
         return Decision(item.vendor_id, Outcome.SKIPPED)
-    if link is None:
-        return _unlinked(planning, item)
+    if link is None or (item.outside and link.tombstoned):
+        return _unlinked(planning, item, link)
     return _linked(planning, item, link)
 
 
@@ -160,8 +160,9 @@ def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decis
 
 def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> Merge:
     """Merge one vendor record into its hub record, by the stream's rules."""
-    said = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
+    said: Record = {name: value for name, value in item.values.items() if _compared(rules, name, link)}
     base = None if link is None else link.base
+    turned, said = _turned(rules, said, base, hub)
     placeless = _placeless(rules, hub)
     sides = Sides(
         hub.values,
@@ -180,7 +181,28 @@ def merge_record(rules: Rules, item: Incoming, link: Link | None, hub: Hub) -> M
         merged = replace(
             merged, to_hub={**merged.to_hub, **picked}, rules={**merged.rules, **dict.fromkeys(picked, "filled_blank")}
         )
+    if turned:
+        merged = replace(
+            merged,
+            to_hub={**merged.to_hub, **turned},
+            rules={**merged.rules, **dict.fromkeys(turned, "vendor_changed")},
+            base={**merged.base, **turned},
+        )
     return replace(merged, to_vendor={n: v for n, v in merged.to_vendor.items() if rules.writes_field(n)})
+
+
+def _turned(rules: Rules, said: Record, base: Record | None, hub: Hub) -> tuple[Record, Record]:
+    """Whether the vendor tells the hub that the record turned into another one, and what else it says.
+
+    Who says that it did is never contested: a vendor that does not say so has only not heard of it.
+    """
+    flag = "" if rules.becomes is None else rules.becomes.flag
+    if flag not in said or (base or {}).get(flag) is True:
+        return {}, said
+    rest = {n: v for n, v in said.items() if n != flag}
+    if said[flag] is True:
+        return ({}, said) if hub.values.get(flag) is True else ({flag: True}, rest)
+    return ({}, rest) if hub.values.get(flag) is True else ({}, said)
 
 
 def _picked(rules: Rules, item: Incoming, base: Record | None, hub: Hub, merged: Merge) -> Record:
@@ -214,7 +236,7 @@ def _placeless(rules: Rules, hub: Hub) -> frozenset[str]:
 
 def _with_removed(rules: Rules, said: Record, base: Record | None, item: Incoming) -> Record:
     """What the vendor says, with blanks for custom fields that it said before and says no more."""
-    if base is None or "custom_fields" not in rules.reads:
+    if base is None or item.outside or "custom_fields" not in rules.reads:
         return said
     waiting = {w.field for w in item.waits}
     gone = {n: None for n in base if n.startswith("custom_fields.") and n not in said and n not in waiting}
@@ -259,7 +281,7 @@ def _unlinked(planning: _Planning, item: Incoming, stale: Link | None = None) ->
         return target
     if target is not None:
         return _adopt_free(planning, item, target, intent, stale)
-    if not rules.creates_in:
+    if item.outside or not rules.creates_in:
         return Decision(item.vendor_id, Outcome.SKIPPED)
     return _create(planning, item, stale)
 
@@ -300,7 +322,7 @@ def _to_be_deleted(planning: _Planning, item: Incoming, intent: Intent, hub: Hub
 def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub | Decision | None:
     """The hub record that an unlinked record is, if any; a refusal where several could be."""
     known = planning.known
-    for named in (item.key, intent.entity_id if intent else None):
+    for named in (item.key, intent.entity_id if intent else None, known.became.get(item.vendor_id)):
         hub = known.hubs.get(_survivor(known, named)) if named is not None else None
         # A copied record may carry the key of the one it was copied from.
         if hub is not None and not hub.deleted and known.taken.get(hub.id, item.vendor_id) == item.vendor_id:
@@ -390,6 +412,7 @@ def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision
         hub is None
         or hub.deleted
         or not planning.rules.pulls
+        or (planning.rules.part and planning.rules.is_history(hub))
         or planning.rules.deletes_in is not DeletePolicy.PROPAGATE
     ):
         return gone
@@ -400,49 +423,10 @@ def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision
     if planning.rules.edit_beats_delete and lost:
         conflict = Conflict("*", Side.HUB, "edit_beats_delete", lost, None)
         return replace(gone, conflicts=(conflict,), push=planning.rules.pushes, hub_version=hub.version)
-    unsure = {n: hub.values.get(n) for n, v in differing(planning.rules, link, hub).items() if _in_flight(link, n, v)}
+    unsure = {n: hub.values.get(n) for n, v in differing(planning.rules, link, hub).items() if in_flight(link, n, v)}
     lost = {**unsure, **lost}  # what was sent without an answer may have come too late
     conflicts = (Conflict("*", Side.VENDOR, "delete_beats_edit", None, lost),) if lost else ()
     return replace(gone, outcome=Outcome.DELETED, delete=True, hub_version=hub.version, conflicts=conflicts)
-
-
-def edited_since(rules: Rules, link: Link, hub: Hub) -> Record:
-    """What the hub changed since it last agreed with this vendor: edits that a delete would lose.
-
-    A reference that is blank now is none: the record it led to was deleted, and took its lines along at the vendor. Nor is a
-    list of associated records that only lost some.
-    """
-    base = link.base or {}
-    return {
-        name: hub.values.get(name)
-        for name, value in differing(rules, link, hub).items()
-        if not _in_flight(link, name, value)
-        and not (is_blank(value) and isinstance(base.get(name), UUID))
-        and not (name in rules.links and _lost_only(value, base.get(name)))
-    }
-
-
-def _lost_only(now: Any, before: Any) -> bool:
-    return set(now or ()) <= set(before or ())
-
-
-def differing(rules: Rules, link: Link, hub: Hub) -> Record:
-    """The fields in which the hub, as the vendor can hold it, differs from what the vendor last said; conflicts or not."""
-    base = link.base or {}
-    result = {}
-    # Of a list without its main record that one is on its way: it is not blank.
-    due = {main for of, main in rules.mains.items() if hub.values.get(of) and is_blank(hub.values.get(main))}
-    for name in sorted({*hub.seen, *(n for n in base if n in hub.values or n.startswith("custom_fields."))} - due):
-        value = hub.seen.get(name)
-        if name not in hub.seen and not is_blank(hub.values.get(name)):
-            continue  # a reference that this vendor cannot hold yet, or a value that the mapping does not write
-        if rules.writes_field(name) and name not in rules.once and not same(value, base.get(name)):
-            result[name] = value
-    return result
-
-
-def _in_flight(link: Link, name: str, value: Any) -> bool:
-    return name in link.sent and same(link.sent[name], value)
 
 
 def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
@@ -476,35 +460,12 @@ def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub
         set_hub={n: v for n, v in values.items() if not is_blank(v)},
         rules=dict.fromkeys(edits, "vendor_changed"),
         hub_version=hub.version,
-        base=_base_of(item, link),
+        base=base_of(item, link),
         link_revision=link.revision,
         link_origin=link.origin,
         conflicts=conflict,
         waits=item.waits,
     )
-
-
-def vendor_edits(rules: Rules, link: Link, item: Incoming) -> Record:
-    """What the vendor changed since it last agreed with the hub; a state that our own write made is nobody's edit."""
-    if item.version and item.version == link.version:
-        return {}
-    base = link.base or {}
-    fresh = link.origin == "pushed" and not link.revision
-    return {
-        n: v
-        for n, v in item.values.items()
-        if rules.reads_field(n)
-        and n not in PROVENANCE
-        and n not in rules.picks
-        and not same(v, base.get(n))
-        and not _in_flight(link, n, v)
-        and not (n in rules.links and _lost_only(v, base.get(n)))
-        and not (fresh and v is False and n not in base)  # a box that nobody ticked in what the hub has just created
-    }
-
-
-def _base_of(item: Incoming, link: Link) -> Record:
-    return {n: v for n, v in {**(link.base or {}), **item.values}.items() if not is_blank(v)}
 
 
 def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Decision:
@@ -513,6 +474,12 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
         return Decision(item.vendor_id, Outcome.SKIPPED)
     survivor_link = planning.known.links.get(item.merged_into or "")
     loser = _hub_of(planning.known, link)
+    if (
+        survivor_link is None
+        and loser is not None
+        and (turned := _turned_into(planning, item, link, loser)) is not None
+    ):
+        return turned
     if survivor_link is None or loser is None or loser.deleted:
         return _deleted(planning, replace(item, merged_into=None, deleted=True), link)
     survivor = planning.known.hubs.get(_survivor(planning.known, survivor_link.entity_id))
@@ -541,6 +508,29 @@ def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Deci
         conflicts=_merged_over(planning.rules, link, loser, survivor),
         set_hub=filled,
         push=planning.rules.pushes and bool(filled),
+        base=link.base or {},
+        link_revision=link.revision,
+        link_origin=link.origin,
+        tombstone_link=True,
+    )
+
+
+def _turned_into(planning: _Planning, item: Incoming, link: Link, loser: Hub) -> Decision | None:
+    """A record of the part was merged into one that is held elsewhere: it turned into that one, as if it had been moved over."""
+    becomes, survivor = planning.rules.becomes, planning.known.elsewhere.get(item.merged_into or "")
+    if not planning.rules.part or becomes is None or survivor is None or loser.deleted:
+        return None
+    if loser.id in planning.touched:
+        return _again(item)
+    planning.touched.add(loser.id)
+    values = {becomes.flag: True, becomes.into: survivor}
+    return Decision(
+        item.vendor_id,
+        Outcome.MERGED,
+        loser.id,
+        set_hub=values,
+        rules=dict.fromkeys(values, "vendor_changed"),
+        hub_version=loser.version,
         base=link.base or {},
         link_revision=link.revision,
         link_origin=link.origin,

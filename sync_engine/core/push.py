@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from sync_engine.core.edits import differing, vendor_edits
 from sync_engine.core.merge import is_blank, same
 from sync_engine.core.model import (
     Conflict,
@@ -26,7 +27,7 @@ from sync_engine.core.model import (
     Rules,
     Side,
 )
-from sync_engine.core.pull import differing, plan_pull, vendor_edits
+from sync_engine.core.pull import plan_pull
 from sync_engine.core.stand_ins import PIPELINE, STAGE
 
 AT_ONCE = frozenset({STAGE, PIPELINE})
@@ -92,12 +93,15 @@ def outgoing(rules: Rules, link: Link, hub: Hub) -> Record:
     """The fields in which the vendor lags behind, by what it last said. Fields under an open conflict stay put.
 
     So do references that the vendor cannot be without, where the record that they led to was deleted. A stage and its pipeline go
-    together, or a vendor would be sent a pipeline that lacks the stage; while one of them is asked about, neither goes.
+    together, or a vendor would be sent a pipeline that lacks the stage; while one of them is asked about, neither goes. Of a
+    record that turned into another one only that goes which it turned into.
     """
     base = link.base or {}
     asked = set(link.open) | (AT_ONCE if AT_ONCE & link.open.keys() else set())
     gone = {n for n in rules.required if is_blank(hub.values.get(n)) and isinstance(base.get(n), UUID)}
     fields = {n: value for n, value in differing(rules, link, hub).items() if n not in asked and n not in gone}
+    if rules.becomes is not None and rules.is_history(hub):
+        return {n: value for n, value in fields.items() if n == rules.becomes.into}
     if AT_ONCE & fields.keys():  # whatever somebody makes of the other there meanwhile
         sure = AT_ONCE - rules.once
         fields |= {n: v for n, v in hub.seen.items() if n in sure and not is_blank(v) and rules.writes_field(n)}
@@ -111,7 +115,7 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     if item.found is not None:
         base = item.intent.sent if item.intent is not None else {}
         return PushDecision(item.entity_id, PushKind.ADOPT, base, item.found, None, hub.version)
-    if any(hub.values.get(name) not in values for name, values in rules.only.items()):
+    if rules.is_history(hub) or any(hub.values.get(name) not in values for name, values in rules.only.items()):
         return PushDecision(item.entity_id, PushKind.NOTHING)
     if not rules.creates_out or (item.link is not None and not _recreates(item.link, hub, rules)):
         return PushDecision(item.entity_id, PushKind.NOTHING)
@@ -148,6 +152,8 @@ def _delete(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     link = item.link
     if link is None or link.tombstoned or rules.deletes_out is not DeletePolicy.PROPAGATE:
         return PushDecision(item.entity_id, PushKind.NOTHING)
+    if item.elsewhere or (item.current is not None and item.current.outside):
+        return PushDecision(item.entity_id, PushKind.PART, {}, link.vendor_id, hub_version=hub.version)
     if item.current is not None and rules.edit_beats_delete and rules.pulls:
         known = Known({link.vendor_id: link}, {hub.id: hub})
         learned = plan_pull([item.current], known, rules, lambda _: hub.id)[0]

@@ -209,6 +209,10 @@ class MemoryStore:
                 found.setdefault(link.entity_id, []).append((of.object, vendor_id))
         return found
 
+    def joins(self, lane: Lane, other: str, entity: str, hub_ids: Sequence[UUID]) -> Mapping[UUID, str | None]:
+        """No vendor of a simulation holds its records as two objects."""
+        raise AssertionError("no vendor here holds its records as two objects")
+
     def set_up(self, lane: Lane) -> SetUp:
         return self.catalogues[lane.tenant_id].set_up(lane.connection_id) if self.catalogues else SetUp()
 

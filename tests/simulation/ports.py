@@ -57,6 +57,7 @@ class SimPort:
         self.can_find = can_find
         self.untold = False
         self.catalogue: Catalogue | None = None
+        self.membership = None
         self.read_at: dict[str, int] = {}
         """When this pass itself last read each record; a pass has a port of its own."""
         self.id_order = "ascii"

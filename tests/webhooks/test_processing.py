@@ -18,6 +18,7 @@ from domain.access import SYSTEM_TENANT
 from domain.ids import new_id
 from storage import connections, dead_letters, inbound_endpoints, inbox, routes, scheduling, streams
 from storage.database import Connection, Database
+from storage.inbox import Became
 from storage.streams import Stream
 from storage.sync import queueing, records
 from storage.sync.lanes import LaneKey
@@ -372,6 +373,18 @@ def test_what_a_vendor_says_makes_the_lane_due(db: Database, tenant_id: UUID, no
         found = scheduling.waiting(conn, now + timedelta(seconds=2), day, day)
     shown = [name for lane in found for name in ("overdue", "compare", "hinted") if getattr(lane, name)]
     assert shown == ([] if due is None else [due])
+
+
+def test_what_a_vendor_says_of_records_reaches_the_stream_of_a_part_of_them_too(db: Database, tenant_id: UUID) -> None:
+    connection = connect(db, tenant_id, ("contacts", "companies"))
+    with db.tenant(tenant_id) as conn:
+        streams.put(conn, Stream(connection, "contact_leads", "lead", settings={"of": "contacts"}))
+        said = [Notice("contacts", "7"), Notice("companies", "8"), Notice("contacts", "9", deleted=True)]
+        assert processing.follow(conn, tenant_id, connection, said) == [(Became.NOTED, None)] * 3
+        lanes = {name: LaneKey(tenant_id, connection, name) for name in ("contacts", "contact_leads", "companies")}
+        found = {name: {(v, d) for _, v, d in queueing.notices(conn, key, 9)} for name, key in lanes.items()}
+    of_contacts = {("7", False), ("9", True)}
+    assert found == {"contacts": of_contacts, "contact_leads": of_contacts, "companies": {("8", False)}}
 
 
 # ---------------------------------------------------------------- keeping account

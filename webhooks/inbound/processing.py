@@ -294,27 +294,35 @@ def follow(
     conn: Connection, tenant_id: UUID, connection_id: UUID, notices: list[Notice]
 ) -> list[tuple[Became, str | None]]:
     """Make lanes due by what a vendor says: hints about records, one each; polls; comparisons. Returns what became of each."""
-    lanes = {s.object.casefold(): s.object for s in streams.list_all(conn, connection_id)}
+    lanes: dict[str, list[str]] = defaultdict(list)
+    for stream in streams.list_all(conn, connection_id):
+        for name in {
+            stream.object,
+            str(stream.settings.get("of") or stream.object),
+        }:  # of a part's records the vendor names the whole
+            lanes[name.casefold()].append(stream.object)
+    everything = {name for names in lanes.values() for name in names}
     hints: dict[str, dict[str, bool]] = defaultdict(dict)
     polls: set[str] = set()
     compares: set[str] = set()
     result: list[tuple[Became, str | None]] = []
     for notice in notices:
-        name = lanes.get(notice.object.casefold())
+        names = lanes.get(notice.object.casefold(), [])
         if notice.signal is Signal.STARTED:
             result.append((Became.IGNORED, "subscription started"))
             continue
         if notice.signal in _COMPARES:
-            compares.update(lanes.values() if name is None else [name])
+            compares.update(names or everything)
             result.append((Became.NOTED, str(notice.signal)) if lanes else (Became.IGNORED, "no_stream"))
             continue
-        if name is None:
+        if not names:
             result.append((Became.IGNORED, "no_stream"))
             continue
-        if notice.vendor_id:
-            hints[name][notice.vendor_id] = hints[name].get(notice.vendor_id, False) or notice.deleted
-        else:
-            polls.add(name)
+        for name in names:
+            if notice.vendor_id:
+                hints[name][notice.vendor_id] = hints[name].get(notice.vendor_id, False) or notice.deleted
+            else:
+                polls.add(name)
         result.append((Became.NOTED, None))
     for name, ids in sorted(hints.items()):
         queueing.add_notices(conn, LaneKey(tenant_id, connection_id, name), ids)
