@@ -51,12 +51,14 @@ class Several:
     Its value is a sorted list of ids: of the associations from the record to ``refers_to``, whatever their labels, and of
     ``main``, the reference that names one of them. Another main one leaves the former in the list. ``led``: whether there is always
     a main one where there is any: the record is parted from one that is blanked, and the first that is left takes its place.
+    ``moves``: instead, whoever says nothing of the list and names another main one, or none, parts the record from the former.
     """
 
     name: str
     refers_to: str
     main: str
     led: bool = False
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +337,12 @@ _ALL = (
         ),
         label_field="subject",
         indexes=(("kind", "starts_at"),),
+        several=(
+            Several("contact_ids", "contact", "contact_id", led=True),
+            Several("account_ids", "account", "account_id", moves=True),
+            Several("opportunity_ids", "opportunity", "opportunity_id", moves=True),
+            Several("ticket_ids", "ticket", "ticket_id", moves=True),
+        ),
     ),
     Entity(
         "communication",

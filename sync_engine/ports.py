@@ -336,8 +336,7 @@ class VendorPort(Protocol):
 
     ``batch_size``: how many records one call writes; ``ids_size``: how many one call reads by their ids.
     ``repeatable_creates``: a create repeated with the same key finds its own record. ``conditional_writes``: a write that names an
-    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it. ``untold``: whether
-    it has lists of associated records whose changes no listing tells; `associated` asks for them.
+    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it.
     """
 
     @property
@@ -367,10 +366,10 @@ class VendorPort(Protocol):
     @property
     def settle_s(self) -> float: ...
 
-    @property
-    def untold(self) -> bool: ...
+    def untold(self, *, every: bool) -> bool:
+        """Whether a pass, or (``every``) a full comparison, has to ask for lists of associated records that no listing tells."""
 
-    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+    def associated(self, vendor_ids: Sequence[str], *, every: bool) -> Sequence[Raw]:
         """The lists of associated records alone, as they are now, whose changes no listing tells; one for each record."""
 
     def pages(self, cursor: Cursor | None) -> Iterator[Listing]: ...

@@ -145,7 +145,6 @@ class ConnectorObject:
         )
         self._own = {self.key_field, *(ends.field for ends in self.several.values())}
         """Fields of the vendor's that are no custom ones of the hub."""
-        self.untold = any(not ends.told for ends in self.several.values())
         names = [*self.lens.source_fields, *([self.key_field] if self.key_field else [])]
         names += [ends.field for ends in self.several.values()]
         self.fields = tuple(dict.fromkeys(names)) if self.lens.schema is not None else None
@@ -275,20 +274,24 @@ class ConnectorObject:
         ends = self.several[name]
         return (ends.target,), tuple(i for i in text.split(ends.separator) if i)
 
-    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+    def untold(self, *, every: bool) -> bool:
+        """See `VendorPort.untold`."""
+        return any(ends.asked(every=every) for ends in self.several.values())
+
+    def associated(self, vendor_ids: Sequence[str], *, every: bool) -> Sequence[Raw]:
         """See `VendorPort.associated`."""
         if not isinstance(self.connector, SupportsAssociations):
             return []
         found = {
             name: (ends, self.connector.associated(self.object, ends.field, vendor_ids))
             for name, ends in self.several.items()
-            if not ends.told
+            if ends.asked(every=every)
         }
         return [
             Raw(
                 Incoming(i),
                 {main: ((found[n][0].target,), ids[0]) for n, main in self.rules.mains.items()
-                 if n in found and (ids := found[n][1].get(i))},
+                 if n in found and not found[n][0].told and (ids := found[n][1].get(i))},
                 {n: ((ends.target,), tuple(ids.get(i, ()))) for n, (ends, ids) in found.items()},
             )
             for i in vendor_ids

@@ -89,8 +89,13 @@ https://developers.hubspot.com/docs/guides/api/crm/associations/associations-v4#
 SEVERAL: Mapping[str, tuple[Ends, ...]] = {
     "deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR),),
     "contacts": (Ends(f"{ASSOCIATED}companies", "companies", SEPARATOR, main=True),),
+    **dict.fromkeys(
+        ("notes", "calls", "meetings", "tasks"),
+        tuple(Ends(f"{ASSOCIATED}{target}", target, SEPARATOR, rarely=target != "contacts") for target in _WHO),
+    ),
 }
-"""Associations that are exchanged as lists. No modification date has to move when one comes or goes, so no listing tells."""
+"""Associations that are exchanged as lists. No modification date has to move when one comes or goes, so no listing tells.
+To what an activity belongs besides its contacts, is asked for by full comparisons alone: a call for each kind of it."""
 
 KEEPING: frozenset[tuple[str, str]] = frozenset({("contacts", "companies")})
 """Pairs of objects of which a record keeps the former primary one when it gets another: as HubSpot itself has it, which takes the

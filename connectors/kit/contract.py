@@ -273,7 +273,8 @@ class Ends:
     ``field`` brings their ids in a listing, joined by ``separator``. ``told``: whether a listing from a cursor brings a record
     of which only these changed. ``main``: whether the vendor calls one of them the main one, which is then told first; it is
     written as a field of its own, before the others are associated, and the former one stays among them.
-    ``needs``: an object without which an account has no such lists.
+    ``needs``: an object without which an account has no such lists. ``rarely``: only a full comparison asks for what no listing
+    tells of them; otherwise every pass does, unless the listing tells all.
     """
 
     field: str
@@ -282,6 +283,11 @@ class Ends:
     told: bool = False
     main: bool = False
     needs: str | None = None
+    rarely: bool = False
+
+    def asked(self, *, every: bool) -> bool:
+        """Whether it is asked for beside listings: by a pass, or (``every``) by a full comparison."""
+        return every if self.rarely else not self.told
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ QUIRKS: Mapping[str, Quirk] = {
     # https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/sforce_api_objects_task.htm
     "Task": Quirk(where="IsDeleted = false", archived=True),
     "Event": Quirk(where="IsDeleted = false", archived=True),
+    "TaskRelation": Quirk(where="IsDeleted = false", archived=True),
+    "EventRelation": Quirk(where="IsDeleted = false", archived=True),
     "Group": Quirk(where="Type = 'Queue'", bulk=False),
     "OpportunityStage": Quirk(bulk=False),
     "CampaignMemberStatus": Quirk(bulk=False),
@@ -75,6 +77,8 @@ _ENTITIES: Mapping[str, str | None] = {
     "CampaignMember": None,
     "Task": "activity",
     "Event": "activity",
+    "TaskRelation": None,
+    "EventRelation": None,
     "Note": "activity",
     "ContentNote": "activity",
     "ContentVersion": "attachment",

@@ -222,7 +222,7 @@ def _follow_mains(
             continue
         main = edit.fields[one.main]
         if edit.id in held:
-            parted = {before.get(edit.id)} if one.led and main is None else set()
+            parted = {before.get(edit.id)} - {main} if one.moves or (one.led and main is None) else set()
             lists[edit.id][one.name] = [i for i in held[edit.id] if i not in parted]
         members = lists[edit.id].get(one.name)
         if members is None:

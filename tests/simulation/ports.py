@@ -47,7 +47,6 @@ class SimPort:
         self.batch_size, self.page_size, self.ids_size = 3, 2, 4
         self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
         self.can_find = can_find
-        self.untold = False
         self.read_at: dict[str, int] = {}
         """When this pass itself last read each record; a pass has a port of its own."""
         self.id_order = "ascii"
@@ -77,7 +76,10 @@ class SimPort:
         self.read_at |= dict.fromkeys(vendor_ids, self.vendor.serial)
         return [Raw(Incoming(i, deleted=True)) if row is None else self.raw(row) for i, row in rows]
 
-    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+    def untold(self, *, every: bool) -> bool:
+        return False
+
+    def associated(self, vendor_ids: Sequence[str], *, every: bool) -> Sequence[Raw]:
         raise NotImplementedError("these vendors have no lists of associated records")
 
     def raw(self, row: Row) -> Raw:
