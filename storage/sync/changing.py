@@ -127,6 +127,7 @@ def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -
         fields, lists[edit.id] = several.split(entity, edit.fields)
         plain.append(replace(edit, fields=fields))
     rules = {e.id: e.rules for e in edits}
+    several.keep_bases(conn, cause.tenant_id, entity, [e.id for e in edits])
     implied = {key for one in ENTITIES[entity].several for key in _follow_mains(conn, cause, entity, one, plain, lists)}
     wanted = {i: named for i, named in lists.items() if named}
     changed = _associations_as(conn, cause, entity, wanted, rules, plain, implied)
@@ -159,9 +160,6 @@ def _associations_as(
         _replace_mains(conn, cause, entity, one, gone, new, plain)
     if not changed:
         return []
-    several.keep_bases(
-        conn, cause.tenant_id, entity, {i: {n: o for n, (o, _) in f.items()} for i, f in changed.items()}
-    )
     told = {i: {n: v for n, v in fields.items() if (i, n) not in implied} for i, fields in changed.items()}
     standing = _tell_lists(conn, cause, entity, {i: fields for i, fields in told.items() if fields}, rules)
     return [Touched(i, frozenset(fields)) for i, fields in changed.items() if i in standing or not told[i]]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES, Several
 from storage import bulk
-from storage.sync.gathering import hub_table
+from storage.sync.gathering import hub_table, several_of
 from storage.sync.values import dumps
 
 LABEL = "associated"
@@ -102,16 +102,14 @@ def touch(conn: Connection, tenant_id: UUID, entity: str, ids: Sequence[UUID]) -
     return {row.id: row.version for row in rows}
 
 
-def keep_bases(
-    conn: Connection, tenant_id: UUID, entity: str, before: Mapping[UUID, Mapping[str, Sequence[UUID]]]
-) -> None:
-    """Write out bases that say what the record itself says, with its lists as they stood (``before``)."""
+def keep_bases(conn: Connection, tenant_id: UUID, entity: str, ids: Sequence[UUID]) -> None:
+    """Before records change: write out bases that say what the record says, with its lists, which its table knows nothing of."""
     conn.execute(
         text(f"""
-        UPDATE link l SET base = (to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[])) || b.lists
-        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS b(id uuid, lists jsonb)
-        JOIN LATERAL (SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = b.id LIMIT 1) h ON true
+        UPDATE link l SET base = (to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[]))
+                                 {several_of(entity)}
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+        JOIN LATERAL (SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true
         WHERE l.entity_id = h.id AND l.tenant_id = :t AND l.entity = :entity AND l.base IS NULL"""),
-        {"t": tenant_id, "entity": entity}
-        | {"rows": dumps([{"id": i, "lists": {n: list(v) for n, v in lists.items()}} for i, lists in before.items()])},
+        {"t": tenant_id, "entity": entity, "ids": list(ids)},
     )
