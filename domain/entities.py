@@ -44,6 +44,10 @@ class Field:
     follows: str | None = None
 
 
+PLAIN = ("", "associated", "contact", "contact role")
+"""Labels of associations from a sale to a contact that say no more than that the two belong together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Several:
     """Records of one entity that a record is associated with, several at once: a field that is no column.
@@ -52,6 +56,8 @@ class Several:
     ``main``, the reference that names one of them. Another main one leaves the former in the list. ``led``: whether there is always
     a main one where there is any: the record is parted from one that is blanked, and the first that is left takes its place.
     ``moves``: instead, whoever says nothing of the list and names another main one, or none, parts the record from the former.
+    ``labels``: the field that says as what records are associated: a sorted list of ``<id> <label>``, without labels that say
+    nothing (`PLAIN`).
     """
 
     name: str
@@ -59,6 +65,7 @@ class Several:
     main: str
     led: bool = False
     moves: bool = False
+    labels: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +253,7 @@ _ALL = (
             Field("tags", Kind.TEXT_LIST),
         ),
         indexes=(("close_date",),),
-        several=(Several("contact_ids", "contact", "contact_id"),),
+        several=(Several("contact_ids", "contact", "contact_id", labels="contact_roles"),),
     ),
     Entity(
         "stage_change",

@@ -299,7 +299,7 @@ class Pass:
         if self.rules.writes_field(STAGE) and any(STAGE in hub.values or PIPELINE in hub.values for hub in hubs):
             hubs, failures = for_records(hubs, lambda hub: held.get(hub.id), self.store.set_up(self.lane), self.rules)
         refs = self.refs_of(hubs, held)
-        found = zip(hubs, self.port.project(hubs, refs), strict=True)
+        found = zip(hubs, self.port.project(hubs, refs, held), strict=True)
         return [
             replace(p, waits=tuple(w for w in p.waits if w.entity_id != NOWHERE), failure=failures.get(h.id, p.failure))
             for h, p in found
@@ -461,6 +461,9 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
             ends = {i: gathered.refs.get((objects, i)) for i in ids}
             values[name] = sorted({end for end in ends.values() if end is not None})
             waits += [VendorRef(name, objects, i) for i, end in ends.items() if end is None]
+        for name, (objects, pairs) in raw.labels.items():
+            found = ((gathered.refs.get((objects, i)), label) for i, label in pairs)
+            values[name] = sorted(f"{end} {label}" for end, label in found if end is not None)
         for name, ref in raw.refs.items():
             target = gathered.refs.get(ref)
             if target is None:

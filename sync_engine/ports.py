@@ -85,16 +85,21 @@ class LaneState:
 # ---------------------------------------------------------------- pulling
 
 
+Held = Mapping[UUID, Record | None]
+"""What a vendor last said of each hub record that it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Raw:
     """A mapped vendor record before its references are resolved. ``refs``: field to (vendor objects, vendor id).
 
-    ``lists``: lists of associated records, as (vendor objects, vendor ids).
+    ``lists``: lists of associated records, as (vendor objects, vendor ids); ``labels``: as what, as (vendor id, label).
     """
 
     incoming: Incoming
     refs: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     lists: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = field(default_factory=dict)
 
     @property
     def referred(self) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -379,8 +384,8 @@ class VendorPort(Protocol):
 
     def versions(self, after: str | None) -> Iterator[Versions]: ...
 
-    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
-        """Each hub record as the vendor can hold it, in order."""
+    def project(self, hubs: Sequence[Hub], refs: Refs, held: Held | None = None) -> Sequence[Projection]:
+        """Each hub record as the vendor can hold it, in order. ``held``: what the vendor last said of each that it has."""
 
     def write(self, writes: Sequence[Write], refs: Refs) -> Sequence[WriteResult]:
         """Create or update; one result each, in order. Raises only while nothing can have been written."""

@@ -26,6 +26,7 @@ ASSOCIATED = "associations."
 """Begins the names of fields that hold the ids of associated records, joined by `SEPARATOR`, the primary one first."""
 SEPARATOR = ";"
 ASSOCIATION = "association:"
+OWN = "USER_DEFINED"
 DEFINED = "HUBSPOT_DEFINED"
 """The category of association types that HubSpot itself defines; an account numbers its own ones from 1 again."""
 
@@ -87,7 +88,7 @@ PRIMARY_TYPE_IDS: Mapping[tuple[str, str], int] = {
 https://developers.hubspot.com/docs/guides/api/crm/associations/associations-v4#association-type-id-values"""
 
 SEVERAL: Mapping[str, tuple[Ends, ...]] = {
-    "deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR),),
+    "deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR, labels=True),),
     "contacts": (Ends(f"{ASSOCIATED}companies", "companies", SEPARATOR, main=True),),
     **dict.fromkeys(
         ("notes", "calls", "meetings", "tasks"),

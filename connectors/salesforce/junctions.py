@@ -25,6 +25,7 @@ from domain.errors import SynclineError
 from domain.records import Outgoing, WriteResult
 
 SEPARATOR = ";"
+Pair = tuple[str, str]
 CONTACT = "003"
 """Begins the ids of contacts: an activity may belong to a lead instead, who is none of them."""
 
@@ -36,6 +37,7 @@ class Junction:
     ``direct``: a field that says of a record that it repeats a lookup of the source's, and comes and goes with that alone.
     ``where``: only these records may matter; ``prefix``: of them those to a target whose id begins so. ``mark``: a field that says
     of a record that it is such an association; ``also``: one by which the record may stand for something else as well.
+    ``label``: a picklist that says as what the two are associated.
     """
 
     object: str
@@ -46,11 +48,12 @@ class Junction:
     prefix: str = ""
     mark: str | None = None
     also: str | None = None
+    label: str | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         """What is asked of each record."""
-        return ("Id", self.source, self.target, *(f for f in (self.direct, self.mark, self.also) if f))
+        return ("Id", self.source, self.target, *(f for f in (self.direct, self.mark, self.also, self.label) if f))
 
     def counts(self, record: Mapping[str, Any]) -> bool:
         """Whether a record associates a source with a target; not so an event's invitee who is nobody whom it is about."""
@@ -58,7 +61,9 @@ class Junction:
 
 
 JUNCTIONS: Mapping[tuple[str, str], Junction] = {
-    ("Opportunity", "OpportunityContactRoles"): Junction("OpportunityContactRole", "OpportunityId", "ContactId"),
+    ("Opportunity", "OpportunityContactRoles"): Junction(
+        "OpportunityContactRole", "OpportunityId", "ContactId", label="Role"
+    ),
     ("Contact", "AccountContactRelations"): Junction("AccountContactRelation", "ContactId", "AccountId", "IsDirect"),
     ("Task", "TaskRelations"): Junction("TaskRelation", "TaskId", "RelationId", where="IsWhat = false", prefix=CONTACT),
     ("Event", "EventRelations"): Junction(
@@ -68,7 +73,7 @@ JUNCTIONS: Mapping[tuple[str, str], Junction] = {
 """By the object and a field that listings bring when it is asked for, named as Salesforce names the child relationship."""
 
 SEVERAL: Mapping[str, tuple[Ends, ...]] = {
-    "Opportunity": (Ends("OpportunityContactRoles", "Contact", SEPARATOR, told=True),),
+    "Opportunity": (Ends("OpportunityContactRoles", "Contact", SEPARATOR, told=True, labels=True, single=True),),
     "Contact": (
         Ends("AccountContactRelations", "Account", SEPARATOR, told=True, main=True, needs="AccountContactRelation"),
     ),
@@ -93,11 +98,21 @@ class Junctions:
 
     def held(self, junction: Junction, ids: Sequence[str]) -> Mapping[str, list[str]]:
         """The other ends of each record, each once: the one that a lookup names first, the others in the order of ids."""
+        return {i: list(others) for i, others in self.labelled(junction, ids).items()}
+
+    def labelled(self, junction: Junction, ids: Sequence[str]) -> Mapping[str, Mapping[str, list[str]]]:
+        """The same, with the labels of each pair."""
         found: dict[str, dict[str, bool]] = defaultdict(dict)
+        named: dict[Pair, set[str]] = defaultdict(set)
         for record in filter(junction.counts, self.records(junction, ids)):
-            others, other = found[str(record[junction.source])], str(record[junction.target])
-            others[other] = others.get(other, False) or _is_direct(junction, record)
-        return {i: sorted(others, key=lambda other: (not others[other], other)) for i, others in found.items()}
+            source, other = str(record[junction.source]), str(record[junction.target])
+            found[source][other] = found[source].get(other, False) or _is_direct(junction, record)
+            if label := record.get(junction.label or ""):
+                named[source, other].add(str(label))
+        return {
+            i: {o: sorted(named[i, o]) for o in sorted(others, key=lambda other: (not others[other], other))}
+            for i, others in found.items()
+        }
 
     def records(self, junction: Junction, ids: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """The junction records that lead from these records."""
@@ -142,11 +157,15 @@ class JunctionWriter:
         for record in self._junctions.records(junction, [c.vendor_id for c in changes]):
             standing[str(record[junction.source]), str(record[junction.target])].append(record)
         made, marked, gone = _Records(), _Records(), {}
+        named = {(c.vendor_id, other): label for c in changes for other, label in c.label}
+        self._relabel(junction, changes, standing, marked)
         for source, other in ((c.vendor_id, other) for c in changes for other in c.add):
             known = standing.get((source, other))
             if known is None:
-                values = {junction.source: source, junction.target: other}
-                made.take(source, values | ({junction.mark: True} if junction.mark else {}))
+                values: dict[str, Any] = {junction.source: source, junction.target: other}
+                values |= {junction.mark: True} if junction.mark else {}
+                values |= {junction.label: named[source, other]} if (source, other) in named and junction.label else {}
+                made.take(source, values)
             elif junction.mark and not any(map(junction.counts, known)):
                 marked.take(source, {junction.mark: True}, str(known[0]["Id"]))
         for source, other in ((c.vendor_id, other) for c in changes for other in c.remove):
@@ -161,6 +180,25 @@ class JunctionWriter:
             failed |= {source: r.error for source, r in zip(gone.values(), results, strict=True) if r.error is not None}
         return [WriteResult(c.vendor_id, c.vendor_id, error=failed.get(c.vendor_id)) for c in changes]
 
+    def _relabel(
+        self,
+        junction: Junction,
+        changes: Sequence[EndsChange],
+        standing: Mapping[Pair, list[Mapping[str, Any]]],
+        to: _Records,
+    ) -> None:
+        """A pair's record gets another label in the place of the one that goes, or of none."""
+        if junction.label is None:
+            return
+        for change in changes:
+            given, taken = dict(change.label), dict(change.unlabel)
+            for other in {**given, **taken}:
+                for record in standing.get((change.vendor_id, other), ())[:1] if other in given else ():
+                    to.take(change.vendor_id, {junction.label: given[other]}, str(record["Id"]))
+                for record in standing.get((change.vendor_id, other), ()) if other not in given else ():
+                    if record.get(junction.label) == taken[other]:
+                        to.take(change.vendor_id, {junction.label: None}, str(record["Id"]))
+
     def _upsert(self, junction: Junction, records: _Records) -> dict[str, Exception]:
         """Create or change junction records; errors by the record that they lead from."""
         if not records.outgoing:
@@ -168,9 +206,6 @@ class JunctionWriter:
         results = self._writer.upsert(junction.object, records.outgoing, None)
         refused = ((source, r.error) for source, r in zip(records.sources, results, strict=True) if r.error is not None)
         return {source: error for source, error in refused if not _stands(error)}
-
-
-Pair = tuple[str, str]
 
 
 @dataclass(slots=True)

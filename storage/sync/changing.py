@@ -76,6 +76,8 @@ def associate(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]
     for one in ENTITIES[entity].several:
         listed = [(e.id, other, e.fields.get(one.main)) for e in edits for other in e.fields.get(one.name) or ()]
         several.add(conn, cause.tenant_id, entity, one, [(i, other) for i, other, main in listed if other != main])
+        said = [(e.id, pair) for e in edits for pair in (e.fields.get(one.labels) if one.labels else None) or ()]
+        several.relabel(conn, cause.tenant_id, entity, one, said, [])
 
 
 def _with_mains(cause: Cause, entity: str, edit: Edit) -> Edit:
@@ -147,7 +149,7 @@ def _associations_as(
 
     Of lists that only follow their main ones (``implied``) neither history nor change log tell: they do so of those.
     """
-    changed: dict[UUID, dict[str, tuple[list[UUID], list[UUID]]]] = {}
+    changed: dict[UUID, dict[str, tuple[list[Any], list[Any]]]] = {}
     for one in ENTITIES[entity].several if wanted else ():
         before = several.held(conn, cause.tenant_id, entity, one, sorted(i for i, w in wanted.items() if one.name in w))
         new = {i: sorted(set(wanted[i][one.name])) for i in before}
@@ -158,6 +160,8 @@ def _associations_as(
         gone = [(i, o) for i in before for o in before[i] if o not in new[i]]
         several.remove(conn, cause.tenant_id, entity, one, gone)
         _replace_mains(conn, cause, entity, one, gone, new, plain)
+        for record, told in _labels_as(conn, cause, entity, one, wanted).items():
+            changed.setdefault(record, {})[one.labels or ""] = told
     if not changed:
         return []
     told = {i: {n: v for n, v in fields.items() if (i, n) not in implied} for i, fields in changed.items()}
@@ -165,11 +169,27 @@ def _associations_as(
     return [Touched(i, frozenset(fields)) for i, fields in changed.items() if i in standing or not told[i]]
 
 
+def _labels_as(
+    conn: Connection, cause: Cause, entity: str, one: Several, wanted: Mapping[UUID, Mapping[str, Sequence[Any]]]
+) -> dict[UUID, tuple[list[str], list[str]]]:
+    """Label pairs that are associated by now as is wanted; returns what labels were and are, where they changed."""
+    name = one.labels or ""
+    ids = sorted(i for i, of in wanted.items() if name in of)
+    if not ids:
+        return {}
+    before = several.labels(conn, cause.tenant_id, entity, one, ids)
+    added = [(i, pair) for i in ids for pair in wanted[i][name] if pair not in before[i]]
+    gone = [(i, pair) for i in ids for pair in before[i] if pair not in wanted[i][name]]
+    several.relabel(conn, cause.tenant_id, entity, one, added, gone)
+    after = several.labels(conn, cause.tenant_id, entity, one, ids)
+    return {i: (before[i], after[i]) for i in ids if before[i] != after[i]}
+
+
 def _tell_lists(
     conn: Connection,
     cause: Cause,
     entity: str,
-    changed: Mapping[UUID, Mapping[str, tuple[list[UUID], list[UUID]]]],
+    changed: Mapping[UUID, Mapping[str, tuple[list[Any], list[Any]]]],
     rules: Mapping[UUID, Mapping[str, str]],
 ) -> frozenset[UUID]:
     """Version, history and change log of lists that changed, from old to new; returns the records that stand."""

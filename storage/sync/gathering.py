@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.entities import ENTITIES
+from domain.entities import ENTITIES, PLAIN
 from storage import bulk
 from storage.planning import key_terms
 from storage.sync.lanes import LaneKey
@@ -98,6 +98,9 @@ def links(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> list[Sto
     return [stored_link(row) for row in rows]
 
 
+_PLAIN = ", ".join(f"'{label}'" for label in PLAIN)
+
+
 def several_of(entity: str) -> str:
     """SQL that adds the lists of associated records to the JSON of a record ``h``; nothing for most entities."""
     parts = [
@@ -106,6 +109,13 @@ def several_of(entity: str) -> str:
               AND a.to_entity = '{s.refers_to}'
             UNION SELECT h.{bulk.quoted(s.main)} WHERE h.{bulk.quoted(s.main)} IS NOT NULL) x)"""
         for s in ENTITIES[entity].several
+    ]
+    parts += [
+        f"""'{s.labels}', (SELECT jsonb_agg(x.said ORDER BY x.said COLLATE "C") FROM (
+            SELECT a.to_id || ' ' || a.label AS said FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = '{entity}'
+              AND a.from_id = h.id AND a.to_entity = '{s.refers_to}' AND a.label NOT IN ({_PLAIN})) x)"""
+        for s in ENTITIES[entity].several
+        if s.labels
     ]
     return f" || jsonb_build_object({', '.join(parts)})" if parts else ""
 

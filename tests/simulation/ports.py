@@ -12,7 +12,7 @@ from domain.errors import CursorExpiredError, RecordRejectedError
 from domain.records import Cursor, WriteResult
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Hub, HubRef, Incoming, ListKind, Rules
-from sync_engine.ports import Lane, Listing, Projection, Raw, Versions, Write
+from sync_engine.ports import Held, Lane, Listing, Projection, Raw, Versions, Write
 from tests.simulation.vendors import LAG, OVERLAP, Row, Vendor
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -122,7 +122,7 @@ class SimPort:
 
     # ------------------------------------------------------------ writing
 
-    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
+    def project(self, hubs: Sequence[Hub], refs: Refs, held: Held | None = None) -> Sequence[Projection]:
         return [self._project(hub, refs) for hub in hubs]
 
     def _project(self, hub: Hub, refs: Refs) -> Projection:

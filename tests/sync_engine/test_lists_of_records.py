@@ -15,7 +15,8 @@ from domain.ids import new_id
 from domain.records import Outgoing, WriteResult
 from sync_engine.core.model import Hub
 from sync_engine.ports import Write
-from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.ruling import rules_of
+from sync_engine.vendor import ConnectorObject
 
 A, B, C, LATE = (new_id() for _ in range(4))
 REFS = {A: [("companies", "1")], B: [("companies", "2")], C: [("companies", "3")]}

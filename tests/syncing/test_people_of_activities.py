@@ -339,12 +339,12 @@ def test_further_deals_of_an_activity_stay_whoever_moves_it(both: Both) -> None:
     both.sync()
     assert sales.everywhere() == ("", ["c"], ["c"])
     both.assert_silent()
-    both.edit_hub(
-        "activity", sales.hub, opportunity_ids=[UUID(sales.hubs[n]) for n in "ac"], opportunity_id=UUID(sales.hubs["a"])
-    )
-    both.sync()
-    assert sales.everywhere() == ("a", ["a", "c"], ["a", "c"])
-    both.link_in_hubspot("calls", sales.call, "deals", sales.deals["a"], on=False)
+    assert both.letters() == []
+
+
+def test_an_activity_that_hubspot_parts_from_its_main_deal_is_of_the_next(both: Both) -> None:
+    sales = Sales(both)
+    both.link_in_hubspot("calls", sales.call, "deals", sales.deals["b"], on=False)
     both.edit("hubspot", object="calls", id=sales.call, properties={"hs_call_title": "Rang"})
     both.sync()
     assert sales.everywhere() == ("c", ["c"], ["c"]), "what HubSpot names next takes its place"

@@ -24,9 +24,7 @@ class Calls:
 
     def __init__(self, db: Database, tenant_id: UUID) -> None:
         self.db, self.tenant_id = db, tenant_id
-        self.sales, self.people = (
-            dict(zip(NAMES, sorted(new_id() for _ in NAMES), strict=True)) for _ in "12"
-        )
+        self.sales, self.people = (dict(zip(NAMES, sorted(new_id() for _ in NAMES), strict=True)) for _ in "12")
         with db.tenant(tenant_id) as conn:
             for name in NAMES:
                 records.create(conn, tenant_id, "opportunity", {"name": name}, "ada", record=self.sales[name])
