@@ -66,6 +66,11 @@ def roles(sales: Both) -> Roles:
     return Roles(sales)
 
 
+def letters(both: Both) -> list[Any]:
+    """Those about roles; the sandbox's own sales have stages of which the portal knows nothing."""
+    return [letter for letter in both.letters() if "role" in letter["message"]]
+
+
 def test_a_role_given_and_taken_in_salesforce_is_a_label_in_hubspot(roles: Roles) -> None:
     roles.give(DECIDES)
     roles.both.sync()
@@ -76,7 +81,7 @@ def test_a_role_given_and_taken_in_salesforce_is_a_label_in_hubspot(roles: Roles
     assert (roles.role(), roles.told(), roles.labelled()) == (None, [], [])
     assert roles.everywhere() == ["ada"], "whom the role was taken from stays a contact"
     roles.both.assert_silent()
-    assert roles.both.letters() == []
+    assert letters(roles.both) == []
 
 
 def test_a_label_given_in_hubspot_is_a_role_and_what_has_no_counterpart_stays(roles: Roles) -> None:
@@ -84,7 +89,7 @@ def test_a_label_given_in_hubspot_is_a_role_and_what_has_no_counterpart_stays(ro
     roles.label(DECIDES.capitalize())
     roles.both.sync()
     assert (roles.role(), roles.told()) == (DECIDES, [CHEERS, DECIDES.capitalize()])
-    (letter,) = roles.both.letters()
+    (letter,) = letters(roles.both)
     assert (letter["code"], CHEERS in letter["message"]) == ("no_counterpart", True)
     roles.give(SPONSORS)
     roles.both.sync()
@@ -104,4 +109,4 @@ def test_a_portal_without_labels_is_left_alone(sales: Both) -> None:
     held = sales.hubspot.portal.associations.targets("deals", sale.portal, "contacts")[sale.ids["ada"][1]]
     assert {category for category, _ in held} == {"HUBSPOT_DEFINED"}
     sales.assert_silent()
-    assert sales.letters() == []
+    assert letters(sales) == []
