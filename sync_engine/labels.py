@@ -31,6 +31,11 @@ def split(pair: str) -> tuple[str, str]:
     return record, label
 
 
+def changes(before: Collection[str], now: Collection[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """What came and what went, as (id, label)."""
+    return [split(p) for p in now if p not in before], [split(p) for p in before if p not in now]
+
+
 def as_held(
     said: Iterable[str], here: Collection[str], known: Sequence[str], held: Iterable[str], *, single: bool
 ) -> tuple[list[str], list[str]]:

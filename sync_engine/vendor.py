@@ -509,12 +509,9 @@ class ConnectorObject:
 
     def _relabelled(self, of: str, write: Write, refs: Refs) -> tuple[tuple[tuple[str, str], ...], ...]:
         """The labels of a list that pairs gained and lost, by the vendor's ids."""
-        name = next((n for n, listed in self._labels.items() if listed == of and n in write.fields), None)
-        if name is None:
-            return (), ()
-        before, now = (list(said.get(name) or ()) for said in (write.base, write.fields))
-        changes = ([p for p in now if p not in before], [p for p in before if p not in now])
-        ends = ([(self._end(of, UUID(i), refs), text) for i, text in map(labels.split, pairs)] for pairs in changes)
+        name = next((n for n, listed in self._labels.items() if listed == of and n in write.fields), "")
+        changes = labels.changes(write.base.get(name) or (), write.fields.get(name) or ())
+        ends = ([(self._end(of, UUID(i), refs), text) for i, text in pairs] for pairs in changes)
         label, unlabel = (tuple((i, text) for i, text in found if i) for found in ends)
         return label, unlabel
 

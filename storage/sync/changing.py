@@ -160,8 +160,8 @@ def _associations_as(
         gone = [(i, o) for i in before for o in before[i] if o not in new[i]]
         several.remove(conn, cause.tenant_id, entity, one, gone)
         _replace_mains(conn, cause, entity, one, gone, new, plain)
-        for record, told in _labels_as(conn, cause, entity, one, wanted).items():
-            changed.setdefault(record, {})[one.labels or ""] = told
+        for record, labelled in _labels_as(conn, cause, entity, one, wanted).items():
+            changed.setdefault(record, {})[one.labels or ""] = labelled
     if not changed:
         return []
     told = {i: {n: v for n, v in fields.items() if (i, n) not in implied} for i, fields in changed.items()}
