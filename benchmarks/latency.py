@@ -31,7 +31,8 @@ from mappings.spec import load_shipped
 from sandbox.hubspot.auth import Credentials as HubSpotCredentials
 from sandbox.salesforce.auth import Credentials as SalesforceCredentials
 from sync_engine.ports import Lane
-from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.ruling import rules_of
+from sync_engine.vendor import ConnectorObject
 
 CONTACTS = 20
 CALLS_PER_S = 8.0

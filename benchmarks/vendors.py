@@ -18,7 +18,8 @@ from domain.ids import record_namespace
 from domain.records import AccountInfo, Catalog, Cursor, FieldSchema, ObjectSchema, Outgoing, Page, WriteResult
 from mappings.compile import Lens, compile_spec
 from mappings.spec import load_shipped
-from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.ruling import rules_of
+from sync_engine.vendor import ConnectorObject
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -31,7 +31,8 @@ from sync_engine.engine import Engine, Report, Settings
 from sync_engine.ports import Lane
 from sync_engine.postgres import PostgresSyncStore
 from sync_engine.replay import Replays
-from sync_engine.vendor import ConnectorObject, rules_of, several_of
+from sync_engine.ruling import rules_of, several_of
+from sync_engine.vendor import ConnectorObject
 from sync_engine.verify import Verified, verify_lane
 from webhooks.inbound.processing import STAGE as WEBHOOK
 from webhooks.inbound.replaying import PostedReplays

@@ -44,6 +44,10 @@ class Field:
     follows: str | None = None
 
 
+PLAIN = ("", "associated", "contact", "contact role")
+"""Labels of associations from a sale to a contact that say no more than that the two belong together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Several:
     """Records of one entity that a record is associated with, several at once: a field that is no column.
@@ -51,12 +55,17 @@ class Several:
     Its value is a sorted list of ids: of the associations from the record to ``refers_to``, whatever their labels, and of
     ``main``, the reference that names one of them. Another main one leaves the former in the list. ``led``: whether there is always
     a main one where there is any: the record is parted from one that is blanked, and the first that is left takes its place.
+    ``moves``: instead, whoever says nothing of the list and names another main one, or none, parts the record from the former.
+    ``labels``: the field that says as what records are associated: a sorted list of ``<id> <label>``, without labels that say
+    nothing (`PLAIN`).
     """
 
     name: str
     refers_to: str
     main: str
     led: bool = False
+    moves: bool = False
+    labels: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +266,7 @@ _ALL = (
             Field("tags", Kind.TEXT_LIST),
         ),
         indexes=(("close_date",),),
-        several=(Several("contact_ids", "contact", "contact_id"),),
+        several=(Several("contact_ids", "contact", "contact_id", labels="contact_roles"),),
     ),
     Entity(
         "stage_change",
@@ -350,6 +359,12 @@ _ALL = (
         ),
         label_field="subject",
         indexes=(("kind", "starts_at"),),
+        several=(
+            Several("contact_ids", "contact", "contact_id", led=True),
+            Several("account_ids", "account", "account_id", moves=True),
+            Several("opportunity_ids", "opportunity", "opportunity_id", moves=True),
+            Several("ticket_ids", "ticket", "ticket_id", moves=True),
+        ),
     ),
     Entity(
         "communication",

@@ -29,10 +29,14 @@ def typed(entity: str, fields: Mapping[str, Any], default_country: str = "") -> 
     settings = Settings(options={"country": default_country} if default_country else {})
     result: dict[str, Any] = {}
     lists = {s.name for s in ENTITIES[entity].several}
+    labels = {s.labels for s in ENTITIES[entity].several}
     for name, value in fields.items():
         field = known.get(name)
         if name in lists:
             result[name] = _ids(name, value)
+            continue
+        if name in labels:
+            result[name] = _labels(name, value)
             continue
         result[name] = value if field is None or value is None else _typed(field, value, settings)
     return result
@@ -50,6 +54,30 @@ def _ids(name: str, value: Any) -> list[UUID]:
             remedy="Write it as a list of the records' ids.",
             code="bad_value",
         ) from None
+
+
+def _labels(name: str, value: Any) -> list[str]:
+    """Labels by associated record as one text a pair; None is none."""
+    try:
+        return sorted(
+            {
+                f"{UUID(i)} {_label(label)}"
+                for i, of in (value or {}).items()
+                for label in ([of] if isinstance(of, str) else of)
+            }
+        )
+    except (ValueError, TypeError, AttributeError):
+        raise RecordRejectedError(
+            f"The value does not fit {name}, which is an object of labels by id.",
+            remedy="Write it as an object: the associated record's id, and a list of labels.",
+            code="bad_value",
+        ) from None
+
+
+def _label(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value.strip()
 
 
 def _typed(field: Field, value: Any, settings: Settings) -> Any:

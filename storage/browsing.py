@@ -191,14 +191,18 @@ def _spellings(word: str) -> list[str]:
 
 
 def _records(conn: Connection, entity: str, rows: Sequence[Row[Any]]) -> list[Record]:
-    lists = {
+    lists: dict[str, Mapping[UUID, Any]] = {
         one.name: several.held(conn, rows[0].tenant_id, entity, one, [row.id for row in rows])
         for one in (ENTITIES[entity].several if rows else ())
     }
+    for one in ENTITIES[entity].several if rows else ():
+        if one.labels:
+            said = several.labels(conn, rows[0].tenant_id, entity, one, [row.id for row in rows])
+            lists[one.labels] = {i: several.grouped(pairs) for i, pairs in said.items()}
     return [_record(entity, row, {name: held[row.id] for name, held in lists.items()}) for row in rows]
 
 
-def _record(entity: str, row: Row[Any], lists: Mapping[str, Sequence[UUID]]) -> Record:
+def _record(entity: str, row: Row[Any], lists: Mapping[str, Any]) -> Record:
     values = dict(row._mapping)
     fields = {n: values[n] for n in ENTITIES[entity].all_fields if values.get(n) is not None}
     return Record(
@@ -207,6 +211,6 @@ def _record(entity: str, row: Row[Any], lists: Mapping[str, Sequence[UUID]]) -> 
         values["version"],
         values["created_at"],
         values["updated_at"],
-        fields | {name: list(ids) for name, ids in lists.items() if ids},
+        fields | {name: of for name, of in lists.items() if of},
         values["custom_fields"],
     )

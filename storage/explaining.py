@@ -141,8 +141,10 @@ def explain(conn: Connection, entity: str, entity_id: UUID) -> Explanation:
         "letters": _letters(conn, entity_id, vendor_ids),
     }
     if row is not None:
-        lists = {s.name: several.held(conn, row["tenant_id"], entity, s, [entity_id])[entity_id]
+        lists: dict[str, Any] = {s.name: several.held(conn, row["tenant_id"], entity, s, [entity_id])[entity_id]
                  for s in ENTITIES[entity].several}  # fmt: skip
+        lists |= {s.labels: several.labels(conn, row["tenant_id"], entity, s, [entity_id])[entity_id]
+                  for s in ENTITIES[entity].several if s.labels}  # fmt: skip
         values = _values({**row, **lists})
         stories = _fields(conn, entity, entity_id, values, names, links, row["created_at"])
         label = str(values.get(ENTITIES[entity].label_field) or "")

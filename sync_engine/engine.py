@@ -321,7 +321,7 @@ class Pass:
         if self.rules.writes_field(STAGE) and any(STAGE in hub.values or PIPELINE in hub.values for hub in hubs):
             hubs, failures = for_records(hubs, lambda hub: held.get(hub.id), self.store.set_up(self.lane), self.rules)
         refs = self.refs_of(hubs, held)
-        found = zip(hubs, self.port.project(hubs, refs), strict=True)
+        found = zip(hubs, self.port.project(hubs, refs, held), strict=True)
         return [
             replace(p, waits=tuple(w for w in p.waits if w.entity_id != NOWHERE), failure=failures.get(h.id, p.failure))
             if p.waits or failures
@@ -344,22 +344,22 @@ class Pass:
 
         ``every``: also where there are more than a pass asks for (`LOOKED_THROUGH_MAX`).
         """
-        if not self.rules.pulls or not self.port.untold:
+        if not self.rules.pulls or not self.port.untold(every=every):
             return
         if not every and self.store.live_links(self.lane) > LOOKED_THROUGH_MAX:
             return
         linked = [i for i, _ in self.store.links_between(self.lane, Span(None, None, self.port.id_order))]
         for start in range(0, len(linked), LOOKED_THROUGH_SIZE):
             self.renew()
-            found = self._reassociated(linked[start : start + LOOKED_THROUGH_SIZE])
+            found = self._reassociated(linked[start : start + LOOKED_THROUGH_SIZE], every=every)
             for first in range(0, len(found), self.port.ids_size):
                 self.apply(self.port.fetch(found[first : first + self.port.ids_size]), PullCommit(self.rules.entity))
             if not every and self.yields():
                 return
 
-    def _reassociated(self, vendor_ids: Sequence[str]) -> list[str]:
+    def _reassociated(self, vendor_ids: Sequence[str], *, every: bool) -> list[str]:
         """Those of the records whose lists differ from what the vendor last said, as far as the hub knows the other ends."""
-        raws = self.port.associated(vendor_ids)
+        raws = self.port.associated(vendor_ids, every=every)
         refs = list({ref: None for raw in raws for ref in raw.referred})
         gathered = self.store.gather_pull(self.lane, PullQuery(vendor_ids, self.rules.entity, refs))
         links, found = gathered.known.links, []

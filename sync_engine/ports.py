@@ -88,16 +88,21 @@ class LaneState:
 # ---------------------------------------------------------------- pulling
 
 
+Held = Mapping[UUID, Record | None]
+"""What a vendor last said of each hub record that it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Raw:
     """A mapped vendor record before its references are resolved. ``refs``: field to (vendor objects, vendor id).
 
-    ``lists``: lists of associated records, as (vendor objects, vendor ids).
+    ``lists``: lists of associated records, as (vendor objects, vendor ids); ``labels``: as what, as (vendor id, label).
     """
 
     incoming: Incoming
     refs: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     lists: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = field(default_factory=dict)
 
     @property
     def referred(self) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -349,9 +354,8 @@ class VendorPort(Protocol):
 
     ``batch_size``: how many records one call writes; ``ids_size``: how many one call reads by their ids.
     ``repeatable_creates``: a create repeated with the same key finds its own record. ``conditional_writes``: a write that names an
-    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it. ``untold``: whether
-    it has lists of associated records whose changes no listing tells; `associated` asks for them. ``membership``: which of the
-    vendor's records it holds, where it shares them with another object (`sync_engine.views`).
+    outdated version is refused. ``settle_s``: how long after a write the vendor's listings may still lack it. ``membership``:
+    which of the vendor's records it holds, where it shares them with another object (`sync_engine.views`).
     """
 
     @property
@@ -381,13 +385,13 @@ class VendorPort(Protocol):
     @property
     def settle_s(self) -> float: ...
 
-    @property
-    def untold(self) -> bool: ...
+    def untold(self, *, every: bool) -> bool:
+        """Whether a pass, or (``every``) a full comparison, has to ask for lists of associated records that no listing tells."""
 
     @property
     def membership(self) -> Membership | None: ...
 
-    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+    def associated(self, vendor_ids: Sequence[str], *, every: bool) -> Sequence[Raw]:
         """The lists of associated records alone, as they are now, whose changes no listing tells; one for each record."""
 
     def pages(self, cursor: Cursor | None) -> Iterator[Listing]: ...
@@ -397,8 +401,8 @@ class VendorPort(Protocol):
 
     def versions(self, after: str | None) -> Iterator[Versions]: ...
 
-    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
-        """Each hub record as the vendor can hold it, in order."""
+    def project(self, hubs: Sequence[Hub], refs: Refs, held: Held | None = None) -> Sequence[Projection]:
+        """Each hub record as the vendor can hold it, in order. ``held``: what the vendor last said of each that it has."""
 
     def write(self, writes: Sequence[Write], refs: Refs) -> Sequence[WriteResult]:
         """Create or update; one result each, in order. Raises only while nothing can have been written."""

@@ -31,6 +31,9 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
             ends = {i: gathered.refs.get((objects, i)) for i in ids}
             values[name] = sorted({end for end in ends.values() if end is not None})
             waits += [VendorRef(name, objects, i) for i, end in ends.items() if end is None]
+        for name, (objects, pairs) in raw.labels.items():
+            found = ((gathered.refs.get((objects, i)), label) for i, label in pairs)
+            values[name] = sorted(f"{end} {label}" for end, label in found if end is not None)
         for name, ref in raw.refs.items():
             target = gathered.refs.get(ref)
             if target is None:

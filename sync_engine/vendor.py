@@ -18,6 +18,7 @@ from connectors.kit.contract import (
     SupportsCursorAt,
     SupportsDelete,
     SupportsFind,
+    SupportsLabels,
     SupportsUpsert,
     SupportsVersions,
 )
@@ -30,9 +31,11 @@ from mappings.compile import OUT_OF_SCOPE, Lens
 from mappings.fingerprint import fingerprints
 from mappings.transforms.compound import BODY, FORMAT, in_format
 from storage.suppression import ERASED, STAYS
+from sync_engine import labels
 from sync_engine.core.merge import is_blank
-from sync_engine.core.model import Failure, Hub, HubRef, Incoming, ListKind, Record, Rules
-from sync_engine.ports import Listing, Projection, Raw, Refs, Versions, Write
+from sync_engine.core.model import Failure, Hub, HubRef, Incoming, Record, Rules
+from sync_engine.ports import Held, Listing, Projection, Raw, Refs, Versions, Write
+from sync_engine.ruling import labels_of
 from sync_engine.tabular import closed_lists, first_problems, records_of, uuid_of
 from sync_engine.views import Membership
 
@@ -49,71 +52,6 @@ def _as_it_is(batch: MappedBatch) -> MappedBatch:
 
 def _nobody(_: Sequence[Any]) -> Collection[int]:
     return ()
-
-
-def several_of(connector: Connector, lens: Lens) -> dict[str, Ends]:
-    """The lists of associated records that the connector exchanges for the object of a lens, by canonical name.
-
-    Asks the vendor where not every account has them.
-    """
-    wanted = {s.refers_to for s in ENTITIES[lens.entity].several}
-    if not wanted or not isinstance(connector, SupportsAssociations):
-        return {}
-    entities = {info.name: info.entity for info in connector.manifest.objects}
-    known = {entities.get(ends.target): ends for ends in connector.several.get(lens.spec.object, ())}
-    known = {
-        entity: ends
-        for entity, ends in known.items()
-        if entity in wanted and (ends.needs is None or ends.needs in connector.describe([ends.needs]).objects)
-    }
-    return {s.name: known[s.refers_to] for s in ENTITIES[lens.entity].several if s.refers_to in known}
-
-
-def rules_of(
-    lens: Lens, several: Mapping[str, Ends] | None = None, membership: Membership | None = None, **chosen: Any
-) -> Rules:
-    """The rules that follow from a lens: what it reads and writes, what the vendor requires, which lists are sets.
-
-    ``several``: lists of associated records that are exchanged. A reference that the mapping reads from one of them is not
-    written by itself where the vendor has no main one. ``membership``: of an object that is a part of the vendor's records; where
-    the hub moves them over, writing what a record became does.
-    """
-    lists_of = several or {}
-    fields = ENTITIES[lens.entity].all_fields
-    lines = lens.spec.fields
-    reads = {name for name, line in lines.items() if line.reads} | set(lens.spec.constants) | {"custom_fields"}
-    writes = {n for n, line in lines.items() if line.writes and all(lens.writable(s) for s in line.sources)}
-    unled = {of: ends for of, ends in lists_of.items() if not ends.main}
-    picks = {n: of for of, ends in unled.items() for n, line in lines.items() if line.sources == (ends.field,)}
-    reads, writes = reads | lists_of.keys(), (writes | lists_of.keys()) - picks.keys()
-    becomes, part = ENTITIES[lens.entity].becomes, membership is not None and membership.part
-    if becomes is not None and membership is not None and part:
-        reads |= {becomes.flag, becomes.into}
-        writes |= {becomes.into} if membership.moves_to else set()
-    required = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.required}
-    once = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.createable and not f.updateable}
-    afterwards = {f.name for f in (lens.schema.fields if lens.schema else ()) if f.updateable and not f.createable}
-    parents = writes & set(ENTITIES[lens.entity].parents)
-    defaults: dict[str, Any] = {
-        "entity": lens.entity,
-        "reads": frozenset(reads),
-        "writes": frozenset(writes | {"custom_fields"}),
-        "required": frozenset({n for n in writes & lines.keys() if required & set(lines[n].sources)} | parents),
-        "match_keys": ENTITIES[lens.entity].match_keys,
-        "only": {n: frozenset({v}) for n, v in lens.spec.constants.items() if fields[n].follows is None}
-        | {n: frozenset(values) for n, values in lens.spec.creates.items()},
-        "follows": {n: f.follows for n, f in fields.items() if f.follows is not None},
-        "refers": {n: line.objects for n, line in lines.items() if line.objects},
-        "once": frozenset(n for n in writes & lines.keys() if once & set(lines[n].sources)),
-        "afterwards": frozenset(n for n in writes & lines.keys() if afterwards & set(lines[n].sources)),
-        "lists": {n: ListKind.SET for n, f in fields.items() if f.kind is Kind.TEXT_LIST}
-        | dict.fromkeys(lists_of, ListKind.LINKS),
-        "picks": picks,
-        "becomes": becomes,
-        "part": part,
-        "mains": {s.name: s.main for s in ENTITIES[lens.entity].several if s.name in lists_of.keys() - unled.keys()},
-    }
-    return Rules(**{**defaults, **chosen})
 
 
 @dataclass
@@ -138,7 +76,7 @@ class ConnectorObject:
         self._entity = ENTITIES[self.rules.entity]
         self._blank = dict.fromkeys(sorted(self.rules.writes & self._entity.all_fields.keys()))
         self._references = tuple(f.name for f in self._entity.references)
-        fields = self.rules.writes - {"custom_fields"} - self.several.keys()
+        fields = self.rules.writes - {"custom_fields"} - self.several.keys() - self.rules.labels
         self._written = tuple(self._written_line(name) for name in sorted(fields))
         self.object = self.lens.spec.object
         info = self._info()
@@ -161,11 +99,13 @@ class ConnectorObject:
         self._amounts = frozenset(
             n for n, line in self.lens.spec.fields.items() if line.via == "money" and kinds[n] is Kind.DECIMAL
         )
-        self._own = {self.key_field, *(ends.field for ends in self.several.values())}
+        self._labels = labels_of(self.lens.entity, self.several) if isinstance(self.connector, SupportsLabels) else {}
+        self._label_names: dict[str, Sequence[str]] = {}
+        told = [self.several[of].labels_field for of in self._labels.values()]
+        self._own = {self.key_field, *(ends.field for ends in self.several.values()), *told}
         """Fields of the vendor's that are no custom ones of the hub."""
-        self.untold = any(not ends.told for ends in self.several.values())
         names = [*self.lens.source_fields, *([self.key_field] if self.key_field else [])]
-        names += [ends.field for ends in self.several.values()]
+        names += [*(ends.field for ends in self.several.values()), *told]
         names += [self.membership.field] if self.membership else []
         self.fields = tuple(dict.fromkeys(names)) if self.lens.schema is not None else None
 
@@ -222,19 +162,23 @@ class ConnectorObject:
         versions = self._column(page, self.lens.spec.version)
         keys = self._column(page, self.key_field)
         lists = {name: self._column(page, ends.field) for name, ends in self.several.items()}
+        as_what = {name: self._column(page, self.several[of].labels_field) for name, of in self._labels.items()}
         places = self._column(page, self.membership.field if self.membership else None)
         all_values = records_of(batch.columns, len(batch))
         for row, vendor_id in enumerate(batch.vendor_ids):
             problem = refused.get(row)
             if problem is None or problem.code not in _LEFT_OUT:
                 said = {name: str(column[row] or "") for name, column in lists.items() if column[row] is not MISSING}
-                print_ = prints[row] + "|".join(said.values()).encode() if said else prints[row]
+                what = {name: str(column[row] or "") for name, column in as_what.items() if self._labels[name] in said}
+                print_ = prints[row] + "|".join([*said.values(), *what.values()]).encode() if said else prints[row]
                 raw = self._raw(page, batch, row, all_values[row], print_, problem, versions[row], keys[row])
                 if self.membership is not None:
                     raw = replace(raw, incoming=replace(raw.incoming, outside=self.membership.outside(places[row])))
                 if row in unkept:
                     raw = Raw(replace(raw.incoming, values={}, raw=None))
-                result.append(replace(raw, lists={n: self._list(n, text) for n, text in said.items()}))
+                listed = {n: self._list(n, text) for n, text in said.items()}
+                labelled = {n: (listed[self._labels[n]][0], labels.pairs(labels.told(t))) for n, t in what.items()}
+                result.append(replace(raw, lists=listed, labels=labelled))
             elif vendor_id:
                 result.append(Raw(Incoming(vendor_id, deleted=True)))
         return result
@@ -247,7 +191,8 @@ class ConnectorObject:
 
     def _mapped(self, page: Page) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
         """The page's columns without lists of associated records that the mapping knows nothing of."""
-        unknown = {ends.field for ends in self.several.values()} - set(self.lens.source_fields)
+        unknown = {n for ends in self.several.values() for n in (ends.field, ends.labels_field)}
+        unknown -= set(self.lens.source_fields)
         places = [n for n, name in enumerate(page.fields) if name not in unknown]
         if len(places) == len(page.fields):
             return page.fields, page.rows
@@ -297,24 +242,37 @@ class ConnectorObject:
         ends = self.several[name]
         return (ends.target,), tuple(i for i in text.split(ends.separator) if i)
 
-    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+    def untold(self, *, every: bool) -> bool:
+        """See `VendorPort.untold`."""
+        return any(ends.asked(every=every) for ends in self.several.values())
+
+    def associated(self, vendor_ids: Sequence[str], *, every: bool) -> Sequence[Raw]:
         """See `VendorPort.associated`."""
         if not isinstance(self.connector, SupportsAssociations):
             return []
-        found = {
-            name: (ends, self.connector.associated(self.object, ends.field, vendor_ids))
-            for name, ends in self.several.items()
-            if not ends.told
-        }
+        asked = {name: ends for name, ends in self.several.items() if ends.asked(every=every)}
+        held = {name: self._associated(ends, vendor_ids) for name, ends in asked.items()}
+        found = {name: (ends, {i: list(of) for i, of in held[name].items()}) for name, ends in asked.items()}
         return [
             Raw(
                 Incoming(i),
                 {main: ((found[n][0].target,), ids[0]) for n, main in self.rules.mains.items()
-                 if n in found and (ids := found[n][1].get(i))},
+                 if n in found and not found[n][0].told and (ids := found[n][1].get(i))},
                 {n: ((ends.target,), tuple(ids.get(i, ()))) for n, (ends, ids) in found.items()},
+                {n: ((asked[of].target,), labels.pairs(held[of].get(i, {})))
+                 for n, of in self._labels.items() if of in asked},
             )
             for i in vendor_ids
         ]  # fmt: skip
+
+    def _associated(self, ends: Ends, vendor_ids: Sequence[str]) -> Mapping[str, labels.Labels]:
+        """By record, the associated ones in order, with their labels where they are exchanged."""
+        if ends.labels and isinstance(self.connector, SupportsLabels):
+            return self.connector.labelled(self.object, ends.field, vendor_ids)
+        if not isinstance(self.connector, SupportsAssociations):
+            return {}
+        found = self.connector.associated(self.object, ends.field, vendor_ids)
+        return {i: dict.fromkeys(others, ()) for i, others in found.items()}
 
     def versions(self, after: str | None) -> Iterator[Versions]:
         """See `VendorPort.versions`."""
@@ -335,23 +293,23 @@ class ConnectorObject:
 
     # ------------------------------------------------------------ writing
 
-    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
+    def project(self, hubs: Sequence[Hub], refs: Refs, held: Held | None = None) -> Sequence[Projection]:
         """See `VendorPort.project`: through the lens to the vendor's fields, and back, all records at once."""
         if not hubs:
             return []
         records = [self._record(hub.values, refs) for hub in hubs]
-        held = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
-        named = {tuple(values): values for values in held}  # most records have the same fields, in one order
+        there = [{self.lens.spec.id: _NO_ID, **self._held(self._filled(self.lens.backward(r), r))} for r, _ in records]
+        named = {tuple(values): values for values in there}  # most records have the same fields, in one order
         names = tuple(dict.fromkeys(name for some in named for name in some))
-        rows: list[Sequence[Any]] = [tuple(values.values()) for values in held]
+        rows: list[Sequence[Any]] = [tuple(values.values()) for values in there]
         if len(named) > 1:
-            rows = [[values.get(name, MISSING) for name in names] for values in held]
+            rows = [[values.get(name, MISSING) for name in names] for values in there]
         mapped = self.lens.forward(names, rows)
         said = records_of({n: column for n, column in mapped.columns.items() if n in self._blank}, len(hubs))
         back = {vendor_id: hub_id for hub_id, pairs in refs.items() for _, vendor_id in pairs}
         result = []
         for row, (hub, (record, waits)) in enumerate(zip(hubs, records, strict=True)):
-            seen = self._seen(record, said[row], held[row].keys())
+            seen = self._seen(record, said[row], there[row].keys())
             for name in self.lens.refs.keys() & seen.keys():
                 if seen[name]:
                     seen[name] = back.get(seen[name], hub.values.get(name))
@@ -362,13 +320,36 @@ class ConnectorObject:
             listed, missing = self._several_seen(hub, refs)
             seen |= listed
             waits += missing
-            foreign = self._is_foreign(record, held[row].keys())
+            labelled, lacking = self._labels_seen(hub, listed, (held or {}).get(hub.id) or {})
+            seen |= labelled
+            foreign = self._is_foreign(record, there[row].keys())
             if foreign:  # no amount may count as one of another currency
                 seen = {n: v for n, v in seen.items() if n not in self._amounts}
             # A price is one of several that a product may have, and goes with its currency; what a sale brings has to arrive.
             told = foreign and self.rules.follows.get(_CURRENCY) not in self._amounts
-            result.append(Projection(seen, waits, _no_currency(record) if told else None))
+            result.append(Projection(seen, waits, _no_currency(record) if told else lacking))
         return result
+
+    def _labels_seen(self, hub: Hub, listed: Record, held: Record) -> tuple[dict[str, list[str]], Failure | None]:
+        """As what records are associated, as far as the vendor has the labels; and why not all of them."""
+        result: dict[str, list[str]] = {}
+        lacking: list[Failure | None] = []
+        for name, of in self._labels.items():
+            said = hub.values.get(name) or ()
+            if not said and not held.get(name):
+                continue
+            here = {str(i) for i in listed.get(of) or ()}
+            ends = self.several[of]
+            result[name], absent = labels.as_held(
+                said, here, self._known_labels(of), held.get(name) or (), single=ends.single
+            )
+            lacking.append(labels.failure(name, absent))
+        return result, next(filter(None, lacking), None)
+
+    def _known_labels(self, of: str) -> Sequence[str]:
+        if of not in self._label_names and isinstance(self.connector, SupportsLabels):
+            self._label_names[of] = self.connector.labels(self.object, self.several[of].field)
+        return self._label_names.get(of, ())
 
     def _several_seen(self, hub: Hub, refs: Refs) -> tuple[dict[str, list[UUID]], tuple[HubRef, ...]]:
         """The lists of associated records, without those that the vendor does not have yet; and these.
@@ -442,7 +423,7 @@ class ConnectorObject:
             for name in [n for n in record if n.startswith(CUSTOM)]:
                 custom[name[len(CUSTOM) :]] = record.pop(name)
         record["custom_fields"] = custom
-        for name in self.several:
+        for name in (*self.several, *self._labels):
             record.pop(name, None)
         waits: list[HubRef] = []
         for name in self._references:
@@ -484,7 +465,8 @@ class ConnectorObject:
             (n, w.entity_id) for n, main in self.rules.mains.items() for w in writes if w.fields.get(main, 0) is None
         }
         self._associate_all([w for w in writes if w.vendor_id], refs, results, lambda key: key in early)
-        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - self.several.keys() - self._parted(w)]
+        lists = self.several.keys() | self._labels.keys()
+        plain = [w for w in writes if w.vendor_id is None or w.fields.keys() - lists - self._parted(w)]
         plain = [w for w in plain if results[w.entity_id].ok]
         results |= zip((w.entity_id for w in plain), self._upsert(plain, refs), strict=True)
         self._associate_all(writes, refs, results, lambda key: key not in early)
@@ -507,7 +489,10 @@ class ConnectorObject:
         chosen: Callable[[tuple[str, UUID]], bool],
     ) -> None:
         for name, ends in self.several.items():
-            ready = [w for w in writes if name in w.fields and results[w.entity_id].ok and chosen((name, w.entity_id))]
+            about = {name, *(n for n, of in self._labels.items() if of == name)}
+            ready = [
+                w for w in writes if about & w.fields.keys() and results[w.entity_id].ok and chosen((name, w.entity_id))
+            ]
             results |= self._associate(name, ends, ready, refs, results)
 
     def _associate(
@@ -516,7 +501,7 @@ class ConnectorObject:
         """Send what a list gained and lost since the vendor last said it; the results of records where that failed."""
         if not isinstance(self.connector, SupportsAssociations):
             return {}
-        changes = {w.entity_id: c for w in writes if (c := self._change(name, w, refs)).add or c.remove}
+        changes = {w.entity_id: c for w in writes if not (c := self._change(name, w, refs)).says_nothing}
         if not changes:
             return {}
         try:
@@ -529,12 +514,29 @@ class ConnectorObject:
         }
 
     def _change(self, name: str, write: Write, refs: Refs) -> EndsChange:
-        before, now = (list(of.get(name) or ()) for of in (write.base, write.fields))
+        before = list(write.base.get(name) or ())
+        now = list(write.fields.get(name) or ()) if name in write.fields else before
         main = self.rules.mains.get(name, "")
         led = write.fields.get(main, write.base.get(main))  # comes as the main one, by a field of its own
         add = [self._end(name, i, refs) for i in now if i not in before and i != led]
         remove = [self._end(name, i, refs) for i in before if i not in now]
-        return EndsChange(write.vendor_id or "", tuple(i for i in add if i), tuple(i for i in remove if i))
+        label, unlabel = self._relabelled(name, write, refs)
+        parted = {i for i in remove if i}
+        return EndsChange(
+            write.vendor_id or "",
+            tuple(i for i in add if i),
+            tuple(i for i in remove if i),
+            label,
+            tuple((i, text) for i, text in unlabel if i not in parted),
+        )
+
+    def _relabelled(self, of: str, write: Write, refs: Refs) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """The labels of a list that pairs gained and lost, by the vendor's ids."""
+        name = next((n for n, listed in self._labels.items() if listed == of and n in write.fields), "")
+        changes = labels.changes(write.base.get(name) or (), write.fields.get(name) or ())
+        ends = ([(self._end(of, UUID(i), refs), text) for i, text in pairs] for pairs in changes)
+        label, unlabel = (tuple((i, text) for i, text in found if i) for found in ends)
+        return label, unlabel
 
     def _upsert(self, writes: Sequence[Write], refs: Refs) -> Sequence[WriteResult]:
         if not writes or not isinstance(self.connector, SupportsUpsert):
@@ -554,7 +556,8 @@ class ConnectorObject:
         plain: Set[str] = write.fields.keys()
         custom: dict[str, Any] = {}
         if self.several or CUSTOM in " ".join(write.fields):
-            plain = {n for n in plain if not n.startswith(CUSTOM) and n not in self.several} - self._parted(write)
+            lists = self.several.keys() | self._labels.keys()
+            plain = {n for n in plain if not n.startswith(CUSTOM) and n not in lists} - self._parted(write)
             custom = {n[len(CUSTOM) :]: v for n, v in write.fields.items() if n.startswith(CUSTOM)}
         values = self.lens.backward(record, plain) if plain else {}
         if custom:

@@ -151,6 +151,11 @@ def list_entities(_caller: Reader) -> list[EntityOut]:
             + [
                 FieldOut(name=s.name, kind="references", required=False, refers_to=s.refers_to, filter=False)
                 for s in entity.several
+            ]
+            + [
+                FieldOut(name=s.labels, kind="labels", required=False, refers_to=s.refers_to, filter=False)
+                for s in entity.several
+                if s.labels
             ],
         )
         for entity in ENTITIES.values()

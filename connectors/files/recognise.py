@@ -39,6 +39,8 @@ KEY_PREFIXES = {
     "02s": "EmailMessage",
     "068": "ContentVersion",
     "07k": "AccountContactRelation",
+    "0RE": "EventRelation",
+    "0RT": "TaskRelation",
     "069": "ContentDocument",
     "06A": "ContentDocumentLink",
     "500": "Case",

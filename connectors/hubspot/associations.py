@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.hubspot.objects import ASSOCIATION_READ_SIZE, DEFINED, PRIMARY_TYPE_IDS, SEPARATOR
+from connectors.hubspot.objects import ASSOCIATION_READ_SIZE, DEFINED, OWN, PRIMARY_TYPE_IDS, SEPARATOR
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.setup import next_token
 
@@ -46,6 +46,19 @@ class Associations:
             for record_id, ends in self.of(source, target, ids).items()
         }
 
+    def labelled(self, source: str, target: str, ids: Sequence[str]) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """The associated ids of each record in the order of `joined`, with the account's own labels of each pair."""
+        return {i: labels_of(ends, (source, target)) for i, ends in self.of(source, target, ids).items()}
+
+    def types(self, source: str, target: str) -> Mapping[str, int]:
+        """The account's own labels from one object to another, with their ids.
+
+        https://developers.hubspot.com/docs/api-reference/latest/crm/associations/associations-schema/guide
+        """
+        reply = self._portal.get(f"/crm/v4/associations/{source}/{target}/labels")
+        known = [kind for kind in reply["results"] if kind.get("category") == OWN and kind.get("label")]
+        return {str(kind["label"]): int(kind["typeId"]) for kind in known}
+
     def rows(self, source: str, target: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         """One row for each pair and label, in the order of ``ids``."""
         found = self.of(source, target, ids)
@@ -79,6 +92,15 @@ def is_primary(kind: Mapping[str, Any], pair: tuple[str, str]) -> bool:
     if kind.get("category") not in (None, DEFINED):
         return False
     return kind.get("typeId") == PRIMARY_TYPE_IDS.get(pair) or kind.get("label") == PRIMARY_LABEL
+
+
+def labels_of(ends: Sequence[Mapping[str, Any]], pair: tuple[str, str]) -> dict[str, list[str]]:
+    """By associated id, the primary one first, the account's own labels."""
+    found: dict[str, list[str]] = {i: [] for i in _ordered(ends, pair)}
+    for end in ends:
+        own = (kind["label"] for kind in end["associationTypes"] if kind.get("category") == OWN and kind.get("label"))
+        found[str(end["toObjectId"])] += map(str, own)
+    return {i: sorted(set(of)) for i, of in found.items()}
 
 
 def _ordered(ends: Iterable[Mapping[str, Any]], pair: tuple[str, str]) -> list[str]:

@@ -253,6 +253,16 @@ class HubSpotConnector:
         found = Associations(self._portal).joined(object_name, target, vendor_ids)
         return {record_id: text.split(objects.SEPARATOR) for record_id, text in found.items() if text}
 
+    def labelled(
+        self, object_name: str, field: str, vendor_ids: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """See the contract. The same calls as `associated`."""
+        return Associations(self._portal).labelled(object_name, field.removeprefix(objects.ASSOCIATED), vendor_ids)
+
+    def labels(self, object_name: str, field: str) -> Sequence[str]:
+        """See the contract. One call."""
+        return sorted(Associations(self._portal).types(object_name, field.removeprefix(objects.ASSOCIATED)))
+
     def associate(self, object_name: str, field: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
         """See the contract. Two calls for each 2,000 pairs: with the plain label, and parted with whatever labels."""
         return self._links.change(object_name, field.removeprefix(objects.ASSOCIATED), changes)

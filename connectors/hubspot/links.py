@@ -16,6 +16,7 @@ from connectors.hubspot.objects import (
     ASSOCIATION_WRITE_SIZE,
     DEFINED,
     KEEPING,
+    OWN,
     PRIMARY_TYPE_IDS,
     SEPARATOR,
     association_pair,
@@ -114,12 +115,29 @@ class LinkWriter:
         return failed | self._batches(source, target, "associate/default", unlabelled)
 
     def change(self, source: str, target: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
-        """Associate records plainly and part them, whatever their labels. See `contract.SupportsAssociations.associate`."""
+        """Associate records plainly and part them, whatever their labels; give labels that the account has, and take them off.
+
+        See `contract.SupportsAssociations.associate`.
+        """
         joining = [_ends(c.vendor_id, other) for c in changes for other in c.add]
         failed = self._batches(source, target, "associate/default", joining)
         parting = [_ends_many(c.vendor_id, c.remove) for c in changes if c.remove]
+        failed |= self._relabel(source, target, changes)
         errors = by_record(failed) | by_record(self._batches(source, target, "archive", parting))
         return [WriteResult(c.vendor_id, c.vendor_id, error=errors.get(c.vendor_id)) for c in changes]
+
+    def _relabel(self, source: str, target: str, changes: Sequence[EndsChange]) -> Failed:
+        """A label that is given leaves those that a pair has, and one that is taken off leaves the pair associated.
+
+        https://developers.hubspot.com/docs/api-reference/latest/crm/associations/associate-records/guide
+        """
+        if not any(c.label or c.unlabel for c in changes):
+            return {}
+        types = self._reading.types(source, target)
+        given = [_input(c.vendor_id, i, types[n], OWN) for c in changes for i, n in c.label if n in types]
+        taken = [_input(c.vendor_id, i, types[n], OWN) for c in changes for i, n in c.unlabel if n in types]
+        failed = self._batches(source, target, "create", given)
+        return failed | self._batches(source, target, "labels/archive", taken)
 
     def write_pairs(self, object_name: str, records: Sequence[Outgoing]) -> list[WriteResult]:
         """Rows of an association object: from_id, to_id, and type_id with category where the label is not the default."""

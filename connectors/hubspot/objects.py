@@ -26,6 +26,7 @@ ASSOCIATED = "associations."
 """Begins the names of fields that hold the ids of associated records, joined by `SEPARATOR`, the primary one first."""
 SEPARATOR = ";"
 ASSOCIATION = "association:"
+OWN = "USER_DEFINED"
 DEFINED = "HUBSPOT_DEFINED"
 """The category of association types that HubSpot itself defines; an account numbers its own ones from 1 again."""
 
@@ -104,10 +105,15 @@ PRIMARY_TYPE_IDS: Mapping[tuple[str, str], int] = {
 https://developers.hubspot.com/docs/guides/api/crm/associations/associations-v4#association-type-id-values"""
 
 SEVERAL: Mapping[str, tuple[Ends, ...]] = {
-    "deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR),),
+    "deals": (Ends(f"{ASSOCIATED}contacts", "contacts", SEPARATOR, labels=True),),
     "contacts": (Ends(f"{ASSOCIATED}companies", "companies", SEPARATOR, main=True),),
+    **dict.fromkeys(
+        ("notes", "calls", "meetings", "tasks"),
+        tuple(Ends(f"{ASSOCIATED}{target}", target, SEPARATOR, rarely=target != "contacts") for target in _WHO),
+    ),
 }
-"""Associations that are exchanged as lists. No modification date has to move when one comes or goes, so no listing tells."""
+"""Associations that are exchanged as lists. No modification date has to move when one comes or goes, so no listing tells.
+To what an activity belongs besides its contacts, is asked for by full comparisons alone: a call for each kind of it."""
 
 KEEPING: frozenset[tuple[str, str]] = frozenset({("contacts", "companies")})
 """Pairs of objects of which a record keeps the former primary one when it gets another: as HubSpot itself has it, which takes the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,12 @@ from connectors.hubspot.associations import Associations
 from connectors.hubspot.changes import Changes
 from connectors.hubspot.cursors import Position, decode, finish, milliseconds, stamp
 from connectors.hubspot.deletions import Deletions
-from connectors.hubspot.objects import ASSOCIATED, BATCH_SIZE, ID_FIELD, PAGE_SIZE, association_pair
+from connectors.hubspot.objects import ASSOCIATED, BATCH_SIZE, ID_FIELD, PAGE_SIZE, SEPARATOR, association_pair
 from connectors.hubspot.portal import Portal
 from connectors.hubspot.records import MERGED, Record, Records, losers
 from connectors.hubspot.schema import setup_schema
 from connectors.hubspot.setup import listing
-from connectors.kit.contract import ReadRequest, VersionPage
+from connectors.kit.contract import LABELS, ReadRequest, VersionPage
 from domain.errors import ConfigurationError
 from domain.records import MISSING, Cursor, ObjectSchema, Page
 
@@ -49,10 +50,12 @@ def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
     """Raises ConfigurationError when the request names a field that the object lacks."""
     wanted = request.fields or schema.field_names
     for name in wanted:
-        if name not in schema.field_names:
+        if name.removesuffix(LABELS) not in schema.field_names:
             raise _unknown_field(schema, name)
     columns = tuple(dict.fromkeys((schema.id_field, *wanted)))
-    targets = tuple(c.removeprefix(ASSOCIATED) for c in columns if c.startswith(ASSOCIATED))
+    targets = tuple(
+        dict.fromkeys(c.removeprefix(ASSOCIATED).removesuffix(LABELS) for c in columns if c.startswith(ASSOCIATED))
+    )
     helpful = [schema.modified_field, MERGED if MERGED in schema.field_names else None]
     asked = (*(c for c in columns if not c.startswith(ASSOCIATED)), *(h for h in helpful if h))
     return Plan(schema, columns, tuple(dict.fromkeys(asked)), targets)
@@ -192,10 +195,14 @@ class Reader:
 
     def _page(self, plan: Plan, records: Sequence[Record], position: Position | None, *, last: bool) -> Page:
         ids = [str(record["id"]) for record in records]
-        associated = {
-            f"{ASSOCIATED}{target}": self._associations.joined(plan.name, target, ids) if ids else {}
-            for target in plan.targets
-        }
+        associated: dict[str, Mapping[str, str]] = {}
+        for target in plan.targets:
+            name = f"{ASSOCIATED}{target}"
+            found = self._associations.labelled(plan.name, target, ids) if ids else {}
+            associated[name] = {i: SEPARATOR.join(others) for i, others in found.items()}
+            if f"{name}{LABELS}" in plan.columns:
+                named = {i: {other: of for other, of in others.items() if of} for i, others in found.items()}
+                associated[f"{name}{LABELS}"] = {i: json.dumps(of, sort_keys=True) for i, of in named.items() if of}
         rows = [_row(plan, record, associated) for record in records]
         cursor = position.encode() if position else {}
         return Page(plan.name, plan.columns, list(rows), cursor, last=last, merged=merges(records))

@@ -266,6 +266,10 @@ class SupportsFind(Protocol):
         """
 
 
+LABELS = "#labels"
+"""Ends the name of a field that tells the labels of a list: see `Ends.labels_field`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Records of ``target`` that records of an object are associated with, several at once.
@@ -273,7 +277,9 @@ class Ends:
     ``field`` brings their ids in a listing, joined by ``separator``. ``told``: whether a listing from a cursor brings a record
     of which only these changed. ``main``: whether the vendor calls one of them the main one, which is then told first; it is
     written as a field of its own, before the others are associated, and the former one stays among them.
-    ``needs``: an object without which an account has no such lists.
+    ``needs``: an object without which an account has no such lists. ``rarely``: only a full comparison asks for what no listing
+    tells of them; otherwise every pass does, unless the listing tells all. ``labels``: whether the vendor tells and takes as
+    what records are associated; ``single``: it has one label a pair.
     """
 
     field: str
@@ -282,15 +288,49 @@ class Ends:
     told: bool = False
     main: bool = False
     needs: str | None = None
+    rarely: bool = False
+    labels: bool = False
+    single: bool = False
+
+    @property
+    def labels_field(self) -> str:
+        """The field of a listing that tells as what: a JSON object of the labels by associated id, '' where there are none."""
+        return f"{self.field}{LABELS}"
+
+    def asked(self, *, every: bool) -> bool:
+        """Whether it is asked for beside listings: by a pass, or (``every``) by a full comparison."""
+        return every if self.rarely else not self.told
 
 
 @dataclass(frozen=True, slots=True)
 class EndsChange:
-    """Records to associate a record with, and to part it from, by their ids; what else it is associated with stays."""
+    """Records to associate a record with, and to part it from, by their ids; what else it is associated with stays.
+
+    ``label``, ``unlabel``: labels to give to pairs and to take off them, as (id, label); those that are taken off stay associated.
+    """
 
     vendor_id: str
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    label: tuple[tuple[str, str], ...] = ()
+    unlabel: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def says_nothing(self) -> bool:
+        return not (self.add or self.remove or self.label or self.unlabel)
+
+
+@runtime_checkable
+class SupportsLabels(Protocol):
+    """What connectors of labelled associations have besides: see `Ends.labels`."""
+
+    def labels(self, object_name: str, field: str) -> Sequence[str]:
+        """The labels that the account has for these pairs."""
+
+    def labelled(
+        self, object_name: str, field: str, vendor_ids: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """As `SupportsAssociations.associated`, with the labels of each pair."""
 
 
 @runtime_checkable

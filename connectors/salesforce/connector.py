@@ -305,8 +305,20 @@ class SalesforceConnector:
         """See the contract. A query for each 400 records."""
         return self._junctions.held(JUNCTIONS[object_name, field], vendor_ids)
 
+    def labelled(
+        self, object_name: str, field: str, vendor_ids: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """See the contract. The same queries as `associated`."""
+        return self._junctions.labelled(JUNCTIONS[object_name, field], vendor_ids)
+
+    def labels(self, object_name: str, field: str) -> Sequence[str]:
+        """See the contract: the values of the junction object's picklist. One call, the first time."""
+        junction = JUNCTIONS[object_name, field]
+        known = self._schema(junction.object).field(junction.label) if junction.label else None
+        return [] if known is None else [option.value for option in known.options if option.is_active]
+
     def associate(self, object_name: str, field: str, changes: Sequence[EndsChange]) -> list[WriteResult]:
-        """See the contract. Junction records are made without role, and all of a pair are deleted; those that stay keep theirs."""
+        """See the contract. Of several junction records of a pair all are deleted, and the first gets a role."""
         return self._junction_writer.change(JUNCTIONS[object_name, field], changes)
 
     def delete(self, object_name: str, vendor_ids: Sequence[str]) -> list[WriteResult]:

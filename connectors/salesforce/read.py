@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from connectors.kit.contract import ReadRequest
+from connectors.kit.contract import LABELS, ReadRequest
 from connectors.salesforce import soql
 from connectors.salesforce.bulk import BulkQueries, BulkRefusedError
 from connectors.salesforce.cursors import Position, advance, decode, finish, highest, start
@@ -76,7 +77,8 @@ def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
     """Raises ConfigurationError when the request names a field that the object lacks or that cannot be listed."""
     wanted = request.fields or readable_fields(schema)
     junctions = {name: j for name, j in junctions_of(schema.name).items() if name in wanted}
-    by_folded = {name.lower(): name for name in (*schema.field_names, *junctions)}
+    labels = [f"{name}{LABELS}" for name in junctions]
+    by_folded = {name.lower(): name for name in (*schema.field_names, *junctions, *labels)}
     for name in wanted:
         if name.lower() not in by_folded:
             raise _unknown_field(schema, name)
@@ -84,7 +86,7 @@ def plan_of(schema: ObjectSchema, request: ReadRequest) -> Plan:
     key = schema.modified_field
     special = quirk(schema.name)
     inline = special.content if special.inline and special.content in columns else None
-    told = {inline, *junctions, *FIELDS}
+    told = {inline, *junctions, *labels, *FIELDS}
     asked = tuple(dict.fromkeys((*(c for c in columns if c not in told), *((key,) if key else ()))))
     return Plan(schema, columns, asked, key, special.where, request.limit, inline, junctions)
 
@@ -202,9 +204,12 @@ class Reader:
                 path = self._org.path(f"sobjects/{plan.source}/{record['Id']}/{plan.inline}")
                 record[plan.inline] = self._org.request("GET", path).text or None
         for name, junction in plan.junctions.items() if records else ():
-            held = self._junctions.held(junction, [str(r["Id"]) for r in records])
+            held = self._junctions.labelled(junction, [str(r["Id"]) for r in records])
             for record in records:
-                record[name] = SEPARATOR.join(held.get(str(record["Id"]), ()))
+                others = held.get(str(record["Id"]), {})
+                named = {other: of for other, of in others.items() if of}
+                record[name] = SEPARATOR.join(others)
+                record[f"{name}{LABELS}"] = json.dumps(named, sort_keys=True) if named else ""
         if plan.priced and records:
             self._prices.fill(records, currency_of(plan.schema))
         return records

@@ -44,7 +44,9 @@ def default_objects(listing: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Names to describe, out of the global describe's ``sobjects``: the standard ones and every custom object."""
     queryable = {entry["name"]: entry for entry in listing if entry.get("queryable")}
     custom = sorted(name for name, entry in queryable.items() if _is_custom_object(entry))
-    return (*(name for name in STANDARD_OBJECTS if vendors_own(name) in queryable), *custom)
+    shares = "TaskRelation" in queryable  # otherwise EventRelation holds invitees alone
+    standard = (n for n in STANDARD_OBJECTS if vendors_own(n) in queryable and (shares or n != "EventRelation"))
+    return (*standard, *custom)
 
 
 def _is_custom_object(entry: Mapping[str, Any]) -> bool:

@@ -22,12 +22,20 @@ def command(
     several_accounts: Annotated[
         bool, typer.Option("--several-accounts", help="Switch on Contacts to Multiple Accounts.")
     ] = False,
+    shared_activities: Annotated[
+        bool, typer.Option("--shared-activities", help="Let tasks and events be related to several contacts.")
+    ] = False,
     jwt_key: Annotated[Path | None, typer.Option(help="Public key (PEM) for the JWT bearer flow.", exists=True)] = None,
 ) -> None:
     """A Salesforce org on this machine."""
     public_key = jwt_key.read_text() if jwt_key else None
     options = SandboxOptions(
-        contacts=contacts, seed=seed, tree=org, jwt_public_key=public_key, several_accounts=several_accounts
+        contacts=contacts,
+        seed=seed,
+        tree=org,
+        jwt_public_key=public_key,
+        several_accounts=several_accounts,
+        shared_activities=shared_activities,
     )
     run(port, faults, lambda: build(options), greeting)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from sandbox.salesforce import shared
 from sandbox.salesforce.clock import parse_stamp, stamp
 from sandbox.salesforce.errors import ApiError
 
@@ -147,6 +148,8 @@ def _role(writer: Writer, row: Row, before: Row) -> None:
 
 def buried(writer: Writer, item: ObjectType, row: Row) -> None:
     """After a record went into the recycle bin."""
+    if shared.has_no_bin(item.name):
+        shared.buried(writer, item, row)
     if item.name == "OpportunityContactRole" and row.get("IsPrimary"):
         sale = writer.org.tables["Opportunity"].get(row["OpportunityId"])
         if sale is not None and sale.get("ContactId") == row["ContactId"]:
@@ -235,13 +238,14 @@ def _case(writer: Writer, row: Row, before: Row) -> None:
         row["ClosedDate"] = row["SystemModstamp"]
 
 
-def _task(writer: Writer, row: Row, _before: Row) -> None:
+def _task(writer: Writer, row: Row, before: Row) -> None:
     row["IsClosed"] = row.get("Status") == "Completed"
     row["IsHighPriority"] = row.get("Priority") == "High"
+    shared.activity(writer, "Task", row, before)
     activity_account(writer, row)
 
 
-def _event(writer: Writer, row: Row, _before: Row) -> None:
+def _event(writer: Writer, row: Row, before: Row) -> None:
     """Start and end from whichever of the two forms was given. Raises ApiError when neither was."""
     start = row.get("StartDateTime") or row.get("ActivityDateTime")
     if start is None:
@@ -255,11 +259,11 @@ def _event(writer: Writer, row: Row, _before: Row) -> None:
     row["EndDateTime"] = stamp(parse_stamp(start) + timedelta(minutes=row.get("DurationInMinutes", 60)))
     row.setdefault("DurationInMinutes", 60)
     row["ActivityDate"], row["EndDate"] = start[:10], row["EndDateTime"][:10]
+    shared.activity(writer, "Event", row, before)
     activity_account(writer, row)
 
 
 def activity_account(writer: Writer, row: Row) -> None:
-    row["WhoCount"], row["WhatCount"] = int("WhoId" in row), int("WhatId" in row)
     found = writer.org.find(row.get("WhatId")) or writer.org.find(row.get("WhoId"))
     if found is not None:
         account = found[1]["Id"] if found[0].name == "Account" else found[1].get("AccountId")
@@ -383,6 +387,8 @@ _RULES: dict[str, Rule] = {
     "Case": _case,
     "Task": _task,
     "Event": _event,
+    "TaskRelation": lambda writer, row, before: shared.relation(writer, "TaskRelation", row, before),
+    "EventRelation": lambda writer, row, before: shared.relation(writer, "EventRelation", row, before),
     "Attachment": _attachment,
     "ContentVersion": _version,
     "ContentDocumentLink": _document_link,

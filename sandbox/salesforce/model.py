@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.kit import control as kit_control
 from sandbox.kit.stand_in import StandIn
 from sandbox.kit.wire import BadControl, Reply, Request, WireError
+from sandbox.salesforce import shared
 from sandbox.salesforce.auth import Auth, Credentials
 from sandbox.salesforce.bulk import BulkJobs
 from sandbox.salesforce.clock import Clock
@@ -38,7 +39,8 @@ class SandboxOptions:
     """What a new org is like. ``tree`` is a folder with a data plan to load instead of generated records.
 
     ``bulk_duration`` is how long a bulk job takes; ``replication_lag`` how far getUpdated and getDeleted stay behind.
-    ``several_accounts``: contacts may be related to several accounts, which is off in a new org of the vendor's, too.
+    ``several_accounts``: contacts may be related to several accounts; ``shared_activities``: tasks and events to several contacts.
+    Both are off in a new org of the vendor's, too.
     """
 
     contacts: int = 1000
@@ -53,6 +55,7 @@ class SandboxOptions:
     replication_lag: timedelta = timedelta(0)
     jwt_public_key: str | None = None
     several_accounts: bool = False
+    shared_activities: bool = False
 
 
 class SalesforceSandbox(StandIn[Clock, Fault]):
@@ -65,6 +68,8 @@ class SalesforceSandbox(StandIn[Clock, Fault]):
         self.org.permissions.set_audit_fields = self.options.set_audit_fields
         if not self.options.several_accounts:
             self.org.remove_object(RELATION)
+        if not self.options.shared_activities:
+            shared.switch_off(self.org)
         contacts = 0 if self.options.tree else self.options.contacts
         generate(self.org, DataOptions(contacts, self.options.seed, self.options.credentials.username))
         self.limits = Limits(self.clock, self.options.daily_calls)

@@ -46,6 +46,7 @@ class Org:
         self.undo: list[Undo] | None = None
         self.locks: dict[str, int] = {}
         self.purged_before: str | None = None
+        self.binless: set[str] = set()  # deleted, and in no recycle bin: only getDeleted still tells
         self._names = {name.lower(): name for name in self.objects}
         self._prefixes: dict[str, list[str]] = {}
         self._register_prefixes()

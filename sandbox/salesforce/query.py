@@ -90,7 +90,8 @@ class QueryRun:
 
     def _rows(self, query: Query, source: ObjectType) -> list[Row]:
         table = self.org.tables[source.name].values()
-        rows = list(table) if self.include_deleted else [r for r in table if not r.get("IsDeleted")]
+        binless = self.org.binless
+        rows = [r for r in table if (r["Id"] not in binless if self.include_deleted else not r.get("IsDeleted"))]
         if query.where is None:
             return rows
         test = compile_condition(query.where, self._context(query, source))

@@ -11,6 +11,8 @@ from sandbox.salesforce.schema import Field, ObjectType
 _NAMED = {
     ("Account", "Account", "ParentId"): "ChildAccounts",
     ("Account", "AccountContactRelation", "AccountId"): "AccountContactRelations",
+    ("Task", "TaskRelation", "TaskId"): "TaskRelations",
+    ("Event", "EventRelation", "EventId"): "EventRelations",
     ("Contact", "AccountContactRelation", "ContactId"): "AccountContactRelations",
     ("Opportunity", "OpportunityLineItem", "OpportunityId"): "OpportunityLineItems",
     ("Opportunity", "OpportunityHistory", "OpportunityId"): "OpportunityHistories",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from sandbox.salesforce import shared
 from sandbox.salesforce.schema import ObjectType, parse_object, person_name
 
 CURRENCIES = "USD;EUR;GBP;JPY;CHF;BRL"
@@ -27,7 +28,7 @@ STAGES = (
     "Proposal/Price Quote;Negotiation/Review;Closed Won;Closed Lost"
 )
 FORECASTS = "Omitted;Pipeline;BestCase;Forecast;Closed"
-WHAT = "Account|Opportunity|Case|Campaign|Product2|Property__c"
+WHAT = shared.WHAT
 LINKED = "User|Account|Contact|Lead|Opportunity|Case|Campaign|Task|Event|Product2|Property__c|Organization"
 
 OBJECTS: dict[str, str] = {
@@ -572,7 +573,7 @@ def standard_objects() -> dict[str, ObjectType]:
 
 @cache
 def _templates() -> tuple[ObjectType, ...]:
-    return tuple(_parse(header, lines) for header, lines in OBJECTS.items())
+    return tuple(_parse(header, lines) for header, lines in (OBJECTS | shared.OBJECTS).items())
 
 
 def _parse(header: str, lines: str) -> ObjectType:

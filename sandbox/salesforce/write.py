@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sandbox.salesforce import convert, derive
+from sandbox.salesforce import convert, derive, shared
 from sandbox.salesforce.clean import clean
 from sandbox.salesforce.errors import ApiError, no_such_field
 from sandbox.salesforce.ids import to18
@@ -102,6 +102,9 @@ class Writer:
         self.check_lock(row["Id"])
         with self._atomic():
             self._bury(item, row)
+            if shared.has_no_bin(item.name):
+                self.org.binless.add(row["Id"])
+                self._log(lambda: self.org.binless.discard(row["Id"]))
         return str(row["Id"])
 
     def match(self, item: ObjectType, key: str, value: Any) -> list[str]:

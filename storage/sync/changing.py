@@ -77,6 +77,8 @@ def associate(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]
     for one in ENTITIES[entity].several:
         listed = [(e.id, other, e.fields.get(one.main)) for e in edits for other in e.fields.get(one.name) or ()]
         several.add(conn, cause.tenant_id, entity, one, [(i, other) for i, other, main in listed if other != main])
+        said = [(e.id, pair) for e in edits for pair in (e.fields.get(one.labels) if one.labels else None) or ()]
+        several.relabel(conn, cause.tenant_id, entity, one, said, [])
 
 
 def _with_mains(cause: Cause, entity: str, edit: Edit) -> Edit:
@@ -129,6 +131,7 @@ def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -
         fields, lists[edit.id] = several.split(entity, edit.fields)
         plain.append(replace(edit, fields=fields))
     rules = {e.id: e.rules for e in edits}
+    several.keep_bases(conn, cause.tenant_id, entity, [e.id for e in edits])
     implied = {key for one in ENTITIES[entity].several for key in _follow_mains(conn, cause, entity, one, plain, lists)}
     wanted = {i: named for i, named in lists.items() if named}
     changed = _associations_as(conn, cause, entity, wanted, rules, plain, implied)
@@ -148,7 +151,7 @@ def _associations_as(
 
     Of lists that only follow their main ones (``implied``) neither history nor change log tell: they do so of those.
     """
-    changed: dict[UUID, dict[str, tuple[list[UUID], list[UUID]]]] = {}
+    changed: dict[UUID, dict[str, tuple[list[Any], list[Any]]]] = {}
     for one in ENTITIES[entity].several if wanted else ():
         before = several.held(conn, cause.tenant_id, entity, one, sorted(i for i, w in wanted.items() if one.name in w))
         new = {i: sorted(set(wanted[i][one.name])) for i in before}
@@ -159,21 +162,36 @@ def _associations_as(
         gone = [(i, o) for i in before for o in before[i] if o not in new[i]]
         several.remove(conn, cause.tenant_id, entity, one, gone)
         _replace_mains(conn, cause, entity, one, gone, new, plain)
+        for record, labelled in _labels_as(conn, cause, entity, one, wanted).items():
+            changed.setdefault(record, {})[one.labels or ""] = labelled
     if not changed:
         return []
-    several.keep_bases(
-        conn, cause.tenant_id, entity, {i: {n: o for n, (o, _) in f.items()} for i, f in changed.items()}
-    )
     told = {i: {n: v for n, v in fields.items() if (i, n) not in implied} for i, fields in changed.items()}
     standing = _tell_lists(conn, cause, entity, {i: fields for i, fields in told.items() if fields}, rules)
     return [Touched(i, frozenset(fields)) for i, fields in changed.items() if i in standing or not told[i]]
+
+
+def _labels_as(
+    conn: Connection, cause: Cause, entity: str, one: Several, wanted: Mapping[UUID, Mapping[str, Sequence[Any]]]
+) -> dict[UUID, tuple[list[str], list[str]]]:
+    """Label pairs that are associated by now as is wanted; returns what labels were and are, where they changed."""
+    name = one.labels or ""
+    ids = sorted(i for i, of in wanted.items() if name in of)
+    if not ids:
+        return {}
+    before = several.labels(conn, cause.tenant_id, entity, one, ids)
+    added = [(i, pair) for i in ids for pair in wanted[i][name] if pair not in before[i]]
+    gone = [(i, pair) for i in ids for pair in before[i] if pair not in wanted[i][name]]
+    several.relabel(conn, cause.tenant_id, entity, one, added, gone)
+    after = several.labels(conn, cause.tenant_id, entity, one, ids)
+    return {i: (before[i], after[i]) for i in ids if before[i] != after[i]}
 
 
 def _tell_lists(
     conn: Connection,
     cause: Cause,
     entity: str,
-    changed: Mapping[UUID, Mapping[str, tuple[list[UUID], list[UUID]]]],
+    changed: Mapping[UUID, Mapping[str, tuple[list[Any], list[Any]]]],
     rules: Mapping[UUID, Mapping[str, str]],
 ) -> frozenset[UUID]:
     """Version, history and change log of lists that changed, from old to new; returns the records that stand."""
@@ -224,7 +242,7 @@ def _follow_mains(
             continue
         main = edit.fields[one.main]
         if edit.id in held:
-            parted = {before.get(edit.id)} if one.led and main is None else set()
+            parted = {before.get(edit.id)} - {main} if one.moves or (one.led and main is None) else set()
             lists[edit.id][one.name] = [i for i in held[edit.id] if i not in parted]
         members = lists[edit.id].get(one.name)
         if members is None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.entities import ENTITIES, Kind
+from domain.entities import ENTITIES, PLAIN, Kind
 from storage import bulk
 from storage.planning import key_terms
 from storage.statements import run, texts
@@ -101,6 +101,9 @@ def links(conn: Connection, key: LaneKey, vendor_ids: Iterable[str]) -> list[Sto
     return [stored_link(row) for row in rows]
 
 
+_PLAIN = ", ".join(f"'{label}'" for label in PLAIN)
+
+
 def several_of(entity: str) -> str:
     """SQL that adds the lists of associated records to the JSON of a record ``h``; nothing for most entities."""
     parts = [
@@ -109,6 +112,13 @@ def several_of(entity: str) -> str:
               AND a.to_entity = '{s.refers_to}'
             UNION SELECT h.{bulk.quoted(s.main)} WHERE h.{bulk.quoted(s.main)} IS NOT NULL) x)"""
         for s in ENTITIES[entity].several
+    ]
+    parts += [
+        f"""'{s.labels}', (SELECT jsonb_agg(x.said ORDER BY x.said COLLATE "C") FROM (
+            SELECT a.to_id || ' ' || a.label AS said FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = '{entity}'
+              AND a.from_id = h.id AND a.to_entity = '{s.refers_to}' AND a.label NOT IN ({_PLAIN})) x)"""
+        for s in ENTITIES[entity].several
+        if s.labels
     ]
     return f" || jsonb_build_object({', '.join(parts)})" if parts else ""
 
@@ -143,6 +153,7 @@ def _standing(conn: Connection, tenant_id: UUID, entity: str, ids: Set[UUID]) ->
     if not ids:
         return {}
     columns, lists = _columns(entity), ENTITIES[entity].several
+    labels = [one.labels for one in lists if one.labels]
     rows = run(conn, _record_query(entity), {"t": tenant_id, "ids": bulk.uuids(ids)})
     moments = [name for name, kind in columns.items() if kind is Kind.TIMESTAMP]
     result: dict[UUID, StoredHub] = {}
@@ -153,10 +164,13 @@ def _standing(conn: Connection, tenant_id: UUID, entity: str, ids: Set[UUID]) ->
                 values[name] = values[name].astimezone(UTC)
         if custom is not None:
             values.update((CUSTOM + name, value) for name, value in custom.items())
-        for one, others in zip(lists, rest[len(columns) :], strict=True):
+        for one, others in zip(lists, rest[len(columns) :], strict=False):
             main = values.get(one.main)
             if others or main is not None:
                 values[one.name] = sorted({*others, main} - {None})
+        for name, said in zip(labels, rest[len(columns) + len(lists) :], strict=True):
+            if said:
+                values[name] = sorted(said)
         result[hub_id] = StoredHub(hub_id, version, values, False, None)
     return result
 
@@ -173,9 +187,14 @@ def _record_query(entity: str) -> str:
             AND a.from_id = h.id AND a.to_entity = '{s.refers_to}')"""
         for s in ENTITIES[entity].several
     ]
-    wanted = ", ".join(
-        ["h.id, h.version, nullif(h.custom_fields, '{}')", *(f"h.{bulk.quoted(n)}" for n in _columns(entity)), *lists]
-    )
+    labels = [
+        f"""ARRAY(SELECT a.to_id || ' ' || a.label FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = '{entity}'
+            AND a.from_id = h.id AND a.to_entity = '{s.refers_to}' AND a.label NOT IN ({_PLAIN}))"""
+        for s in ENTITIES[entity].several
+        if s.labels
+    ]
+    columns = [f"h.{bulk.quoted(n)}" for n in _columns(entity)]
+    wanted = ", ".join(["h.id, h.version, nullif(h.custom_fields, '{}')", *columns, *lists, *labels])
     return f"""
         SELECT {wanted} FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
             SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true"""

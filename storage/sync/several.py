@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from domain.entities import ENTITIES, Several
+from domain.entities import ENTITIES, PLAIN, Several
 from storage import bulk
-from storage.sync.gathering import hub_table
+from storage.sync.gathering import hub_table, several_of
 from storage.sync.values import dumps
 
 LABEL = "associated"
@@ -18,11 +18,11 @@ LABEL = "associated"
 
 
 def names(entity: str) -> frozenset[str]:
-    """The fields of an entity that are lists of associated records."""
-    return frozenset(s.name for s in ENTITIES[entity].several)
+    """The fields of an entity that are lists of associated records, or of their labels."""
+    return frozenset(n for s in ENTITIES[entity].several for n in (s.name, s.labels) if n)
 
 
-def split(entity: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[UUID]]]:
+def split(entity: str, fields: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """The columns of a record, and its lists."""
     lists = names(entity)
     return {n: v for n, v in fields.items() if n not in lists}, {
@@ -45,6 +45,67 @@ def held(conn: Connection, tenant_id: UUID, entity: str, one: Several, ids: Sequ
     for record, other in rows:
         found[record].append(other)
     return found
+
+
+def labels(conn: Connection, tenant_id: UUID, entity: str, one: Several, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """As what each record's list says now: ``<id> <label>``."""
+    rows = conn.execute(
+        text("""
+        SELECT a.from_id, a.to_id || ' ' || a.label FROM crm_association a
+        WHERE a.tenant_id = :t AND a.from_entity = :entity AND a.from_id = ANY(CAST(:ids AS uuid[])) AND a.to_entity = :other
+          AND a.label <> ALL(CAST(:plain AS text[]))"""),
+        {"t": tenant_id, "entity": entity, "ids": list(ids), "other": one.refers_to, "plain": list(PLAIN)},
+    )
+    found: dict[UUID, list[str]] = {i: [] for i in ids}
+    for record, said in rows:
+        found[record].append(said)
+    return {i: sorted(said) for i, said in found.items()}
+
+
+def grouped(said: Iterable[str]) -> dict[str, list[str]]:
+    """Labels as people are shown them: by associated record."""
+    result: dict[str, list[str]] = {}
+    for pair in said:
+        record, _, label = pair.partition(" ")
+        result.setdefault(record, []).append(label)
+    return result
+
+
+def relabel(
+    conn: Connection,
+    tenant_id: UUID,
+    entity: str,
+    one: Several,
+    added: Sequence[tuple[UUID, str]],
+    gone: Sequence[tuple[UUID, str]],
+) -> None:
+    """Give labels to pairs that are associated, and take them off others, which stay associated plainly."""
+    for pairs, statement in ((added, _LABEL), (gone, _UNLABEL)):
+        rows = [{"record": i, "other": pair.partition(" ")[0], "label": pair.partition(" ")[2]} for i, pair in pairs]
+        if rows:
+            conn.execute(
+                text(statement.format(main=bulk.quoted(one.main), table=hub_table(entity), bulk_id=bulk.NEW_ID)),
+                {"t": tenant_id, "entity": entity, "to": one.refers_to, "plain": LABEL, "pairs": dumps(rows)},
+            )
+
+
+_INSERT = """
+    INSERT INTO crm_association (tenant_id, id, from_entity, from_id, to_entity, to_id, label)
+    SELECT CAST(:t AS uuid), {bulk_id}, :entity, p.record, :to, p.other, """
+_PAIRS = "FROM jsonb_to_recordset(CAST(:pairs AS jsonb)) AS p(record uuid, other uuid, label text)"
+_LABEL = f"""{_INSERT} p.label {_PAIRS}
+    WHERE EXISTS (SELECT FROM crm_association a WHERE a.tenant_id = :t AND a.from_entity = :entity AND a.from_id = p.record
+                  AND a.to_entity = :to AND a.to_id = p.other)
+       OR EXISTS (SELECT FROM {{table}} h WHERE h.tenant_id = :t AND h.id = p.record AND h.{{main}} = p.other)
+    ON CONFLICT DO NOTHING"""
+_UNLABEL = f"""
+    WITH gone AS (
+        DELETE FROM crm_association a USING jsonb_to_recordset(CAST(:pairs AS jsonb)) AS p(record uuid, other uuid, label text)
+        WHERE a.tenant_id = :t AND a.from_entity = :entity AND a.from_id = p.record AND a.to_entity = :to AND a.to_id = p.other
+          AND a.label = p.label RETURNING a.id, a.from_id AS record, a.to_id AS other),
+    loose AS (DELETE FROM link l USING gone WHERE l.entity_id = gone.id AND l.tenant_id = :t AND l.entity = 'association')
+    {_INSERT} CAST(:plain AS text) FROM (SELECT DISTINCT record, other FROM gone) p
+    ON CONFLICT DO NOTHING"""
 
 
 def mains(conn: Connection, tenant_id: UUID, entity: str, one: Several, ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
@@ -102,16 +163,14 @@ def touch(conn: Connection, tenant_id: UUID, entity: str, ids: Sequence[UUID]) -
     return {row.id: row.version for row in rows}
 
 
-def keep_bases(
-    conn: Connection, tenant_id: UUID, entity: str, before: Mapping[UUID, Mapping[str, Sequence[UUID]]]
-) -> None:
-    """Write out bases that say what the record itself says, with its lists as they stood (``before``)."""
+def keep_bases(conn: Connection, tenant_id: UUID, entity: str, ids: Sequence[UUID]) -> None:
+    """Before records change: write out bases that say what the record says, with its lists, which its table knows nothing of."""
     conn.execute(
         text(f"""
-        UPDATE link l SET base = (to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[])) || b.lists
-        FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS b(id uuid, lists jsonb)
-        JOIN LATERAL (SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = b.id LIMIT 1) h ON true
+        UPDATE link l SET base = (to_jsonb(h) - CAST('{{tenant_id,id,created_at,updated_at,version}}' AS text[]))
+                                 {several_of(entity)}
+        FROM unnest(CAST(:ids AS uuid[])) AS u(id)
+        JOIN LATERAL (SELECT * FROM {hub_table(entity)} WHERE tenant_id = :t AND id = u.id LIMIT 1) h ON true
         WHERE l.entity_id = h.id AND l.tenant_id = :t AND l.entity = :entity AND l.base IS NULL"""),
-        {"t": tenant_id, "entity": entity}
-        | {"rows": dumps([{"id": i, "lists": {n: list(v) for n, v in lists.items()}} for i, lists in before.items()])},
+        {"t": tenant_id, "entity": entity, "ids": list(ids)},
     )

@@ -78,7 +78,8 @@ def decode_field(entity: str, name: str, value: Any) -> Any:
 def _decoders(entity: str) -> Mapping[str, Callable[[Any], Any]]:
     """How each field of an entity is read from its JSON form."""
     known = {name: _DECODERS.get(field.kind, _as_json) for name, field in ENTITIES[entity].all_fields.items()}
-    return known | dict.fromkeys((s.name for s in ENTITIES[entity].several), _ids)
+    labels = (s.labels for s in ENTITIES[entity].several if s.labels)
+    return known | dict.fromkeys((s.name for s in ENTITIES[entity].several), _ids) | dict.fromkeys(labels, sorted)
 
 
 def _ids(value: Any) -> list[UUID]:

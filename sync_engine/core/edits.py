@@ -21,7 +21,7 @@ def edited_since(rules: Rules, link: Link, hub: Hub) -> Record:
         for name, value in differing(rules, link, hub).items()
         if not in_flight(link, name, value)
         and not (is_blank(value) and isinstance(base.get(name), UUID))
-        and not (name in rules.links and _lost_only(value, base.get(name)))
+        and not (name in rules.links | rules.labels and _lost_only(value, base.get(name)))
     }
 
 
@@ -63,7 +63,7 @@ def vendor_edits(rules: Rules, link: Link, item: Incoming) -> Record:
         and n not in rules.picks
         and not same(v, base.get(n))
         and not in_flight(link, n, v)
-        and not (n in rules.links and _lost_only(v, base.get(n)))
+        and not (n in rules.links | rules.labels and _lost_only(v, base.get(n)))
         and not (fresh and v is False and n not in base)  # a box that nobody ticked in what the hub has just created
     }
 

@@ -10,7 +10,7 @@ outcome was never recorded (``sent``) counts as the base where the vendor says e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -132,7 +132,7 @@ def _merge_field(
     agreed = _agreed(sides, name, theirs)
     if _equal(kind, ours, theirs) or _equal(kind, seen, theirs):
         _rebase(draft, sides, name, theirs)
-    elif kind is ListKind.LINKS:
+    elif kind in (ListKind.LINKS, ListKind.LABELS):
         _merge_links(draft, sides, name, None if agreed is _UNKNOWN else agreed, theirs)
     elif agreed is not _UNKNOWN and _equal(kind, agreed, theirs):
         draft.to_vendor[name] = seen
@@ -184,15 +184,22 @@ def _merge_list(draft: _Draft, name: str, agreed: Any, ours: Any, theirs: Any, k
 
 
 def _merge_links(draft: _Draft, sides: Sides, name: str, agreed: Any, theirs: Any) -> None:
-    """Additions and removals of both sides; records that the vendor lacks stay associated in the hub."""
+    """Additions and removals of both sides; records and labels that the vendor lacks stay associated in the hub."""
     ours = sides.hub.get(name) or []
-    lacks = [i for i in ours if i not in (sides.seen.get(name, ours) or [])]
-    merged = sorted(merge_lists(agreed, ours, theirs))
+    seen, said, before = (_respelled(ours, items) for items in (sides.seen.get(name, ours), theirs, agreed))
+    lacks = [i for i in ours if i not in seen]
+    merged = sorted(merge_lists(before, ours, said))
     if not same(merged, ours):
         draft.take(name, merged, "merged_links")
-    if not same(there := [i for i in merged if i not in lacks], theirs):
-        draft.to_vendor[name] = there
+    if not same([i for i in merged if i not in lacks], sorted(said)):
+        draft.to_vendor[name] = [i for i in merged if i not in lacks]
     _rebase(draft, sides, name, theirs)
+
+
+def _respelled(ours: Sequence[Any], items: Sequence[Any] | None) -> list[Any]:
+    """Labels as the hub spells those that it has; ids are what they are."""
+    known = {i.casefold(): i for i in ours if isinstance(i, str)}
+    return [known.get(i.casefold(), i) if isinstance(i, str) else i for i in items or ()]
 
 
 def _fill(draft: _Draft, name: str, seen: Any, theirs: Any) -> None:

@@ -38,6 +38,7 @@ class ListKind(StrEnum):
     SET = "set"  # order means nothing: additions and removals of both sides
     SEQUENCE = "sequence"  # the hub's order, the vendor's additions after it, its removals taken out
     LINKS = "links"  # ids of associated records: a set of which a vendor may hold a part, as far as it has the records
+    LABELS = "labels"  # as what they are associated, as far as the vendor has the labels; capitals are no difference
 
 
 class DeletePolicy(StrEnum):
@@ -109,6 +110,11 @@ class Rules:
     def is_history(self, hub: Hub) -> bool:
         """Whether a hub record has turned into another one: of the record itself nothing is sent any more."""
         return self.becomes is not None and hub.values.get(self.becomes.flag) is True
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """Fields that say as what records are associated."""
+        return frozenset(n for n, kind in self.lists.items() if kind is ListKind.LABELS)
 
     def policy_of(self, name: str) -> Policy:
         return self.policies.get(name) or self.policies.get(_root(name)) or self.policy

@@ -206,12 +206,23 @@ def _turned(rules: Rules, said: Record, base: Record | None, hub: Hub) -> tuple[
 
 
 def _picked(rules: Rules, item: Incoming, base: Record | None, hub: Hub, merged: Merge) -> Record:
-    """Main records for lists that have none in the hub: of what it has just added, the one that the vendor names."""
+    """Main records for lists that have none in the hub: of what it has just added, the one that the vendor names.
+
+    A list that always has a main one, or that took its former one along, gets one, too, when it lost that.
+    """
     result = {}
+    led = {s.main for s in ENTITIES[rules.entity].several if s.led}
+    moves = {s.main for s in ENTITIES[rules.entity].several if s.moves}
     for name, of in rules.picks.items():
         named, listed = item.values.get(name), merged.to_hub.get(of, hub.values.get(of)) or ()
-        if named in listed and hub.values.get(name) not in listed and named not in ((base or {}).get(of) or ()):
+        if hub.values.get(name) in listed:
+            continue
+        held = (base or {}).get(of) or ()
+        parted = name in moves and of in merged.to_hub and hub.values.get(name) is not None
+        if named in listed and (name in led or parted or named not in held):
             result[name] = named
+        elif listed and name in led and of in merged.to_hub:
+            result[name] = min(listed)
     return result
 
 

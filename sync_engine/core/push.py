@@ -122,10 +122,10 @@ def _create(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     fields = {n: v for n, v in hub.seen.items() if (v or not is_blank(v)) and rules.writes_field(n)}
     # Associated once it is known to be there, so that no create hangs on it; but a main one alone comes with the record.
     later = {n for n in fields.keys() & rules.links if fields[n] != [fields.get(rules.mains.get(n, ""))]}
-    later |= fields.keys() & rules.afterwards
-    more = bool(later)
+    later |= fields.keys() & (rules.afterwards | rules.labels)
+    more = bool(later) or item.failure is not None
     fields = {n: v for n, v in fields.items() if n not in later} if later else fields
-    if item.failure is not None:
+    if item.failure is not None and item.failure.field not in rules.labels:
         return PushDecision(item.entity_id, PushKind.REFUSE, fields, hub_version=hub.version, failure=item.failure)
     waited = tuple(w for w in item.waits if w.field in rules.required)
     if waited:

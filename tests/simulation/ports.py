@@ -14,7 +14,7 @@ from domain.records import Cursor, WriteResult
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Hub, HubRef, Incoming, ListKind, Rules
 from sync_engine.core.stand_ins import PIPELINE, STAGE
-from sync_engine.ports import Lane, Listing, Projection, Raw, Versions, Write
+from sync_engine.ports import Held, Lane, Listing, Projection, Raw, Versions, Write
 from tests.simulation.stages import PIPELINES, STAGES, Catalogue
 from tests.simulation.vendors import LAG, OVERLAP, Row, Vendor
 
@@ -55,7 +55,6 @@ class SimPort:
         self.batch_size, self.page_size, self.ids_size = 3, 2, 4
         self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
         self.can_find = can_find
-        self.untold = False
         self.catalogue: Catalogue | None = None
         self.membership = None
         self.read_at: dict[str, int] = {}
@@ -87,7 +86,10 @@ class SimPort:
         self.read_at |= dict.fromkeys(vendor_ids, self.vendor.serial)
         return [Raw(Incoming(i, deleted=True)) if row is None else self.raw(row) for i, row in rows]
 
-    def associated(self, vendor_ids: Sequence[str]) -> Sequence[Raw]:
+    def untold(self, *, every: bool) -> bool:
+        return False
+
+    def associated(self, vendor_ids: Sequence[str], *, every: bool) -> Sequence[Raw]:
         raise NotImplementedError("these vendors have no lists of associated records")
 
     def raw(self, row: Row) -> Raw:
@@ -125,7 +127,7 @@ class SimPort:
 
     # ------------------------------------------------------------ writing
 
-    def project(self, hubs: Sequence[Hub], refs: Refs) -> Sequence[Projection]:
+    def project(self, hubs: Sequence[Hub], refs: Refs, held: Held | None = None) -> Sequence[Projection]:
         return [self._project(hub, refs) for hub in hubs]
 
     def _project(self, hub: Hub, refs: Refs) -> Projection:

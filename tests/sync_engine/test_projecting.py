@@ -16,7 +16,8 @@ from mappings.compile import MappingContext, compile_spec
 from mappings.spec import load_shipped
 from sync_engine.core.model import Hub
 from sync_engine.ports import Write
-from sync_engine.vendor import ConnectorObject, rules_of
+from sync_engine.ruling import rules_of
+from sync_engine.vendor import ConnectorObject
 
 ACCOUNT, OWNER = new_id(), new_id()
 REFS = {ACCOUNT: [("Account", "001000000000001AAA"), ("companies", "77")]}

@@ -11,6 +11,7 @@ from sandbox.salesforce.data.sales import campaigns, opportunities, products
 from sandbox.salesforce.data.seeder import Seeder
 from sandbox.salesforce.data.service import activities, cases, files, properties
 from sandbox.salesforce.org import Org
+from sandbox.salesforce.shared import seeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ def generate(org: Org, options: DataOptions) -> None:
     fairs = campaigns(seed, min(60, 1 + size // 100), people, prospects)
     sales = opportunities(seed, size * 3 // 10, people, products(seed), fairs)
     activities(seed, size // 2, people, prospects, sales)
+    seeded(org)
     cases(seed, size // 10, people)
     files(seed, min(400, 6 + size // 50), people, sales)
     properties(seed, min(500, 10 + size // 40), people)

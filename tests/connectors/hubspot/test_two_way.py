@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -384,3 +385,25 @@ def test_a_contact_that_is_not_there_fails_its_own_deal_alone(hubspot: HubSpotCo
     changes = [EndsChange(deal, add=("999999999",)), EndsChange(other, add=(contact,))]
     refused, done = hubspot.associate("deals", "associations.contacts", changes)
     assert (refused.ok, done.ok, contacts_of(hubspot, other)) == (False, True, [contact])
+
+
+def test_labels_of_the_account_are_given_and_taken_off_while_the_pair_stays(
+    hubspot: HubSpotConnector, server: HubSpotServer
+) -> None:
+    field = "associations.contacts"
+    for name in ("Decides", "Pays"):
+        server.portal.associations.add_label("deals", "contacts", name, None, name.lower())
+    deal, contact = made(hubspot, "deals", "One"), made(hubspot, "contacts", "A")
+    assert hubspot.labels("deals", field) == ["Decides", "Pays"]
+    for change, expected in (
+        (EndsChange(deal, add=(contact,), label=((contact, "Decides"),)), ["Decides"]),
+        (EndsChange(deal, label=((contact, "Pays"),)), ["Decides", "Pays"]),
+        (EndsChange(deal, unlabel=((contact, "Decides"),)), ["Pays"]),
+        (EndsChange(deal, unlabel=((contact, "Pays"),)), []),
+    ):
+        for _ in range(2):
+            assert all(r.ok for r in hubspot.associate("deals", field, [change]))
+            assert hubspot.labelled("deals", field, [deal]) == {deal: {contact: expected}}
+        named = f"{field}#labels"
+        (row,) = [r for p in hubspot.read(ReadRequest("deals", (field, named), ids=(deal,))) for r in p.records()]
+        assert (row[field], row[named]) == (contact, json.dumps({contact: expected}) if expected else None)

@@ -88,3 +88,23 @@ def test_a_contact_given_with_an_opportunity_is_its_primary_one_until_its_role_g
     assert [r["ContactId"] for r in roles(server, opportunity) if r["IsPrimary"]] == [b]
     writer.delete("OpportunityContactRole", other)
     assert "ContactId" not in server.sandbox.org.get("Opportunity", opportunity)  # type: ignore[operator]
+
+
+def test_a_role_is_given_to_the_record_of_a_pair_that_is_there(
+    server: SandboxServer, salesforce: SalesforceConnector
+) -> None:
+    opportunity, (a, b) = sale(server), people(server, 2)
+    for change, expected in (
+        (EndsChange(opportunity, add=(a, b), label=((a, "Other"),)), {a: ["Other"], b: []}),
+        (EndsChange(opportunity, label=((b, "Evaluator"),)), {a: ["Other"], b: ["Evaluator"]}),
+        (
+            EndsChange(opportunity, label=((a, "Influencer"),), unlabel=((a, "Other"),)),
+            {a: ["Influencer"], b: ["Evaluator"]},
+        ),
+        (EndsChange(opportunity, unlabel=((a, "Influencer"), (b, "Other"))), {a: [], b: ["Evaluator"]}),
+    ):
+        for _ in range(2):
+            assert [r.error for r in salesforce.associate("Opportunity", FIELD, [change])] == [None]
+            assert salesforce.labelled("Opportunity", FIELD, [opportunity]) == {opportunity: expected}
+            assert len(roles(server, opportunity)) == 2
+    assert "Influencer" in salesforce.labels("Opportunity", FIELD)

@@ -14,7 +14,7 @@ from mappings.compile import Lens, compile_spec
 from mappings.spec import load_shipped
 from sandbox.salesforce.server import SandboxServer
 from sandbox.salesforce.write import Writer
-from sync_engine.vendor import rules_of, several_of
+from sync_engine.ruling import rules_of, several_of
 from tests.connectors.salesforce.conftest import Connect
 
 FIELD, RELATION = "AccountContactRelations", "AccountContactRelation"
