@@ -45,6 +45,7 @@ def test_a_record_is_not_linked_by_both_at_once_without_one_knowing(contacts: Wo
 
 def test_a_record_that_is_linked_already_makes_nobody_look(contacts: Worker, leads: Worker) -> None:
     contacts.pull(said("7", last_name="Lovelace"))
+    leads.pull(said("7", last_name="Lovelace"))
     contacts.pull(said("7", "2", last_name="King"), beside=("contact_leads", frozenset()))
     assert list(leads.store.notices(leads.lane, 10)) == []
 
