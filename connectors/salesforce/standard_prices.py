@@ -37,7 +37,7 @@ def with_price(product: ObjectSchema, entry: ObjectSchema, corporate: str | None
     A price is written once its product stands, for it is a record of its own; and Salesforce takes none that is blank.
     """
     known = entry.field("UnitPrice")
-    price = replace(known, name=PRICE, label="Standard Price", required=True, createable=False)
+    price = replace(known, name=PRICE, label="Standard Price", createable=False)
     fields = [*product.fields, replace(price, updateable=known.updateable and entry.writable)]
     if corporate is not None:
         only = (Option(corporate, corporate),)

@@ -101,3 +101,17 @@ def test_a_changed_price_lists_its_product_and_other_entries_do_not(
     assert product not in {row[0] for page in pages for row in page.rows}, (
         "who does not ask for prices hears nothing of them"
     )
+
+
+def test_a_price_of_another_book_is_not_the_price_of_the_product(
+    server: SandboxServer, salesforce: SalesforceConnector
+) -> None:
+    org = server.sandbox.org
+    standard = {b["Id"] for b in org.live("Pricebook2") if b.get("IsStandard")}
+    dollars = [e for e in org.live("PricebookEntry") if e["CurrencyIsoCode"] == "USD"]
+    product = next(e["Product2Id"] for e in dollars if e["Pricebook2Id"] not in standard)
+    for entry in dollars:
+        if entry["Product2Id"] == product and entry["Pricebook2Id"] in standard:
+            org.tables["PricebookEntry"].pop(entry["Id"])
+    (page,) = salesforce.read(ReadRequest("Product2", ("Id", PRICE), ids=(product,)))
+    assert list(page.rows) == [(product, None)]
