@@ -44,7 +44,7 @@ class Calls:
     def now(self) -> tuple[str, str, str, str]:
         """The main sale and all of them, the main contact and all of them."""
         with self.db.tenant(self.tenant_id) as conn:
-            values = decode("activity", gathering.hubs(conn, self.tenant_id, "activity", [self.call])[self.call].values)
+            values = gathering.hubs(conn, self.tenant_id, "activity", [self.call])[self.call].values
         sales, people = ({i: n for n, i in of.items()} for of in (self.sales, self.people))
         return (
             sales.get(values.get("opportunity_id", UUID(int=0)), ""),
