@@ -41,6 +41,9 @@ PipelinesOption = Annotated[
     ),
 ]
 
+NoCreatesOption = Annotated[
+    bool, typer.Option("--no-creates", help="Exchange only records that are linked or match; create none.")
+]
 LeadStagesOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -105,9 +108,7 @@ def add(
     pipelines: PipelinesOption = None,
     lead_stages: LeadStagesOption = None,
     converted_stage: ConvertedOption = None,
-    no_creates: Annotated[
-        bool, typer.Option("--no-creates", help="Exchange only records that are linked or match; create none.")
-    ] = False,
+    no_creates: NoCreatesOption = False,
 ) -> None:
     """Keep objects of a connection in step from now on; without --object those that leave no choice."""
     from bootstrap.syncing import syncing
@@ -115,13 +116,13 @@ def add(
 
     settings = replace(
         _settings(direction, policy, fields or (), deletes, key_field, creates=not no_creates),
-        names=tuple(_names("stage", stages or ()) + _names("pipeline", pipelines or ())),
+        names=(*_names("stage", stages or ()), *_names("pipeline", pipelines or ())),
         lead_stages=tuple(lead_stages or ()),
         converted_stage=converted_stage,
     )
-    connection = find_connection(session, source)
+    of = find_connection(session, source).id
     with syncing(session.hub) as syncs:
-        made = syncs.add(connection.id, objects or syncs.usual(connection.id), settings, make_key_field=make_key_field)
+        made = syncs.add(of, objects or syncs.usual(of), settings, make_key_field=make_key_field)
     session.out.result([_plain(s) for s in made], _table(session, made))
 
 
