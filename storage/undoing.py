@@ -186,7 +186,8 @@ def created_conflicts(connection: Connection, scope: Scope, kept_already: Sequen
     record must not lose its parent. ``kept_already``: records of other objects that stay.
     """
     kept: dict[UUID, Kept] = {}
-    _note(connection, scope, f"h.version <> l.base_version + ({_FILLED_IN})", "edited since it was created", kept, ())
+    edited = f"h.version <> l.base_version AND h.version <> l.base_version + ({_FILLED_IN})"  # few are looked at twice
+    _note(connection, scope, edited, "edited since it was created", kept, ())
     while True:
         before, staying = len(kept), [*kept_already, *kept]
         for child, field in referring(scope.entity):

@@ -89,10 +89,15 @@ class StandardPrices:
             for place, result in enumerate(results)
             if result.ok and result.vendor_id and products[place].values.get(PRICE) is not None
         }
-        failed = self._price(priced, currency, send) if priced else {}
+        try:
+            failed = self._price(priced, currency, send) if priced else {}
+        except SynclineError as error:  # the products are written, and whoever wrote them has to hear so
+            failed = dict.fromkeys(priced, error)
         return [replace(result, error=failed.get(place, result.error)) for place, result in enumerate(results)]
 
-    def _price(self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send) -> dict[int, Exception]:
+    def _price(
+        self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send
+    ) -> dict[int, Exception]:
         """Send prices, by place. Of one that somebody else made in the meantime, what stands is changed after all."""
         failed = self._send(priced, currency, send)
         standing = {place: priced[place] for place, error in failed.items() if _stands(error)}
@@ -101,7 +106,9 @@ class StandardPrices:
             failed |= self._send(standing, currency, send)
         return failed
 
-    def _send(self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send) -> dict[int, Exception]:
+    def _send(
+        self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send
+    ) -> dict[int, Exception]:
         entries = self._entries([product for product, _ in priced.values()], currency)
         writes = []
         for place, (product, price) in priced.items():

@@ -115,3 +115,35 @@ def test_a_price_of_another_book_is_not_the_price_of_the_product(
             org.tables["PricebookEntry"].pop(entry["Id"])
     (page,) = salesforce.read(ReadRequest("Product2", ("Id", PRICE), ids=(product,)))
     assert list(page.rows) == [(product, None)]
+
+
+def test_products_that_were_written_are_told_whatever_becomes_of_their_prices(
+    server: SandboxServer, salesforce: SalesforceConnector
+) -> None:
+    org = server.sandbox.org
+    known = org.live("Product2")[0]["Id"]
+    for entry in entries(server, known):
+        org.tables["PricebookEntry"].pop(entry["Id"])
+    for book in [b for b in org.live("Pricebook2") if b.get("IsStandard")]:
+        org.tables["Pricebook2"].pop(book["Id"])
+    made, priced = salesforce.upsert(
+        "Product2", [Outgoing("new", {"Name": "Made"}), Outgoing("price", {"Name": "Renamed", PRICE: 8}, known)]
+    )
+    assert (made.error, made.created) == (None, True)
+    assert (priced.error is not None and priced.error.code, priced.vendor_id) == ("no_price", known)
+    assert org.live("Product2")[0]["Name"] == "Renamed"
+
+
+def test_a_price_of_a_product_that_was_refused_is_not_tried(
+    server: SandboxServer, salesforce: SalesforceConnector
+) -> None:
+    known = server.sandbox.org.live("Product2")[0]["Id"]
+    before = sorted(str(e["UnitPrice"]) for e in entries(server, known))
+    (done,) = salesforce.upsert("Product2", [Outgoing("bad", {"Name": None, PRICE: 4_711}, known)])
+    assert done.error is not None
+    assert sorted(str(e["UnitPrice"]) for e in entries(server, known)) == before
+
+
+def test_a_new_entry_is_in_the_currency_of_the_org(server: SandboxServer, salesforce: SalesforceConnector) -> None:
+    (done,) = salesforce.upsert("Product2", [Outgoing("new", {"Name": "New", PRICE: 5})])
+    assert [(e["UnitPrice"], e["CurrencyIsoCode"]) for e in entries(server, str(done.vendor_id))] == [(5.0, "USD")]
