@@ -95,9 +95,7 @@ class StandardPrices:
             failed = dict.fromkeys(priced, error)
         return [replace(result, error=failed.get(place, result.error)) for place, result in enumerate(results)]
 
-    def _price(
-        self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send
-    ) -> dict[int, Exception]:
+    def _price(self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send) -> dict[int, Exception]:
         """Send prices, by place. Of one that somebody else made in the meantime, what stands is changed after all."""
         failed = self._send(priced, currency, send)
         standing = {place: priced[place] for place, error in failed.items() if _stands(error)}
@@ -106,9 +104,7 @@ class StandardPrices:
             failed |= self._send(standing, currency, send)
         return failed
 
-    def _send(
-        self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send
-    ) -> dict[int, Exception]:
+    def _send(self, priced: Mapping[int, tuple[str, Any]], currency: str | None, send: Send) -> dict[int, Exception]:
         entries = self._entries([product for product, _ in priced.values()], currency)
         writes = []
         for place, (product, price) in priced.items():

@@ -14,6 +14,7 @@ import pytest
 from connectors.kit.contract import ReadRequest
 from connectors.salesforce import soql
 from connectors.salesforce.connector import SalesforceConnector
+from connectors.salesforce.objects import vendors_own
 from connectors.salesforce.read import _taker
 from domain.errors import ConfigurationError, CursorExpiredError, PermissionMissingError, TransientError
 from domain.records import MISSING, Page
@@ -36,7 +37,10 @@ def column(pages: list[Page], name: str) -> list[Any]:
 
 
 def live(server: SandboxServer, name: str) -> list[str]:
-    return [str(row["Id"]) for row in server.sandbox.org.live(name)]
+    rows = server.sandbox.org.live(vendors_own(name))
+    if vendors_own(name) == "Task":
+        rows = [row for row in rows if (row.get("TaskSubtype") in ("Email", "ListEmail")) == (name == "EmailTask")]
+    return [str(row["Id"]) for row in rows]
 
 
 def writer(server: SandboxServer) -> Writer:

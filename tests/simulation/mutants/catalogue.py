@@ -7,6 +7,8 @@ from dataclasses import dataclass
 MERGE, LISTS, MODEL = "sync_engine/core/merge.py", "sync_engine/core/lists.py", "sync_engine/core/model.py"
 PULL, PUSH, RECOVERY = "sync_engine/core/pull.py", "sync_engine/core/push.py", "sync_engine/core/recovery.py"
 ENGINE, PUSHING, BRAKING = "sync_engine/engine.py", "sync_engine/pushing.py", "sync_engine/braking.py"
+EDITS = "sync_engine/core/edits.py"
+RESOLVING = "sync_engine/resolving.py"
 STAND_INS = "sync_engine/core/stand_ins.py"
 STORE, APPLYING = "tests/simulation/memory_store.py", "tests/simulation/applying.py"
 VENDORS = "tests/simulation/vendors.py"
@@ -247,7 +249,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "echo_beats_delete",
         "the vendor's spelling of our own write undoes a delete",
-        PULL,
+        EDITS,
         "    if item.version and item.version == link.version:\n        return {}\n",
         "",
     ),
@@ -364,7 +366,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "waiting_keeps_fingerprint",
         "a reference that arrives later is never set",
-        ENGINE,
+        RESOLVING,
         'print_ = b"" if waits else raw.incoming.fingerprint',
         "print_ = raw.incoming.fingerprint",
     ),
