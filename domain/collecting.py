@@ -18,5 +18,6 @@ def collect_rarely(after_objects: int) -> None:
     For processes that handle pages and batches of records, once all is loaded: records are plain values that die by their
     reference count, and looking through them for rings cost a third of the mapping and a sixth of the two-way engine.
     """
-    gc.freeze()
+    if not gc.get_freeze_count():  # once a process: what is garbage by the next time would be kept for good
+        gc.freeze()
     gc.set_threshold(after_objects, 10, 10)
