@@ -302,7 +302,7 @@ class Pass:
             list(refs),
             {raw.incoming.vendor_id: match_values(raw.incoming, self.rules.match_keys) for raw in raws},
             [*(raw.incoming.key for raw in raws if raw.incoming.key is not None), *beside.became.values()],
-            times=True,
+            times=self.rules.needs_times,
         )
 
     def _projected(self, gathered: Gathered) -> Known:

@@ -7,12 +7,13 @@ engine may be killed between any two of these calls, and goes on from what was c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from domain.frozen import dataclass
 from domain.records import Cursor, WriteResult
 from sync_engine.core.model import Conflict, Decision, Failure, Hub, HubRef, Incoming, Known, Pushable, Record, Rules
 from sync_engine.core.stand_ins import SetUp

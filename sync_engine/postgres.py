@@ -12,6 +12,7 @@ from storage.database import Connection, Database
 from storage.staging import concerns_record, reason
 from storage.sync import changing, contested, gathering, joining, lanes, linking, pushing, queueing, setting_up
 from storage.sync.changing import Cause
+from storage.sync.gathering import StoredHub, StoredLink
 from storage.sync.linking import Range
 from storage.sync.values import encode
 from sync_engine import postgres_rows as rows
@@ -80,12 +81,15 @@ class PostgresSyncStore:
         with self._db.tenant(lane.tenant_id, look_ups=True) as conn:
             links = gathering.links(conn, key, query.vendor_ids)
             asked = contested.open_on(conn, key, entity, [k.vendor_id for k in links])
-            candidates = gathering.candidates(conn, key, entity, query.matches)
+            hubs = gathering.hubs(conn, lane.tenant_id, entity, {k.entity_id for k in links})
+            standing = _standing(links, hubs)
+            unlinked = {v: keys for v, keys in query.matches.items() if v not in standing}
+            candidates = gathering.candidates(conn, key, entity, unlinked)
             intents = [rows.intent_of(entity, *row) for row in gathering.intents(conn, key)]
             wanted = {*query.keys, *(k.entity_id for k in links), *(i.entity_id for i in intents)}
             wanted |= {i for ids in candidates.values() for i in ids}
             redirects = gathering.redirects(conn, lane.tenant_id, entity, wanted)
-            hubs = gathering.hubs(conn, lane.tenant_id, entity, wanted | set(redirects.values()))
+            hubs |= gathering.hubs(conn, lane.tenant_id, entity, (wanted | set(redirects.values())) - hubs.keys())
             times = gathering.times(conn, lane.tenant_id, hubs) if query.times else {}
             refs = gathering.references(conn, key, query.refs)
         known = Known(
@@ -219,6 +223,12 @@ def _stale_where_records_moved() -> Iterator[None]:
         if _state_of(error) in _MOVED:
             raise StaleError(reason(error)) from error
         raise
+
+
+def _standing(links: Sequence[StoredLink], hubs: Mapping[UUID, StoredHub]) -> frozenset[str]:
+    """Vendor ids with a live link to a hub record that stands: nothing else that they may match is of interest."""
+    live = (k for k in links if not k.tombstoned and k.entity_id in hubs)
+    return frozenset(k.vendor_id for k in live if not hubs[k.entity_id].deleted)
 
 
 def _tried(conn: Connection, lane: Lane, trial: PullCommit) -> None:

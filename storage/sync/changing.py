@@ -6,13 +6,14 @@ Whoever changes a record, a vendor's batch or a person, comes through here. Set-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES, Several
+from domain.frozen import dataclass
 from storage import bulk
 from storage.statements import run
 from storage.sync import several
@@ -123,7 +124,8 @@ def update(conn: Connection, cause: Cause, entity: str, edits: Sequence[Edit]) -
     whoever plans it holds the version that it was read with. Its main one is always a member, and stays one when
     another follows it.
     """
-    if not several.names(entity):
+    edits = [e for e in edits if e.fields]
+    if not edits or not several.names(entity):
         return _update(conn, cause, entity, edits)
     plain: list[Edit] = []
     lists: dict[UUID, dict[str, list[UUID]]] = {}

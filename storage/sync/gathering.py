@@ -8,7 +8,6 @@ has one row, and would rather walk through all of the lane for each batch than l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -17,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES, PLAIN, Kind
+from domain.frozen import dataclass
 from storage import bulk
 from storage.planning import key_terms
 from storage.statements import run, texts
@@ -229,17 +229,18 @@ def redirects(conn: Connection, tenant_id: UUID, entity: str, ids: Iterable[UUID
     wanted = set(ids)
     if not wanted:
         return {}
-    rows = conn.execute(
-        text("""
+    rows = run(
+        conn,
+        """
         WITH RECURSIVE step AS (
             SELECT from_id, to_id FROM redirect WHERE tenant_id = :t AND entity = :entity AND from_id = ANY(CAST(:ids AS uuid[]))
             UNION
             SELECT r.from_id, r.to_id FROM step JOIN redirect r
               ON r.tenant_id = :t AND r.entity = :entity AND r.from_id = step.to_id)
-        SELECT from_id, to_id FROM step"""),
+        SELECT from_id, to_id FROM step""",
         {"t": tenant_id, "entity": entity, "ids": bulk.uuids(wanted)},
     )
-    return {row.from_id: row.to_id for row in rows}
+    return dict(rows.fetchall())
 
 
 def references(
@@ -313,10 +314,11 @@ def times(conn: Connection, tenant_id: UUID, ids: Iterable[UUID]) -> dict[UUID, 
     wanted = set(ids)
     if not wanted:
         return {}
-    rows = conn.execute(
-        text("""
+    rows = run(
+        conn,
+        """
         SELECT u.id, f.field, f.at FROM unnest(CAST(:ids AS uuid[])) AS u(id) JOIN LATERAL (
-            SELECT field, max(at) AS at FROM field_history WHERE tenant_id = :t AND entity_id = u.id GROUP BY field) f ON true"""),
+            SELECT field, max(at) AS at FROM field_history WHERE tenant_id = :t AND entity_id = u.id GROUP BY field) f ON true""",
         {"t": tenant_id, "ids": bulk.uuids(wanted)},
     )
     result: dict[UUID, dict[str, datetime]] = {}

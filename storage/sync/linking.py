@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from domain.frozen import dataclass
 from storage import bulk
 from storage.statements import run, texts
 from storage.sync.gathering import LINKED_TO, OF_HUB

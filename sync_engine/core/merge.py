@@ -11,10 +11,11 @@ outcome was never recorded (``sent``) counts as the base where the vendor says e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from domain.frozen import dataclass
 from domain.records import MISSING
 from sync_engine.core.lists import merge_lists, same_list
 from sync_engine.core.model import Conflict, ListKind, Policy, Record, Side

@@ -8,13 +8,14 @@ values and returns values, and does no I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from domain.entities import Becomes
+from domain.frozen import dataclass
 
 Record = Mapping[str, Any]
 
@@ -110,6 +111,11 @@ class Rules:
     def is_history(self, hub: Hub) -> bool:
         """Whether a hub record has turned into another one: of the record itself nothing is sent any more."""
         return self.becomes is not None and hub.values.get(self.becomes.flag) is True
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether any field is decided by when it was last set."""
+        return Policy.NEWEST in (self.policy, *self.policies.values())
 
     @property
     def labels(self) -> frozenset[str]:

@@ -120,7 +120,9 @@ class MemoryStore:
     def gather_pull(self, lane: Lane, query: PullQuery) -> Gathered:
         links = {v: self.tables.links[lane, v] for v in query.vendor_ids if (lane, v) in self.tables.links}
         candidates = {
-            v: found for v, keys in query.matches.items() if (found := self._candidates(lane, query.entity, keys))
+            v: found
+            for v, keys in query.matches.items()
+            if not self._stands(links.get(v)) and (found := self._candidates(lane, query.entity, keys))
         }
         intents = tuple(i for (of, _), i in self.tables.intents.items() if of == lane)
         wanted = {
@@ -135,6 +137,11 @@ class MemoryStore:
         if not query.times:
             hubs = {i: replace(hub, times={}) for i, hub in hubs.items()}
         return Gathered(Known(links, hubs, candidates, intents, redirects), self._resolved(lane, query))
+
+    def _stands(self, link: Link | None) -> bool:
+        if link is None or link.tombstoned or link.entity_id not in self.tables.hubs:
+            return False
+        return not self._hub(link.entity_id).deleted
 
     def _candidates(self, lane: Lane, entity: str, keys: Sequence[Mapping[str, Any]]) -> tuple[UUID, ...]:
         return applying.candidates(self.tables, lane, entity, keys)

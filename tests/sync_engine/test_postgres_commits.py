@@ -278,3 +278,11 @@ def test_queueing_by_hand_concerns_one_lane(world: PostgresWorld, contacts: Work
         worker.push(PushEnd.NOTHING)
     world.store.queue(contacts.lane, "contact", [record])
     assert (contacts.due(), others.due()) == ([record], [])
+
+
+def test_a_record_that_says_nothing_new_leaves_its_base_unwritten(world: PostgresWorld, contacts: Worker) -> None:
+    """A migration leaves bases unwritten: the record itself says what they are, until it changes."""
+    contacts.pull(said("1", email="a@example.com"), said("2", email="b@example.com"))
+    _rows(world, "UPDATE link SET base = NULL RETURNING 1")
+    contacts.pull(said("1", email="a@example.com"), said("2", "2", email="new@example.com"))
+    assert _rows(world, "SELECT vendor_id FROM link WHERE base IS NULL") == [("1",)]

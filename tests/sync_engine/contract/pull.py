@@ -128,6 +128,16 @@ class PullContract:
         known = others.store.gather_pull(others.lane, others.query(said("2", email="a@example.com"))).known
         assert known.candidates["2"] == (hub_id,)
 
+    def test_a_linked_record_is_matched_with_nothing_else(self, world: World, contacts: Worker) -> None:
+        (made,) = contacts.pull(said("1", email="a@example.com"))
+        twin = world.create("contact", {"email": "b@example.com", "last_name": "B"})
+        query = contacts.query(said("1", "2", email="b@example.com"))
+        assert contacts.store.gather_pull(contacts.lane, query).known.candidates == {}
+        contacts.pull(gone("1"))
+        known = contacts.store.gather_pull(contacts.lane, query).known
+        assert known.candidates == {"1": (twin,)}
+        assert known.hubs.keys() == {made.entity_id, twin}
+
     def test_references_lead_to_hub_records_of_the_connection(
         self, world: World, contacts: Worker, accounts: Worker
     ) -> None:
