@@ -17,6 +17,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from bootstrap import privacy
 from bootstrap.logs import log_context
+from bootstrap.metrics import count_error
 from bootstrap.settings import Settings
 from bootstrap.syncing import Syncs
 from bootstrap.wiring import Hub
@@ -112,6 +113,7 @@ class Passes:
         """One pass. Raises nothing: how it ended stands in the database, where the next sweep finds what is left to do."""
         if self.stopping.is_set():
             return
+        lane = hint.tenant_id, hint.connection_id, hint.object
         about = {"connection": str(hint.connection_id), "object": hint.object}
         with self._counted(), log_context(tenant=str(hint.tenant_id), **about):
             try:
@@ -121,9 +123,11 @@ class Passes:
                 self._note("taken over")
             except SynclineError as error:
                 self._note("failed", error.code)
+                count_error(*lane, error.code)
                 self._fail(hint, 0.0)
             except Exception:
                 log.exception("a pass ended in a bug")
+                count_error(*lane, "bug")
                 self.counts["failed"] += 1
                 self._fail(hint, 0.0)
 
@@ -176,6 +180,7 @@ class Passes:
             return
         if report.error is not None:
             self._note("failed", report.error.code)
+            count_error(hint.tenant_id, hint.connection_id, hint.object, report.error.code)
             if report.retry_after_s:
                 self._fail(hint, _delay_s(report, standing.failures + 1, self._jitter()))
             return
