@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -113,7 +113,7 @@ def authenticated(request: Request, _shown: Annotated[object, Depends(_bearer)] 
     request.state.rate = known.standing
     rates.require(known.standing)
     tenant_id = wanted or known.home
-    log_as(tenant=str(tenant_id), actor=f"{known.actor.kind}:{known.actor.id}")
+    log_as(tenant=str(tenant_id), actor=f"{known.actor.kind}:{known.actor.id}", **_ids(request))
     trace.get_current_span().set_attribute("syncline.tenant", str(tenant_id))
     if tenant_id != known.home:
         _visit(request, hub, known, tenant_id)
@@ -122,6 +122,15 @@ def authenticated(request: Request, _shown: Annotated[object, Depends(_bearer)] 
     return Caller(
         known.actor, tenant_id, known.permissions, hub.of(tenant_id), request_id, known.role, known.home, unit
     )
+
+
+def _ids(request: Request) -> dict[str, str]:
+    """The ids in a request's address, for the log (``record_id``, ``connection_id`` …); what is no id is left out."""
+    found = {}
+    for name, value in request.path_params.items():
+        with suppress(ValueError):
+            found[name] = str(UUID(str(value)))
+    return found
 
 
 @contextmanager

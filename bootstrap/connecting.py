@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -166,9 +166,11 @@ def store_connection(
     secrets: Mapping[str, Any],
     account: AccountInfo,
     base_url: str | None = None,
+    noting: Callable[[Transaction, str, StoredConnection], None] = lambda *_: None,
 ) -> StoredConnection:
     """Store a connection that signed in. One of the same name and account is connected anew and keeps its id.
 
+    ``noting`` is called in the transaction that stores it, with what was done: ``connection.create`` or ``connection.reconnect``.
     Raises ConfigurationError when the name belongs to another account: its records would change hands.
     """
     signed = SignedIn(vendor, account, settings, secrets, base_url)
@@ -177,6 +179,7 @@ def store_connection(
         stored = (
             add_connection(hub, conn, name, signed) if known is None else renew_connection(hub, conn, known.id, signed)
         )
+        noting(conn, "connection.create" if known is None else "connection.reconnect", stored)
     routes.keep(hub.db, hub.tenant_id)
     return stored
 

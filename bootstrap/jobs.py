@@ -17,6 +17,7 @@ from uuid import UUID
 from opentelemetry.trace import SpanKind, StatusCode
 
 from bootstrap.job_kinds import KINDS
+from bootstrap.logs import log_context
 from domain.access import Actor
 from domain.errors import RunInProgressError, SynclineError, TransientError
 from storage import jobs
@@ -122,7 +123,10 @@ def run(
         return None
     causes = [held.traceparent] if held.traceparent else []
     ids = {"tenant": str(held.tenant_id), "id": str(held.job.id), "job": held.job.kind}
-    with span("job", causes=causes, kind=SpanKind.CONSUMER, **ids) as current:
+    with (
+        log_context(tenant=ids["tenant"], job=ids["id"]),
+        span("job", causes=causes, kind=SpanKind.CONSUMER, **ids) as current,
+    ):
         current.set_attribute("syncline.attempt", held.job.attempts)
         ended = _carry_out(hub, held, clock, stopping, lease, kinds)
         current.set_attribute("syncline.outcome", ended)
@@ -153,7 +157,7 @@ def _carry_out(
     except SynclineError as error:
         return _finish(hub, held, "failed", clock(), watch.progress, error=_told(error))
     except Exception:
-        log.exception("a job ended in a bug", extra={"job": str(held.job.id), "kind": held.job.kind})
+        log.exception("a job ended in a bug", extra={"kind": held.job.kind})
         bug = {
             "code": "bug",
             "message": "Something went wrong that should not have.",

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from connectors.kit.breaker import State
+from connectors.kit.gate import circuits
 from domain.errors import ConfigurationError, SynclineError
 from storage import scheduling
 from storage.measuring import Measures, measure
@@ -55,6 +58,10 @@ FAMILIES: dict[str, Family] = {
     ),
     "syncline_connection_quota_used": Family("Calls used of the vendor's daily quota, as it told last.", _CONNECTION),
     "syncline_connection_quota_limit": Family("The vendor's daily quota, as it told last.", _CONNECTION),
+    "syncline_connection_breaker": Family(
+        "Circuit breaker of this process before one host of a vendor: 0 closed, 1 open (calls pause), 0.5 about to be tried.",
+        (*_CONNECTION, "host"),
+    ),
     "syncline_lane_up": Family("1 while a lane is kept in step, 0 while it is paused, stopped or braked.", _LANE),
     "syncline_lane_freshness_seconds": Family("Age of a lane's last verified comparison; +Inf before the first.", _LANE),
     "syncline_lane_failures": Family("Passes of a lane in a row that ended in an error.", _LANE),
@@ -72,6 +79,9 @@ FAMILIES: dict[str, Family] = {
 }  # fmt: skip
 
 PROCESS_FAMILIES: dict[str, Family] = {
+    "syncline_lane_errors": Family(
+        "Passes over a lane that ended in an error in this process.", ("tenant", "connection", "object", "code"), counter=True
+    ),
     "syncline_http_requests": Family("Requests this process answered.", ("route", "method", "status"), counter=True),
     "syncline_http_request_seconds": Family("How long requests took.", ("route", "method")),
     "syncline_vendor_calls": Family("Calls of this process to vendors.", ("vendor", "status"), counter=True),
@@ -95,6 +105,15 @@ HTTP_REQUESTS = _counter("syncline_http_requests")
 HTTP_SECONDS = _histogram("syncline_http_request_seconds")
 VENDOR_CALLS = _counter("syncline_vendor_calls")
 VENDOR_SECONDS = _histogram("syncline_vendor_call_seconds")
+
+
+LANE_ERRORS = _counter("syncline_lane_errors")
+_BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
+
+
+def count_error(tenant: UUID, connection: UUID, object_name: str, code: str) -> None:
+    """Count a pass that ended in an error. ``code``: of the registry of error codes."""
+    LANE_ERRORS.labels(str(tenant), str(connection), object_name, code).inc()
 
 
 def count_request(route: str, method: str, status: int, seconds: float) -> None:
@@ -134,6 +153,7 @@ class HubCollector(Collector):
         families = {name: _family(name, FAMILIES[name]) for name in FAMILIES}
         for tenant, measures in read:
             _tell(families, str(tenant), measures)
+        _tell_breakers(families["syncline_connection_breaker"], read)
         families["syncline_scrape_ok"].add_metric((), 1.0 if ok else 0.0)
         for event, count in self._counts().items():
             families["syncline_worker_events"].add_metric((event,), count)
@@ -184,7 +204,7 @@ class Exporter:
 def _registry(collector: HubCollector) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(collector)
-    for counted in (HTTP_REQUESTS, HTTP_SECONDS, VENDOR_CALLS, VENDOR_SECONDS):
+    for counted in (LANE_ERRORS, HTTP_REQUESTS, HTTP_SECONDS, VENDOR_CALLS, VENDOR_SECONDS):
         registry.register(counted)
     return registry
 
@@ -192,6 +212,16 @@ def _registry(collector: HubCollector) -> CollectorRegistry:
 def _family(name: str, family: Family) -> Any:
     made = CounterMetricFamily if family.counter else GaugeMetricFamily
     return made(name, family.help, labels=family.labels)
+
+
+def _tell_breakers(family: Any, read: Iterable[tuple[UUID, Measures]]) -> None:
+    known = {str(c.connection_id): (str(tenant), c.vendor) for tenant, measures in read for c in measures.connections}
+    for connection, origin, state in circuits():
+        if connection in known:
+            tenant_id, vendor = known[connection]
+            family.add_metric(
+                (tenant_id, connection, vendor, urlsplit(origin).netloc.rpartition("@")[2]), _BREAKER[state]
+            )
 
 
 def _tell(families: Mapping[str, Any], tenant: str, measures: Measures) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import typer
 
+from cli.noted import note
 from cli.output import table
 from cli.session import Session, command
 from domain.errors import ConfigurationError
@@ -59,4 +60,5 @@ def resolve(
         raise ConfigurationError(f"There is no side {side}.", remedy="Give --take hub or --take vendor.")
     with session.hub.db.tenant(session.tenant_id) as conn:
         conflicts.resolve(conn, conflict, side=side, value=value, by="command line")
+        note(conn, "conflict.resolve", "conflict", conflict, {"take": side or "value"})
     session.out.result({"conflict": conflict, "take": side, "value": value}, "Decided; the other side follows.")

@@ -12,6 +12,7 @@ import typer
 
 from bootstrap.filling_in import BROWSER, all_settings, fill_in
 from bootstrap.redact import remember_credentials
+from cli.noted import note
 from cli.oauth import CALLBACK, Browsing, browse
 from cli.output import table, to_plain
 from cli.session import Session
@@ -19,6 +20,8 @@ from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from connectors.kit.contract import Manifest, Setting
+    from storage.connections import StoredConnection
+    from storage.database import Connection
 
 ENVIRONMENT_PREFIX = "SYNCLINE_CONNECT_"
 
@@ -117,12 +120,17 @@ def connect(
         secrets=credentials,
         account=account,
         base_url=base_url,
+        noting=_note_stored,
     )
     session.out.result(
         {**to_plain(stored), "display_name": account.display_name},
         table(("connection", "account"), [(stored.name, account.display_name or account.remote_account)]),
     )
     session.out.say(f"Next: [bold]syncline migrate audit {stored.name}[/bold]")
+
+
+def _note_stored(conn: Connection, action: str, stored: StoredConnection) -> None:
+    note(conn, action, "connection", stored.id, {"vendor": stored.vendor, "name": stored.name})
 
 
 def _auth(auth: str | None, oauth: bool, no_browser: bool) -> str | None:

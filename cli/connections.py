@@ -8,9 +8,9 @@ import typer
 
 from cli.asking import confirm
 from cli.exits import DIFFERENCES
+from cli.noted import COMMAND_LINE, note, note_alone
 from cli.output import table
 from cli.session import Session, command
-from domain.access import Actor
 from domain.errors import SynclineError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What is connected.", no_args_is_help=True)
 
-_ACTOR = Actor("command", "command line")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A connection's name or id.")]
 
 
@@ -55,6 +54,8 @@ def try_connections(
             outcomes.append({"name": connection.name, "ok": True, "message": account.display_name})
         except SynclineError as error:
             outcomes.append({"name": connection.name, "ok": False, "message": str(error), "code": error.code})
+        told = {"ok": outcomes[-1]["ok"], "code": outcomes[-1].get("code", "")}
+        note_alone(session, "connection.test", "connection", connection.id, told)
     session.out.result(
         outcomes,
         table(("name", "signs in", "account or problem"), [(o["name"], o["ok"], o["message"]) for o in outcomes]),
@@ -100,7 +101,7 @@ def remove(
 ) -> None:
     """Forget a connection and its credentials. What was migrated stays."""
     from cli.sources import find_connection
-    from storage import audit, disconnecting
+    from storage import disconnecting
 
     found = find_connection(session, name)
     if not purge:
@@ -117,19 +118,19 @@ def remove(
         return
     session.hub.forget_connection(found.id)
     with session.hub.db.tenant(session.tenant_id) as conn:
-        audit.record(conn, _ACTOR, "connection.remove", "connection", found.id, {"name": found.name})
+        note(conn, "connection.remove", "connection", found.id, {"name": found.name})
     session.out.result({"removed": found.name}, f"Forgot {found.name}. What was migrated from it stays.")
 
 
 def _purge(session: Session, found: StoredConnection) -> int:
     """Disconnect at once, then remove in batches what is left. Returns how many links that were."""
     from bootstrap import jobs as running
-    from storage import audit, disconnecting, jobs
+    from storage import disconnecting, jobs
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         disconnecting.forget(conn, found.id)
-        job = jobs.add(conn, "connection.purge", {"connection_id": str(found.id), "purge": "links"}, _ACTOR)
-        audit.record(conn, _ACTOR, "connection.disconnect", "connection", found.id, {"purge": "links"})
+        job = jobs.add(conn, "connection.purge", {"connection_id": str(found.id), "purge": "links"}, COMMAND_LINE)
+        note(conn, "connection.disconnect", "connection", found.id, {"purge": "links"})
     running.run(session.hub, job.id, "command line")
     with session.hub.db.tenant(session.tenant_id) as conn:
         result = running.result_of(jobs.get(conn, job.id))

@@ -15,6 +15,7 @@ from uuid import UUID
 import typer
 
 from bootstrap.error_codes import registry
+from cli.noted import note, note_alone
 from cli.output import table
 from cli.session import Session, command
 from domain.errors import ConfigurationError
@@ -51,6 +52,12 @@ class Wanted:
     def is_any(self) -> bool:
         """Whether anything but the status limits the choice."""
         return any(getattr(self, name) for name in self.__slots__ if name != "status")
+
+    def told(self) -> dict[str, Any]:
+        """What was asked for, for the audit log."""
+        given = {name: getattr(self, name) for name in self.__slots__ if name not in ("status", "letters")}
+        named = {"letters": [str(letter) for letter in self.letters]} if self.letters else {}
+        return named | {name: value for name, value in given.items() if value is not None}
 
     def filter(self, session: Session) -> Filter:
         """The same for the database. Raises ConfigurationError."""
@@ -96,7 +103,8 @@ def list_letters(
     wanted: Wanted,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")] = 50,
     payload: Annotated[
-        bool, typer.Option("--payload", help="With --json: show the raw records, too. They hold customer data.")
+        bool,
+        typer.Option("--payload", help="With --json: show the raw records, too: customer data; the look is audited."),
     ] = False,
 ) -> None:
     """List dead letters, grouped by cause and one by one."""
@@ -106,6 +114,8 @@ def list_letters(
     with session.hub.db.tenant(session.tenant_id) as conn:
         causes = dead_letters.groups(conn, chosen)
         letters = dead_letters.list_letters(conn, chosen, limit=limit)
+        if payload:
+            note(conn, "payload.read", "dead_letter", "list", {"letters": [str(a.id) for a in letters]})
     shown: list[Any] = ["Nothing is set aside."]
     if causes:
         shown = [
@@ -140,7 +150,7 @@ def show(
     session: Session,
     letter: LetterArgument,
     payload: Annotated[
-        bool, typer.Option("--payload", help="Show the raw record, too. It holds customer data.")
+        bool, typer.Option("--payload", help="Show the raw record, too. It holds customer data; the look is audited.")
     ] = False,
 ) -> None:
     """Show one letter: what failed, why, and what mends it."""
@@ -148,6 +158,8 @@ def show(
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         found = dead_letters.get(conn, letter)
+        if payload:
+            note(conn, "payload.read", "dead_letter", letter)
     known = registry().get(found.code)
     facts = [(name, value) for name, value in _plain(found, with_payload=False).items() if value is not None]
     facts += [("what it means", known.means), ("what mends it", known.fix)] if known else []
@@ -184,8 +196,10 @@ def edit(
             )
         kept = {k: v for k, v in found.payload.items() if k not in set(remove or ())}
         dead_letters.edit(conn, letter, {**kept, **changes})
+        named = {"set": sorted(changes), "removed": sorted(remove or ())}
+        note(conn, "dead_letter.edit", "dead_letter", letter, named)
     session.out.result(
-        {"letter": letter, "set": sorted(changes), "removed": sorted(remove or ())},
+        {"letter": letter, **named},
         f"The letter holds the mended record. Look at it with `syncline dead-letters preview {letter}`, "
         f"then `syncline dead-letters replay {letter}`.",
     )
@@ -198,9 +212,10 @@ def preview(
     wanted: Wanted,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")] = 20,
 ) -> None:
-    """Show what replaying would change, field by field. Changes nothing."""
+    """Show what replaying would change, field by field. Changes nothing; the look is audited."""
     with _syncs(session) as syncs:
         found = syncs.replays.preview(wanted.filter(session), limit)
+    note_alone(session, "payload.read", "dead_letter", "preview", {"letters": [str(p.letter) for p in found]})
     rows = [
         (p.letter, p.vendor_id, p.outcome, name or "", before, after, p.problem)
         for p in found
@@ -226,8 +241,10 @@ def replay(
         done[0] += count
         session.out.say(f"{done[0]} letters looked at …")
 
+    chosen = wanted.filter(session)
+    note_alone(session, "dead_letter.replay", "dead_letter", "several", wanted.told())
     with _syncs(session) as syncs:
-        result = syncs.replays.replay(wanted.filter(session), progress)
+        result = syncs.replays.replay(chosen, progress)
     rows = [(name, count) for name, count in sorted(result.counts.items())]
     shown: list[Any] = [table(("ended as", "letters"), rows, numbers=("letters",)) if rows else "Nothing to replay."]
     shown += [f"  {count} × {problem}" for problem, count in result.problems.most_common(10)]
@@ -250,6 +267,8 @@ def discard(
     chosen = wanted.filter(session)
     with session.hub.db.tenant(session.tenant_id) as conn:
         closed = dead_letters.discard(conn, chosen, reason)
+        detail = {**wanted.told(), "count": closed, "reason": reason}
+        note(conn, "dead_letter.discard", "dead_letter", "several", detail)
     session.out.result({"discarded": closed}, f"{closed} letters closed: {reason.strip()}")
 
 
@@ -263,8 +282,10 @@ def purge(
     """Delete letters that were closed long ago. Open ones are never deleted."""
     from storage import dead_letters
 
+    moment = _utc(before) or before
     with session.hub.db.tenant(session.tenant_id) as conn:
-        gone = dead_letters.purge(conn, _utc(before) or before)
+        gone = dead_letters.purge(conn, moment)
+        note(conn, "dead_letter.purge", "dead_letter", "several", {"before": moment, "count": gone})
     session.out.result({"deleted": gone}, f"{gone} closed letters deleted.")
 
 

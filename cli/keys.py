@@ -8,12 +8,13 @@ from uuid import UUID
 
 import typer
 
+from cli.noted import note, note_alone
 from cli.output import table
 from cli.session import Session, command
 from domain.access import ROLES, SYSTEM_TENANT
 
 if TYPE_CHECKING:
-    from storage.database import Connection
+    pass
 
 app = typer.Typer(help="API keys, and the master keys that encrypt stored credentials.", no_args_is_help=True)
 
@@ -21,6 +22,7 @@ app = typer.Typer(help="API keys, and the master keys that encrypt stored creden
 @command(app)
 def rotate(session: Session) -> None:
     """Encrypt every stored credential of the tenant under the current master key. Can be repeated and interrupted."""
+    note_alone(session, "master_key.rotate", "tenant", session.tenant_id)
     count = session.hub.rotate_keys()
     text = f"{count:,} credentials are encrypted under the current master key." if count else "Nothing to do."
     session.out.result({"rotated": count}, text)
@@ -51,7 +53,7 @@ def create(
         key, secret = api_keys.create(
             conn, name=name, role=role, created_by="command:syncline", scopes=scope, expires_at=ends
         )
-        _note(conn, "key.create", key.id, {"name": name, "role": role, "scopes": scope})
+        note(conn, "key.create", "key", key.id, {"name": name, "role": role, "scopes": scope})
     made: dict[str, Any] = {"id": key.id, "name": key.name, "role": key.role, "secret": secret, "expires_at": ends}
     session.out.result(made, f"{secret}\n\nKeep it now: it is stored nowhere and cannot be shown again.")
 
@@ -75,12 +77,5 @@ def revoke(session: Session, key_id: Annotated[UUID, typer.Argument(metavar="ID"
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         key = api_keys.revoke(conn, key_id)
-        _note(conn, "key.revoke", key.id, {})
+        note(conn, "key.revoke", "key", key.id)
     session.out.result({"revoked": key.id}, f"Revoked {key.name}.")
-
-
-def _note(conn: Connection, action: str, key_id: UUID, detail: dict[str, Any]) -> None:
-    from domain.access import Actor
-    from storage import audit
-
-    audit.record(conn, Actor("command", "syncline"), action, "key", key_id, detail)

@@ -15,6 +15,7 @@ from rich.markup import escape
 from cli import show
 from cli.asking import confirm
 from cli.exits import DIFFERENCES
+from cli.noted import note_alone
 from cli.progress import ProgressView
 from cli.session import Session, command
 from domain.errors import ConfigurationError
@@ -70,6 +71,7 @@ def audit(session: Session, source: Source, objects: Objects = None) -> None:
     from bootstrap.planning import audit_source
 
     connection = _open(session, source)
+    note_alone(session, "migration.audit", "connection", connection.id)
     with _watched(session) as on_progress:
         found = audit_source(session.hub, connection.id, objects or None, on_progress)
     session.out.result(found, *show.audit(found))
@@ -95,6 +97,7 @@ def plan(
     path = out or plans.default_path(connection.name)
     if not overwrite:
         plans.refuse_overwriting(path)
+    note_alone(session, "migration.plan", "connection", connection.id)
     with _watched(session) as on_progress:
         proposal = plan_source(session.hub, connection.id, objects or None, on_progress)
     if approve:
@@ -129,6 +132,7 @@ def dry_run(
     share = percent(sample)
     connection = _open(session, source)
     chosen = _plan_of(connection, plan_file)
+    note_alone(session, "migration.dry_run", "connection", connection.id, {"plan": chosen.checksum})
     with _watched(session) as on_progress:
         outcome = session.hub.migrations.dry_run(connection.id, chosen, on_progress, limit=limit, percent=share)
     session.out.result(outcome, *show.dry_run(outcome))
@@ -147,6 +151,7 @@ def run(
     share = percent(sample)
     connection = _open(session, source)
     chosen = _plan_of(connection, plan_file)
+    note_alone(session, "migration.run", "connection", connection.id, {"plan": chosen.checksum})
     with _watched(session, go_on="syncline migrate resume") as on_progress:
         outcome = session.hub.migrations.run(
             connection.id, chosen, on_progress, limit=limit, percent=share, certificate=certificate
@@ -158,6 +163,7 @@ def run(
 def resume(session: Session, run_id: RunId = None, certificate: WithCertificate = True) -> None:
     """Go on with a run, or an undo, that was interrupted. It ends as if it had never stopped."""
     chosen = _run_id(session, run_id) if run_id else None
+    note_alone(session, "migration.resume", "run", chosen or "latest")
     with _watched(session, go_on="syncline migrate resume") as on_progress:
         outcome = session.hub.migrations.resume(chosen, on_progress, certificate=certificate)
     _finish(session, outcome)
@@ -219,6 +225,8 @@ def undo(
         session.out.say(line)
     if not yes:
         confirm(f"Undo {', '.join(stages) + ' of run' if stages else 'the whole run'} {chosen}?")
+    asked = {"stages": list(stages or ()), "force": force, "also_at_vendors": also_at_vendors}
+    note_alone(session, "migration.undo", "run", chosen, asked)
     with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
         outcome = session.hub.migrations.undo(
             chosen, objects=stages or None, force=force, also_at_vendors=also_at_vendors, on_progress=on_progress
@@ -250,6 +258,7 @@ def follow(
     if policy not in tuple(Policy):
         raise ConfigurationError(f"There is no policy {policy}.", remedy=f"Choose one of: {', '.join(Policy)}.")
     chosen = _finished(session, run_id)
+    note_alone(session, "migration.follow", "run", chosen, {"policy": policy})
     with syncing(session.hub) as syncs:
         run, left_out = begin(session.hub, syncs, chosen, Policy(policy))
         if left_out:
@@ -279,6 +288,7 @@ def cutover(
     from cli.output import table
 
     chosen = _finished(session, run_id)
+    note_alone(session, "migration.cutover", "run", chosen, {"take_back": back})
     with syncing(session.hub) as syncs:
         if back:
             count = take_back(session.hub, syncs, chosen)

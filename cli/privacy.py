@@ -11,9 +11,9 @@ from uuid import UUID
 import typer
 
 from cli.asking import confirm
+from cli.noted import COMMAND_LINE, note
 from cli.output import table
 from cli.session import Session, command
-from domain.access import Actor
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ PhoneOption = Annotated[
     str | None, typer.Option("--phone", metavar="NUMBER", help="Whose number it is, as +442079460123.")
 ]
 RecordOption = Annotated[UUID | None, typer.Option("--record", metavar="ID", help="Id of their contact, lead or user.")]
-_ACTOR = Actor("command", "command line")
 _NEVER = "never: delete it"
 
 
@@ -43,12 +42,12 @@ def export(
 ) -> None:
     """Write everything that is kept about a person into a file that only you can read."""
     from bootstrap import privacy
-    from storage import audit, persons
+    from storage import persons
 
     sought = _sought(email, phone, record)
     with session.hub.db.tenant(session.tenant_id) as conn:
         found = persons.find(conn, sought)
-        audit.record(conn, _ACTOR, "person.export", "person", "several", {"records": len(found.ids)})
+        note(conn, "person.export", "person", "several", {"records": len(found.ids)})
     try:
         out.touch(mode=0o600, exist_ok=False)
         with out.open("wb") as file:
@@ -92,7 +91,7 @@ def erase(
     if not yes:
         confirm(f"Erase {len(found.ids):,} records, {len(found.files):,} files and every trace of them for good?")
     with session.hub.db.tenant(session.tenant_id) as conn:
-        job = privacy.request_erasure(conn, session.hub, sought, _ACTOR, vendors)
+        job = privacy.request_erasure(conn, session.hub, sought, COMMAND_LINE, vendors)
     running.run(session.hub, job.id, "command line")
     with session.hub.db.tenant(session.tenant_id) as conn:
         result = running.result_of(jobs.get(conn, job.id))
@@ -139,7 +138,6 @@ def retention(
 ) -> None:
     """Show how long each kind of data is kept, or change it."""
     from bootstrap import privacy
-    from storage import audit
     from storage import retention as kept
 
     if kind is not None and (days is None) is not forever:
@@ -147,7 +145,7 @@ def retention(
     with session.hub.db.tenant(session.tenant_id) as conn:
         if kind is not None:
             kept.put(conn, kind, days)
-            audit.record(conn, _ACTOR, "retention.set", "retention", kind, {"days": days})
+            note(conn, "retention.set", "retention", kind, {"days": days})
         found = kept.effective(conn, privacy.defaults(session.settings))
     rows = [(name, "for ever" if n is None else n, kept.KINDS[name]) for name, n in found.items()]
     session.out.result(found, table(("kind", "days", "of what, since when"), rows))
@@ -159,13 +157,12 @@ def consents(
     withdraw: Annotated[UUID | None, typer.Option("--withdraw", metavar="ID", help="Note that this one ended.")] = None,
 ) -> None:
     """List what owners of mailboxes and calendars agreed to."""
-    from storage import audit
     from storage import consents as kept
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         if withdraw is not None:
-            kept.withdraw(conn, withdraw, _ACTOR.label)
-            audit.record(conn, _ACTOR, "consent.withdraw", "consent", withdraw)
+            kept.withdraw(conn, withdraw, COMMAND_LINE.label)
+            note(conn, "consent.withdraw", "consent", withdraw)
         found = kept.list_all(conn)
     rows = [(c.id, c.who, ", ".join(c.scopes), c.text_version, c.given_at, c.withdrawn_at) for c in found]
     shown: Any = table(("consent", "who", "scopes", "text", "given", "withdrawn"), rows) if rows else "No consents."

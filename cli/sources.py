@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from cli.noted import note
 from domain.errors import ConfigurationError
 from domain.ids import new_id
 from storage import connections
@@ -58,6 +59,7 @@ def _files_connection(session: Session, path: Path) -> StoredConnection:
         connection_id: UUID = new_id()
         connections.create(conn, connection_id, vendor="files", name=name, settings={"path": str(path)})
         created = connections.get(conn, connection_id)
+        note(conn, "connection.create", "connection", connection_id, {"vendor": "files", "name": name})
     session.out.say(f"Reading {path} as the connection [bold]{name}[/bold].")
     return created
 

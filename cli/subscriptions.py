@@ -12,6 +12,7 @@ import typer
 
 from cli.asking import confirm
 from cli.exits import DIFFERENCES
+from cli.noted import COMMAND_LINE
 from cli.output import table
 from cli.session import Session, command
 
@@ -242,12 +243,10 @@ def replay(
 
 @contextmanager
 def _service(session: Session) -> Iterator[Subscriptions]:
-    from domain.access import Actor
     from webhooks.outbound.service import Subscriptions
 
-    actor = Actor("command", "command line")
     with session.hub.db.tenant(session.tenant_id) as conn:
-        yield Subscriptions(conn, session.hub.vault, session.hub.webhook_allow, actor)
+        yield Subscriptions(conn, session.hub.vault, session.hub.webhook_allow, COMMAND_LINE)
 
 
 def _tell(session: Session, subscription: UUID, sentence: str) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.noted import note, note_alone
 from cli.output import duration, table
 from cli.session import Session, command
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from bootstrap.syncing_rules import StreamSettings
+    from storage.database import Connection
     from storage.streams import Stream
     from sync_engine.engine import Report
 
@@ -122,8 +124,13 @@ def add(
     )
     of = find_connection(session, source).id
     with syncing(session.hub) as syncs:
-        made = syncs.add(of, objects or syncs.usual(of), settings, make_key_field=make_key_field)
+        made = syncs.add(of, objects or syncs.usual(of), settings, make_key_field=make_key_field, noting=_note_added)
     session.out.result([_plain(s) for s in made], _table(session, made))
+
+
+def _note_added(conn: Connection, made: Sequence[Stream]) -> None:
+    for one in made:
+        note(conn, "stream.add", "stream", f"{one.connection_id}/{one.object}", {"rules": sorted(one.settings)})
 
 
 def _names(entity: str, given: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -171,6 +178,8 @@ def remove(
     connection = find_connection(session, source)
     with session.hub.db.tenant(session.tenant_id) as conn:
         gone = [name for name in objects if streams.remove(conn, connection.id, name)]
+        for name in gone:
+            note(conn, "stream.remove", "stream", f"{connection.id}/{name}")
     session.out.result({"removed": gone}, f"No longer kept in step: {', '.join(gone) or 'nothing'}.")
 
 
@@ -238,6 +247,7 @@ def run(
         if what or report.stopped:
             session.out.say(f"{stream.object}: {what or 'nothing'}{f' ({report.stopped})' if report.stopped else ''}")
 
+    note_alone(session, "stream.run", "connection", "several", {"connections": [str(c) for c in wanted or ()]})
     with syncing(session.hub) as syncs:
         collect_rarely(SYNCING)
         rounds = syncs.settle(wanted, on_pass=told)
@@ -262,6 +272,8 @@ def _set_status(session: Session, source: str, objects: list[str] | None, status
     from cli.sources import find_connection
 
     connection = find_connection(session, source)
+    action = "stream.pause" if status == "paused" else "stream.resume"
+    note_alone(session, action, "connection", connection.id, {"objects": list(objects or ())})
     with syncing(session.hub) as syncs:
         count = syncs.set_status(connection.id, status, objects or ())
     session.out.result({"streams": count, "status": status}, f"{count} streams are {status} now.")

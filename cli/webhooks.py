@@ -12,6 +12,7 @@ from uuid import UUID
 import typer
 
 from cli import subscriptions
+from cli.noted import note
 from cli.output import table
 from cli.session import Session, command
 from domain.errors import ConfigurationError
@@ -51,7 +52,7 @@ def add(
     ] = None,
 ) -> None:
     """Make an address. Secrets that the hub makes for it are shown this once."""
-    from storage import audit, connections
+    from storage import connections
     from webhooks.inbound import endpoints
 
     with session.hub.db.tenant(session.tenant_id) as conn:
@@ -71,7 +72,7 @@ def add(
             connection_id=None if found is None else found.id,
             allowed=session.hub.webhook_allow,
         )
-        audit.record(conn, _actor(), "webhook_endpoint.create", "webhook_endpoint", made.id, {"scheme": scheme})
+        note(conn, "webhook_endpoint.create", "webhook_endpoint", made.id, {"scheme": scheme})
     _show_made(session, made, shown)
 
 
@@ -113,14 +114,13 @@ def rotate(
     ] = 24.0,
 ) -> None:
     """Replace the secrets of an address. Within five seconds every process knows the new ones."""
-    from storage import audit
     from webhooks.inbound import endpoints
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         found, shown = endpoints.rotate(
             conn, session.hub.vault, _named(conn, name).id, _document(secrets), timedelta(hours=overlap)
         )
-        audit.record(conn, _actor(), "webhook_endpoint.rotate", "webhook_endpoint", found.id, {"overlap_h": overlap})
+        note(conn, "webhook_endpoint.rotate", "webhook_endpoint", found.id, {"overlap_h": overlap})
     _show_made(session, found, shown)
 
 
@@ -131,23 +131,23 @@ def pause(
     resume: Annotated[bool, typer.Option("--resume", help="Process what was stored meanwhile, and go on.")] = False,
 ) -> None:
     """Store what comes and process nothing of it, until it is resumed with --resume."""
-    from storage import audit, inbound_endpoints
+    from storage import inbound_endpoints
 
     status = "active" if resume else "paused"
     with session.hub.db.tenant(session.tenant_id) as conn:
         found = inbound_endpoints.update(conn, _named(conn, name).id, status=status)
-        audit.record(conn, _actor(), "webhook_endpoint.change", "webhook_endpoint", found.id, {"status": status})
+        note(conn, "webhook_endpoint.change", "webhook_endpoint", found.id, {"status": status})
     session.out.result(found, f"{name} is {status}.")
 
 
 @command(endpoints_app, "remove")
 def remove(session: Session, name: Name) -> None:
     """Accept nothing more at an address, for good. What was received is still processed."""
-    from storage import audit, inbound_endpoints
+    from storage import inbound_endpoints
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         found = inbound_endpoints.remove(conn, _named(conn, name).id)
-        audit.record(conn, _actor(), "webhook_endpoint.remove", "webhook_endpoint", found.id)
+        note(conn, "webhook_endpoint.remove", "webhook_endpoint", found.id)
     session.out.result(found, f"{name} accepts nothing more.")
 
 
@@ -203,14 +203,14 @@ def show_delivery(
     ] = False,
 ) -> None:
     """Show a delivery and what became of it."""
-    from storage import audit, inbox
+    from storage import inbox
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         found = asdict(inbox.get(conn, delivery))
         if payload:
             headers, body = inbox.payload(conn, delivery)
             found |= {"headers": headers, "body": body.decode("utf-8", "replace")}
-            audit.record(conn, _actor(), "webhook_payload.read", "delivery", delivery)
+            note(conn, "webhook_payload.read", "delivery", delivery)
     facts = [(name, value) for name, value in found.items() if value is not None]
     session.out.result(found, table(("fact", "value"), facts))
 
@@ -218,12 +218,12 @@ def show_delivery(
 @command(inbox_app, "replay")
 def replay(session: Session, delivery: Delivery) -> None:
     """Process a delivery once more. Nothing happens twice by it: what is older than what stands is superseded."""
-    from storage import audit, inbox
+    from storage import inbox
 
     with session.hub.db.tenant(session.tenant_id) as conn:
         inbox.get(conn, delivery)
         count = inbox.replay(conn, [delivery])
-        audit.record(conn, _actor(), "delivery.replay", "delivery", delivery)
+        note(conn, "delivery.replay", "delivery", delivery)
     text = "It is processed once more." if count else "It waits to be processed already."
     session.out.result({"replayed": count}, text)
 
@@ -275,9 +275,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from None
-
-
-def _actor() -> Any:
-    from domain.access import Actor
-
-    return Actor("command", "command line")

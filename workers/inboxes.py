@@ -13,6 +13,7 @@ from uuid import UUID
 from opentelemetry.trace import Span, SpanKind
 
 from bootstrap import privacy
+from bootstrap.logs import log_context
 from bootstrap.wiring import Hub
 from domain.errors import SynclineError
 from storage import inbox, routes, secrets, suppression
@@ -44,20 +45,21 @@ class Inboxes:
         """Process what is due at an endpoint. Raises nothing: what was not processed is found by the next sweep."""
         if self._stopping.is_set():
             return
-        try:
-            with self._traced(tenant_id, endpoint_id):
-                done = self._processing.process(tenant_id, endpoint_id, self._stopping.is_set)
-        except SynclineError as error:
-            self.counts["inbox failed"] += 1
-            log.warning("an inbox was not processed", extra={"endpoint": endpoint_id, "code": error.code})
-            return
-        except Exception:
-            self.counts["inbox failed"] += 1
-            log.exception("processing an inbox ended in a bug", extra={"endpoint": endpoint_id})
-            return
-        if done:
-            self.counts["webhooks"] += done.total()
-            self.after(tenant_id)
+        with log_context(tenant=str(tenant_id), endpoint=str(endpoint_id)):
+            try:
+                with self._traced(tenant_id, endpoint_id):
+                    done = self._processing.process(tenant_id, endpoint_id, self._stopping.is_set)
+            except SynclineError as error:
+                self.counts["inbox failed"] += 1
+                log.warning("an inbox was not processed", extra={"code": error.code})
+                return
+            except Exception:
+                self.counts["inbox failed"] += 1
+                log.exception("processing an inbox ended in a bug")
+                return
+            if done:
+                self.counts["webhooks"] += done.total()
+                self.after(tenant_id)
 
     def _traced(self, tenant_id: UUID, endpoint_id: UUID) -> AbstractContextManager[Span]:
         """The processing as a span: of the receipt that caused it, or linked to those that did."""

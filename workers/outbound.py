@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from bootstrap import privacy
+from bootstrap.logs import log_context
 from bootstrap.settings import Settings
 from bootstrap.wiring import Hub
 from domain.errors import SynclineError
@@ -45,15 +46,16 @@ class Outbound:
         """Queue what a tenant's endpoints have to be told, and begin to send what is due. Raises nothing."""
         if self.stopping.is_set():
             return
-        try:
-            relay, deliverer = self._made()
-            self._count("events told", relay.run(tenant_id, self.stopping.is_set))
-            for subscription_id in deliverer.due(tenant_id):
-                self._begin(deliverer, (tenant_id, subscription_id))
-        except SynclineError as error:
-            log.warning("events could not be told", extra={"code": error.code})
-        except Exception:
-            log.exception("telling events ended in a bug")
+        with log_context(tenant=str(tenant_id)):
+            try:
+                relay, deliverer = self._made()
+                self._count("events told", relay.run(tenant_id, self.stopping.is_set))
+                for subscription_id in deliverer.due(tenant_id):
+                    self._begin(deliverer, (tenant_id, subscription_id))
+            except SynclineError as error:
+                log.warning("events could not be told", extra={"code": error.code})
+            except Exception:
+                log.exception("telling events ended in a bug")
 
     def purge(self, tenant_id: UUID) -> None:
         """Delete changes, events and deliveries that are kept too long."""
@@ -98,12 +100,8 @@ class Outbound:
         """One batch; then the endpoint queues up again behind the others."""
         tried = 0
         try:
-            tried = deliverer.run(*endpoint, self.stopping.is_set)
-            self._count("deliveries tried", tried)
-        except SynclineError as error:
-            log.warning("a delivery could not be made", extra={"code": error.code})
-        except Exception:
-            log.exception("sending a webhook ended in a bug")
+            with log_context(tenant=str(endpoint[0]), subscription=str(endpoint[1])):
+                tried = self._tried(deliverer, endpoint)
         finally:
             with self._lock:
                 self._busy[endpoint] -= 1
@@ -111,6 +109,18 @@ class Outbound:
                     del self._busy[endpoint]
         if tried:
             self._begin(deliverer, endpoint)
+
+    def _tried(self, deliverer: Deliverer, endpoint: Endpoint) -> int:
+        try:
+            tried = deliverer.run(*endpoint, self.stopping.is_set)
+        except SynclineError as error:
+            log.warning("a delivery could not be made", extra={"code": error.code})
+            return 0
+        except Exception:
+            log.exception("sending a webhook ended in a bug")
+            return 0
+        self._count("deliveries tried", tried)
+        return tried
 
     def _count(self, what: str, number: int) -> None:
         with self._lock:

@@ -16,6 +16,8 @@ from uuid import UUID
 from opentelemetry.trace import Span, SpanKind
 
 from bootstrap import privacy
+from bootstrap.logs import log_context
+from bootstrap.metrics import count_error
 from bootstrap.settings import Settings
 from bootstrap.syncing import Syncs
 from bootstrap.wiring import Hub
@@ -111,17 +113,21 @@ class Passes:
         """One pass. Raises nothing: how it ended stands in the database, where the next sweep finds what is left to do."""
         if self.stopping.is_set():
             return
-        with self._counted():
+        lane = hint.tenant_id, hint.connection_id, hint.object
+        about = {"connection": str(hint.connection_id), "object": hint.object}
+        with self._counted(), log_context(tenant=str(hint.tenant_id), **about):
             try:
                 self._run(hint)
             except LeaseLostError:
                 # This worker was taken for dead. Whoever took over goes on; nothing of ours was committed since.
-                self._note("taken over", hint)
+                self._note("taken over")
             except SynclineError as error:
-                self._note("failed", hint, error.code)
+                self._note("failed", error.code)
+                count_error(*lane, error.code)
                 self._fail(hint, 0.0)
             except Exception:
-                log.exception("a pass ended in a bug", extra={"object": hint.object, "connection": hint.connection_id})
+                log.exception("a pass ended in a bug")
+                count_error(*lane, "bug")
                 self.counts["failed"] += 1
                 self._fail(hint, 0.0)
 
@@ -173,7 +179,8 @@ class Passes:
             self.counts["busy"] += 1
             return
         if report.error is not None:
-            self._note("failed", hint, report.error.code)
+            self._note("failed", report.error.code)
+            count_error(hint.tenant_id, hint.connection_id, hint.object, report.error.code)
             if report.retry_after_s:
                 self._fail(hint, _delay_s(report, standing.failures + 1, self._jitter()))
             return
@@ -204,9 +211,9 @@ class Passes:
             with self._hub.db.tenant(hint.tenant_id) as conn:
                 scheduling.note_quota(conn, hint.connection_id, *quota, self._clock())
 
-    def _note(self, what: str, hint: Hint, code: str = "") -> None:
+    def _note(self, what: str, code: str = "") -> None:
         self.counts[what] += 1
-        log.warning("pass: %s", what, extra={"object": hint.object, "connection": hint.connection_id, "code": code})
+        log.warning("pass: %s", what, extra={"code": code})
 
     # ------------------------------------------------------------ jobs, and what threads hold
 

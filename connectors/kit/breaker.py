@@ -10,8 +10,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from domain.errors import TransientError
+
+
+class State(StrEnum):
+    """``half_open``: the pause is over, and the next call, or one under way, tells whether the vendor is back."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
 
 
 @dataclass(slots=True)
@@ -56,12 +65,24 @@ class Breaker:
         """Tell how a call ended. Not reached, or answered 5xx, is a failure; any other answer is none."""
         with self._lock:
             if ok:
-                self._circuits.pop(key, None)
+                self._circuits[key] = _Circuit()
                 return
             circuit = self._circuits.setdefault(key, _Circuit())
             circuit.failures += 1
             if circuit.probing_since is not None or circuit.failures >= self.failures_max:
                 circuit.opened_at, circuit.probing_since = self.clock(), None
+
+    def states(self) -> dict[str, State]:
+        """How the circuit of every key stands that was ever reported of."""
+        with self._lock:
+            now = self.clock()
+            return {key: self._state(circuit, now) for key, circuit in self._circuits.items()}
+
+    def _state(self, circuit: _Circuit, now: float) -> State:
+        if circuit.opened_at is None:
+            return State.CLOSED
+        waits = circuit.probing_since is None and self._closed_for(circuit, now) > 0
+        return State.OPEN if waits else State.HALF_OPEN
 
     def _closed_for(self, circuit: _Circuit, now: float) -> float:
         since = circuit.opened_at or 0.0

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import tenacity
 
-from connectors.kit.breaker import Breaker
+from connectors.kit.breaker import Breaker, State
 from connectors.kit.contract import CallRecord, Connection, Manifest, RateLimit, RateLimiter
 from connectors.kit.faults import Again, ErrorTable, Fault, Rule, safe_code, safe_path
 from connectors.kit.hosts import HostPolicy, origin_of
@@ -86,6 +86,14 @@ class Shared:
 
 
 PROCESS = Shared()
+_AT = "@"
+
+
+def circuits(shared: Shared = PROCESS) -> Iterator[tuple[str, str, State]]:
+    """The circuits of this process: connection id, origin that is called, state."""
+    for key, state in shared.breaker.states().items():
+        account, _, origin = key.partition(_AT)
+        yield account.split(":")[1], origin, state
 
 
 @dataclass(slots=True)
@@ -176,7 +184,7 @@ class Gate:
         return f"{self.errors.vendor} {rule.says} ({what} answered {attempt.status}{code})."
 
     def _attempt(self, call: Call, send: Callable[[], Attempt[T]], number: int) -> Attempt[T]:
-        circuit = f"{self.account}@{origin_of(call.url)}"
+        circuit = f"{self.account}{_AT}{origin_of(call.url)}"
         self.shared.quotas.require(self.account, self.budget)
         limits = [limit for limit in self.limits if limit.scope == call.scope]
         wait = self.shared.limiter.reserve(self.account, call.scope, limits, self.retry.retry_after_max_s)

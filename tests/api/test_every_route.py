@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
 from domain.access import PERMISSIONS
+from storage import audit
 from storage.database import Database
 from tests.api.conftest import As, Client
 from tests.api.samples import (
@@ -161,9 +162,28 @@ def test_an_operation_that_changes_something_is_carried_out_once_for_a_key(
     assert again.headers["idempotency-replayed"] == "true"
 
 
+SILENT = {"preview_webhook": "it shows callers their own body and changes nothing"}
+"""Unsafe operations that the audit log does not tell of, and why."""
+
+
+@each([o for o in CHANGING if o.id not in NOT_ALONE])
+def test_an_operation_that_changes_something_or_shows_a_payload_is_in_the_audit_log(
+    operation: Operation, as_: As, db: Database, tenant_id: UUID
+) -> None:
+    ids = ids_for(operation, db, tenant_id)
+    reply = call(as_(operation.role), operation, ids)
+    assert reply.status_code < 400, reply.text
+    told = []
+    for tenant in {str(tenant_id), ids.get("tenant_id", str(tenant_id))}:
+        with db.tenant(UUID(tenant)) as conn:
+            entries = audit.entries(conn, audit.Wanted(), limit=10, newest=True)
+        told += [e.action for e in entries if e.request_id == reply.headers["x-request-id"]]
+    assert bool([action for action in told if action != "system.visit"]) == (operation.id not in SILENT)
+
+
 def test_nothing_is_excepted_that_is_not_there() -> None:
     names = {o.id for o in ALL}
     used = {p for o in ALL for p in o.parameters}
-    assert {*PUBLIC, *NO_PERMISSION, *NOT_ALONE, *BODILESS, *FREE} <= names
+    assert {*PUBLIC, *NO_PERMISSION, *NOT_ALONE, *BODILESS, *FREE, *SILENT} <= names
     assert set(FACTORIES) == used
     assert set(SHARED) <= used

@@ -233,6 +233,18 @@ def test_a_call_that_goes_wrong_is_logged_with_its_caller(
     assert (record.__dict__["request_id"], record.__dict__["tenant"]) == ("req-12345", str(tenant_id))
 
 
+def test_a_call_about_a_record_is_logged_with_its_id_and_nothing_else_of_its_address(
+    admin: Client, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.handler.addFilter(_Context())
+    monkeypatch.setattr("api.routes.records.browsing.get", lambda *_: 1 / 0)
+    sought = uuid4()
+    assert admin.get(f"/v1/records/contact/{sought}").status_code == 500
+    record = next(r for r in caplog.records if getattr(r, "code", "") == "bug")
+    assert record.__dict__["record_id"] == str(sought)
+    assert "entity" not in record.__dict__
+
+
 # ---------------------------------------------------------------- addresses that fail to sign in
 
 

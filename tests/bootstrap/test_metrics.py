@@ -15,6 +15,12 @@ from sqlalchemy import text
 from bootstrap.metrics import FAMILIES, PROCESS_FAMILIES, READ_AGAIN_S, Exporter, HubCollector, count_call, exposition
 from bootstrap.settings import Settings, variable_name
 from bootstrap.wiring import Hub
+from connectors.kit.breaker import Breaker
+from connectors.kit.contract import AuthKind, AuthMethod, Manifest
+from connectors.kit.contract import Connection as ConnectionOfKit
+from connectors.kit.gate import Attempt, Call, Gate
+from connectors.kit.retry import RetryPolicy
+from connectors.kit.tokens import MemoryTokens
 from domain.access import Actor
 from domain.ids import new_id
 from storage import connections, dead_letters, events, inbound_endpoints, jobs, streams, subscriptions
@@ -174,6 +180,29 @@ def test_calls_to_vendors_are_counted_by_class(hub: Hub) -> None:
         for s in ("2xx", "4xx", "unanswered")
     }
     assert counted == {"2xx": 2, "4xx": 1, "unanswered": 1}
+
+
+def test_the_circuit_breakers_of_a_connection_are_told(
+    hub: Hub, connection: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is open, one that is not, at hosts of their own; a sign-in that no connection stands for yet is left out."""
+    breaker = Breaker(failures_max=1)
+    monkeypatch.setattr("connectors.kit.gate.PROCESS.breaker", breaker)
+    manifest = Manifest(
+        "hubspot", "HubSpot", (AuthMethod(AuthKind.NONE),), hosts=("api.example.com", "files.example.com")
+    )
+    for name, host, status in (
+        (str(connection), "api.example.com", 503),
+        (str(connection), "files.example.com", 200),
+        ("new", "api.example.com", 503),
+    ):
+        gate = Gate.of(manifest, ConnectionOfKit(name, "hubspot", {}, MemoryTokens()), retry=RetryPolicy(attempts=1))
+        gate.run(Call("GET", f"https://{host}/x"), lambda status=status: Attempt(value=1, status=status))  # type: ignore[misc]
+    read = _read(HubCollector(hub))
+    told = {"tenant": str(hub.tenant_id), "connection": str(connection), "vendor": "hubspot"}
+    assert _value(read, "syncline_connection_breaker", host="api.example.com", **told) == 1
+    assert _value(read, "syncline_connection_breaker", host="files.example.com", **told) == 0
+    assert len([name for name, _ in read if name == "syncline_connection_breaker"]) == 2
 
 
 def test_a_worker_shows_its_metrics_on_a_port(hub: Hub) -> None:

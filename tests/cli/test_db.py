@@ -110,6 +110,10 @@ def test_dead_letters_hide_payloads_unless_asked(syncline: Syncline, db: object,
     assert "ada at home" not in shown.out + syncline("dead-letters", "list", "--json").out
     (only,) = syncline("dead-letters", "list", "--json", "--payload").json["letters"]
     assert only["payload"] == {"Email": "ada at home"}
+    assert "ada at home" not in syncline("dead-letters", "show", only["id"]).out
+    assert "ada at home" in syncline("dead-letters", "show", only["id"], "--payload").out
+    looks = syncline("audit", "list", "--action", "payload.read", "--json").json
+    assert [(e["target_id"], e["actor_kind"]) for e in looks] == [(only["id"], "command"), ("list", "command")]
     assert syncline("dead-letters", "list", "--json", "--code", "other").json["letters"] == []
 
 

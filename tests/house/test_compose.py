@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BUILT = [name for name, service in SERVICES.items() if "build" in service]
+LASTING = [name for name, service in SERVICES.items() if "tools" not in service.get("profiles", ())]
+"""What runs until it is stopped, not a command at a time."""
 PULLED = {name: service for name, service in SERVICES.items() if "image" in service}
 MOUNTS = [(*str(volume).split(":"), "")[:3] for service in SERVICES.values() for volume in service.get("volumes", [])]
 """What is mounted: source, target, options."""
@@ -56,7 +59,7 @@ def test_images_are_pinned_to_a_full_version(name: str) -> None:
     assert re.fullmatch(r"([a-z]+/)?[a-z]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?", PULLED[name]["image"])
 
 
-@pytest.mark.parametrize("name", [*PULLED, "api"])
+@pytest.mark.parametrize("name", LASTING)
 def test_services_tell_whether_they_are_healthy(name: str) -> None:
     assert {"test", "interval", "timeout", "retries"} <= set(SERVICES[name]["healthcheck"])
 
@@ -94,6 +97,32 @@ def test_the_database_url_leads_to_the_database_service() -> None:
     url = SERVICES["syncline"]["environment"]["DATABASE_URL"]
     assert url.startswith(f"postgresql://{database['POSTGRES_USER']}:")
     assert url.endswith(f"@postgres:5432/{database['POSTGRES_DB']}")
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "scheduler"])
+def test_the_broker_url_leads_to_the_broker_service(name: str) -> None:
+    broker = SERVICES["rabbitmq"]["environment"]
+    url = urlsplit(re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", SERVICES[name]["environment"]["BROKER_URL"]))
+    assert (url.scheme, url.hostname, url.username) == ("amqp", "rabbitmq", broker["RABBITMQ_DEFAULT_USER"])
+    assert url.password == "RABBITMQ_PASSWORD"
+    assert broker["RABBITMQ_DEFAULT_PASS"].startswith(f"${{{url.password}:?")
+    assert [p.rsplit(":", 1)[-1] for p in SERVICES["rabbitmq"]["ports"]] == [str(url.port)]
+    assert SERVICES[name]["depends_on"]["rabbitmq"]["condition"] == "service_healthy"
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler"])
+def test_workers_tell_that_they_live_where_they_show_their_metrics(name: str) -> None:
+    port = SERVICES[name]["environment"]["SYNCLINE_METRICS_PORT"]
+    assert f"'http://127.0.0.1:{port}/metrics'" in SERVICES[name]["healthcheck"]["test"][-1]
+
+
+def test_everything_that_was_promised_runs() -> None:
+    """PostgreSQL, RabbitMQ, Redis, api, worker, scheduler, Prometheus, Grafana."""
+    names = {"postgres", "rabbitmq", "redis", "api", "worker", "scheduler", "prometheus", "grafana"}
+    assert set(LASTING) == names
+    assert {name: SERVICES[name]["command"] for name in ("api", "worker", "scheduler")} == {
+        name: [name] for name in ("api", "worker", "scheduler")
+    }
 
 
 @pytest.mark.parametrize("name", BUILT)

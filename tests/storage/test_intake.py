@@ -40,6 +40,19 @@ def delivery(tenant_id: UUID, key: str, **more: Any) -> Delivery:
     return dataclasses.replace(Delivery(tenant_id, ENDPOINT, key, b"{}"), **more)
 
 
+def counted_connections(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for each connection that any writer tries to make from now on."""
+    tries: list[None] = []
+    connected = InboxWriter._connected
+
+    async def counted(self: InboxWriter) -> Any:
+        tries.append(None)
+        return await connected(self)
+
+    monkeypatch.setattr(InboxWriter, "_connected", counted)
+    return tries
+
+
 def stored(db: Database, tenant_id: UUID) -> list[str]:
     """Keys of what a tenant's inbox holds, in the order of arrival."""
     with db.tenant(tenant_id) as conn:
@@ -361,14 +374,7 @@ def test_a_silent_server_is_asked_again_without_anybody_waiting_for_it(
     db: Database, tenant_id: UUID, database_urls: ServerUrls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its connection was given up, and the next ones hang as well: preparing needs the table that somebody holds."""
-    tries: list[None] = []
-    connected = InboxWriter._connected
-
-    async def counted(self: InboxWriter) -> Any:
-        tries.append(None)
-        return await connected(self)
-
-    monkeypatch.setattr(InboxWriter, "_connected", counted)
+    tries = counted_connections(monkeypatch)
 
     async def work(writer: InboxWriter) -> list[bool]:
         await _first(writer, tenant_id, 0.1)
@@ -522,14 +528,7 @@ def test_a_server_that_refuses_connections_is_not_tried_for_every_delivery(
     tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("storage.intake.REFUSED_FOR_S", 600)
-    tries: list[None] = []
-    connected = InboxWriter._connected
-
-    async def counted(self: InboxWriter) -> Any:
-        tries.append(None)
-        return await connected(self)
-
-    monkeypatch.setattr(InboxWriter, "_connected", counted)
+    tries = counted_connections(monkeypatch)
 
     async def work(writer: InboxWriter) -> list[str]:
         codes = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bootstrap.metrics import LANE_ERRORS
 from bootstrap.wiring import Hub
 from domain.errors import ReauthRequiredError, TransientError
 from storage import dead_letters, stream_runs
@@ -217,8 +218,11 @@ def test_a_pass_that_ends_in_an_error_is_noted(
 ) -> None:
     a = company()
     a.remote.error = error
+    code = error.code if isinstance(error, TransientError) else "bug"
+    counted = LANE_ERRORS.labels(*map(str, _key(a)), code)
     passes.run_lane(hint(a))
     assert [(r.status, r.stopped, r.complete) for r in runs_of(a, hub)] == [("ended", stopped, False)]
+    assert counted._value.get() == 1
 
 
 def test_a_pass_that_died_after_its_note_is_noted_once(company: Make, hub: Hub, passes: Passes) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.kit.breaker import Breaker
+from connectors.kit.breaker import Breaker, State
 from connectors.kit.contract import AuthKind, AuthMethod, Connection, Manifest, RateLimit, RateLimiter
 from connectors.kit.gate import PROCESS, Attempt, Call, Gate, Lost
 from connectors.kit.limits import ProcessLimiter, QuotaLedger
@@ -166,6 +166,22 @@ def test_the_circuit_opens_probes_and_closes() -> None:
     breaker.report("a", ok=True)
     breaker.enter("a")
     breaker.enter("a")
+
+
+def test_the_state_of_a_circuit_is_told_at_every_moment() -> None:
+    clock = Clock()
+    breaker = Breaker(failures_max=2, pause_s=10, clock=clock)
+    assert breaker.states() == {}
+    breaker.report("a", ok=False)
+    assert breaker.states() == {"a": State.CLOSED}
+    breaker.report("a", ok=False)
+    assert breaker.states() == {"a": State.OPEN}
+    clock.now = 10
+    assert breaker.states() == {"a": State.HALF_OPEN}
+    breaker.enter("a")
+    assert breaker.states() == {"a": State.HALF_OPEN}
+    breaker.report("a", ok=True)
+    assert breaker.states() == {"a": State.CLOSED}
 
 
 def test_failures_count_in_a_row_only() -> None:
