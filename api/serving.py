@@ -16,6 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api.app import create_app
 from api.intake import IntakeApp
 from api.protocol import Punctual
+from domain.collecting import set_aside
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def settle() -> None:
     For the process that serves, once all is loaded.
     """
     gc.collect()
-    gc.freeze()
+    set_aside()
 
 
 def behind_proxies(app: ASGIApp, settings: Settings) -> Any:

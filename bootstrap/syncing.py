@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,14 +21,14 @@ from mappings.compile import Lens, MappingContext, compile_spec
 from mappings.spec import MappingSpec, load_shipped, parse_spec, spec_to_toml
 from migration.plan_mapping import context_of
 from migration.plan_model import Plan
-from storage import connections, stream_runs, streams, suppression
+from storage import connections, scheduling, stream_runs, streams, suppression
 from storage.database import Connection
 from storage.stream_runs import StreamRun
 from storage.streams import Stream
 from storage.suppression import Guard
 from sync_engine.core.stand_ins import PIPELINE, STAGE
 from sync_engine.engine import Engine, Report, Settings
-from sync_engine.ports import Lane
+from sync_engine.ports import Lane, LeaseLostError
 from sync_engine.postgres import PostgresSyncStore
 from sync_engine.replay import Replays
 from sync_engine.ruling import rules_of, several_of
@@ -311,7 +311,13 @@ class Syncs:
         return self.run_lane(self.lane(stream))
 
     def run_lane(
-        self, lane: Lane, *, poll: bool = True, compare: bool = False, over: Callable[[], bool] = lambda: False
+        self,
+        lane: Lane,
+        *,
+        poll: bool = True,
+        compare: bool = False,
+        over: Callable[[], bool] = lambda: False,
+        told: Callable[[Report], None] = lambda _: None,
     ) -> Report:
         """One pass over one lane, as `Engine.run` explains; how it went is kept."""
         run_id, started, calls = new_id(), self._clock(), self._hub.calls[lane.connection_id]
@@ -319,7 +325,7 @@ class Syncs:
         def ended(report: Report) -> None:
             self._keep(lane, report, run_id, started, self._hub.calls[lane.connection_id] - calls, poll=poll)
 
-        report = self.engine.run(lane, poll=poll, compare=compare, over=over, owner=str(run_id), ended=ended)
+        report = self.engine.run(lane, poll=poll, compare=compare, over=over, told=told, owner=str(run_id), ended=ended)
         log.info("pass", extra={"object": lane.object, "counts": dict(report.counts), "stopped": report.stopped})
         return report
 
@@ -333,6 +339,26 @@ class Syncs:
         )  # fmt: skip
         with suppress(TransientError), self._hub.db.tenant(lane.tenant_id) as conn:
             stream_runs.add(conn, run)
+
+    def compare(self, stream: Stream, told: Callable[[Report], None] = lambda _: None) -> Report:
+        """One pass that compares every record of a stream with the vendor's; a comparison under way is gone on with.
+
+        A stream that was never read is read whole instead. Whatever ends it early, workers go on with it, also where somebody else
+        works on the stream (``busy``). ``told`` gets the report as it stands, whenever the vendor listed more. Raises nothing that
+        a vendor does.
+        """
+        key = (stream.connection_id, stream.object)
+        with self._hub.db.tenant(self._hub.tenant_id) as conn:
+            scheduling.ask(conn, *key, self._clock(), compare=True)
+        try:
+            report = self.run_lane(self.lane(stream), told=told)
+        except LeaseLostError:
+            return Report(stopped="busy")
+        if not report.stopped:
+            again = self._clock() + timedelta(seconds=self._hub.settings.compare_every_s)
+            with self._hub.db.tenant(self._hub.tenant_id) as conn:
+                scheduling.ended_well(conn, *key, compare_at=again)
+        return report
 
     def verify(self, stream: Stream) -> Verified:
         """Compare every record of a stream with the vendor's own listing. Changes nothing."""

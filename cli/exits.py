@@ -16,12 +16,12 @@ MEANINGS: Final[dict[int, str]] = {
     1: "An error that has no code of its own; the message says what to do.",
     USAGE: "The command line is wrong: an unknown command or option, or a missing value.",
     DIFFERENCES: "Finished, but something wants a person: the certificate lists differences, an undo kept records that "
-    "were edited since, a check of `doctor` failed, or a connection test failed.",
+    "were edited since, a check of `doctor` failed, a connection test failed, or `sync compare` left out a stream that is stopped.",
     UNFINISHED: "Stopped as asked, but not every batch under way was finished in time: its lane was given back, and another worker "
     "goes on with it.",
     65: "The plan was edited after it was approved, the source changed between plan and run, or a record is unusable.",
     BUG: "A bug in Syncline. The message names a file with the details.",
-    73: "Another run holds this connection.",
+    73: "Another run holds this connection; of `sync compare`: a worker is at an object, and compares it next.",
     74: "No room left in the database or on the disk. Everything committed is kept; resume after making room.",
     75: "The vendor or the database could not be reached, or a limit is used up. Try again later.",
     77: "Credentials are wrong, expired or revoked. Connect again.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -12,9 +12,6 @@ from cli.noted import note, note_alone
 from cli.output import table
 from cli.session import Session, command
 from domain.access import ROLES, SYSTEM_TENANT
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(help="API keys, and the master keys that encrypt stored credentials.", no_args_is_help=True)
 

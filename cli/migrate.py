@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -16,7 +14,7 @@ from cli import show
 from cli.asking import confirm
 from cli.exits import DIFFERENCES
 from cli.noted import note_alone
-from cli.progress import ProgressView
+from cli.progress import watched
 from cli.session import Session, command
 from domain.errors import ConfigurationError
 
@@ -72,7 +70,7 @@ def audit(session: Session, source: Source, objects: Objects = None) -> None:
 
     connection = _open(session, source)
     note_alone(session, "migration.audit", "connection", connection.id)
-    with _watched(session) as on_progress:
+    with watched(session.out) as on_progress:
         found = audit_source(session.hub, connection.id, objects or None, on_progress)
     session.out.result(found, *show.audit(found))
     session.out.say(f"Next: [bold]syncline migrate plan {escape(quote(source))}[/bold]")
@@ -98,7 +96,7 @@ def plan(
     if not overwrite:
         plans.refuse_overwriting(path)
     note_alone(session, "migration.plan", "connection", connection.id)
-    with _watched(session) as on_progress:
+    with watched(session.out) as on_progress:
         proposal = plan_source(session.hub, connection.id, objects or None, on_progress)
     if approve:
         proposal = proposal.approve()
@@ -133,7 +131,7 @@ def dry_run(
     connection = _open(session, source)
     chosen = _plan_of(connection, plan_file)
     note_alone(session, "migration.dry_run", "connection", connection.id, {"plan": chosen.checksum})
-    with _watched(session) as on_progress:
+    with watched(session.out) as on_progress:
         outcome = session.hub.migrations.dry_run(connection.id, chosen, on_progress, limit=limit, percent=share)
     session.out.result(outcome, *show.dry_run(outcome))
 
@@ -152,7 +150,7 @@ def run(
     connection = _open(session, source)
     chosen = _plan_of(connection, plan_file)
     note_alone(session, "migration.run", "connection", connection.id, {"plan": chosen.checksum})
-    with _watched(session, go_on="syncline migrate resume") as on_progress:
+    with watched(session.out, go_on="syncline migrate resume") as on_progress:
         outcome = session.hub.migrations.run(
             connection.id, chosen, on_progress, limit=limit, percent=share, certificate=certificate
         )
@@ -164,7 +162,7 @@ def resume(session: Session, run_id: RunId = None, certificate: WithCertificate 
     """Go on with a run, or an undo, that was interrupted. It ends as if it had never stopped."""
     chosen = _run_id(session, run_id) if run_id else None
     note_alone(session, "migration.resume", "run", chosen or "latest")
-    with _watched(session, go_on="syncline migrate resume") as on_progress:
+    with watched(session.out, go_on="syncline migrate resume") as on_progress:
         outcome = session.hub.migrations.resume(chosen, on_progress, certificate=certificate)
     _finish(session, outcome)
 
@@ -227,7 +225,7 @@ def undo(
         confirm(f"Undo {', '.join(stages) + ' of run' if stages else 'the whole run'} {chosen}?")
     asked = {"stages": list(stages or ()), "force": force, "also_at_vendors": also_at_vendors}
     note_alone(session, "migration.undo", "run", chosen, asked)
-    with _watched(session, go_on=f"syncline migrate resume {chosen}") as on_progress:
+    with watched(session.out, go_on=f"syncline migrate resume {chosen}") as on_progress:
         outcome = session.hub.migrations.undo(
             chosen, objects=stages or None, force=force, also_at_vendors=also_at_vendors, on_progress=on_progress
         )
@@ -371,17 +369,6 @@ def _finished(session: Session, text: str | None) -> UUID:
     (status,) = session.hub.migrations.status(run.id)
     session.out.say(f"Run {run.id} of {status.connection_name}, begun {run.started_at:%Y-%m-%d %H:%M} UTC.")
     return run.id
-
-
-@contextmanager
-def _watched(session: Session, *, go_on: str = "") -> Iterator[Callable[[Any], None]]:
-    """Progress on stderr; after Ctrl-C, a sentence on how to go on."""
-    try:
-        with ProgressView(session.out.status) as view:
-            yield view
-    except KeyboardInterrupt:
-        session.out.say("Stopped." + (f" What is done is kept. Go on with: [bold]{go_on}[/bold]" if go_on else ""))
-        raise
 
 
 def _finish(session: Session, outcome: RunResult | UndoResult) -> None:

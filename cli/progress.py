@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from cli.output import duration
+from cli.output import Output, duration
 
 _LINE_EVERY_S = 2.0
 
@@ -62,6 +63,17 @@ class ProgressView:
             self._bars.show(event)
         else:
             self._lines.show(event)
+
+
+@contextmanager
+def watched(out: Output, *, go_on: str = "") -> Iterator[ProgressView]:
+    """Progress on stderr; after Ctrl-C, a sentence on how to go on."""
+    try:
+        with ProgressView(out.status) as view:
+            yield view
+    except KeyboardInterrupt:
+        out.say("Stopped." + (f" What is done is kept. Go on with: [bold]{go_on}[/bold]" if go_on else ""))
+        raise
 
 
 class _Bars:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
+from cli.exits import DIFFERENCES
 from cli.noted import note, note_alone
 from cli.output import duration, table
+from cli.progress import ProgressView, watched
 from cli.session import Session, command
-from domain.errors import ConfigurationError
+from domain.errors import ConfigurationError, RunInProgressError, TransientError
 
 if TYPE_CHECKING:
+    from bootstrap.syncing import Syncs
     from bootstrap.syncing_rules import StreamSettings
     from storage.database import Connection
     from storage.streams import Stream
     from sync_engine.engine import Report
 
 app = typer.Typer(help="Keep connections and the hub in step.", no_args_is_help=True)
+
+_WANT_A_PERSON = ("reauth", "stopped", "braked")
 
 SourceArgument = Annotated[str, typer.Argument(metavar="SOURCE", help="The connection's name or id.")]
 ObjectsOption = Annotated[
@@ -253,6 +261,131 @@ def run(
         rounds = syncs.settle(wanted, on_pass=told)
         found = syncs.list()
     session.out.result({"rounds": rounds, "streams": [_plain(s) for s in found]}, _table(session, found))
+
+
+@command(app, "compare")
+def compare(session: Session, source: SourceArgument, objects: ObjectsOption = None) -> None:
+    """Compare every record with the vendor's now, and take over what differs. One that was interrupted goes on where it stopped.
+
+    Finds what no listing of changes tells, and what vanished without a trace. Where workers run, they do so from time to time.
+    """
+    from bootstrap.syncing import syncing
+    from cli.sources import find_connection
+    from domain.collecting import SYNCING, collect_rarely
+
+    connection = find_connection(session, source)
+    with syncing(session.hub) as syncs, watched(session.out, go_on=f"syncline sync compare {source}") as view:
+        collect_rarely(SYNCING)
+        chosen = _to_compare(session, connection.id, syncs.list(connection.id), objects)
+        asked = {"objects": [s.object for s in chosen]}
+        note_alone(session, "stream.compare", "connection", connection.id, asked)
+        reports = {s.object: _compare(syncs, s, view) if _comparable(s) else None for s in chosen}
+        now = {s.object: s for s in syncs.list(connection.id)}
+    found = [_Comparison.of(now.get(s.object, s), reports[s.object]) for s in chosen]
+    columns = ("object", "entity", "outcome", "listed", "records", "compared up to", "why")
+    rows = [(c.object, c.entity, c.outcome, c.listed, _counted(c.counts), c.verified_at, c.why) for c in found]
+    shown = table(columns, rows, numbers=("listed",))
+    session.out.result(
+        found, shown if found else f"Nothing of {source} is kept in step yet: add it with `syncline sync add`."
+    )
+    _finish(session, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What came of one object. ``listed``: how many records the vendor listed, None where it was not to the end.
+
+    ``counts``: what became of those that had to be looked at. ``why``: what stops the stream.
+    """
+
+    object: str
+    entity: str
+    outcome: str
+    listed: int | None
+    counts: Mapping[str, int]
+    verified_at: datetime | None
+    why: str
+
+    @classmethod
+    def of(cls, now: Stream, report: Report | None) -> _Comparison:
+        counts = {} if report is None else {name: n for name, n in report.counts.items() if n}
+        listed = report.listed if report is not None and not report.stopped else None
+        return cls(now.object, now.entity, _outcome(now, report), listed, counts, now.verified_at, _reason(now))
+
+
+def _outcome(now: Stream, report: Report | None) -> str:
+    if report is not None and not report.stopped:
+        return "compared" if report.compared else "read for the first time"
+    if report is not None and report.stopped == "busy":
+        return "busy"
+    return now.status if now.status != "idle" else "only written"
+
+
+def _comparable(stream: Stream) -> bool:
+    return stream.status == "idle" and stream.settings.get("direction") != "out"
+
+
+def _to_compare(session: Session, connection_id: UUID, known: list[Stream], objects: list[str] | None) -> list[Stream]:
+    """The streams that are meant, parents first. Raises ConfigurationError for one that was named and cannot be compared."""
+    from storage import streams
+
+    if not objects:
+        return known
+    with session.hub.db.tenant(session.tenant_id) as conn:
+        named = {name: streams.get(conn, connection_id, name) for name in objects}
+    for name, stream in named.items():
+        if stream.status != "idle":
+            raise ConfigurationError(
+                f"{name} is {stream.status}, so it is not compared.",
+                remedy="`syncline sync status` says why; mend that, and go on with `syncline sync resume`.",
+                code="stream_stopped",
+            )
+        if not _comparable(stream):
+            raise ConfigurationError(
+                f"{name} is only written, so there is nothing to compare.",
+                remedy="Add it again with --direction both, and it is read, too.",
+                code="bad_setting",
+            )
+    return [stream for stream in known if stream.object in named]
+
+
+def _compare(syncs: Syncs, stream: Stream, view: ProgressView) -> Report:
+    """One comparison, shown as it comes on. Raises what ended it early, unless that is the brake or somebody else at work."""
+    from migration.progress import Progress
+
+    total, began = syncs.store.live_links(syncs.lane(stream)) or None, time.monotonic()
+    phase = "read" if stream.verified_at is None else "compared"
+
+    def told(report: Report, *, finished: bool = False) -> None:
+        elapsed = time.monotonic() - began
+        rate = report.listed / elapsed if elapsed > 0.2 else None
+        view(Progress(stream.object, phase, report.listed, total, rate, dict(report.counts), finished))
+
+    report = syncs.compare(stream, told)
+    if report.error is not None:
+        raise report.error
+    if report.stopped == "incomplete":
+        raise TransientError(
+            f"The vendor's listing of {stream.object} broke off.",
+            remedy="Compare again: it goes on where it stopped.",
+            code="bad_reply",
+        )
+    told(report, finished=not report.stopped)
+    return report
+
+
+def _finish(session: Session, found: Sequence[_Comparison]) -> None:
+    """Say what is left to do, and leave with the exit code of that."""
+    if any(c.counts.keys() - {"unchanged", "superseded", "skipped"} for c in found):
+        session.out.say("What was taken over goes on to other connections with `syncline sync run`, or by the workers.")
+    if busy := [c.object for c in found if c.outcome == "busy"]:
+        raise RunInProgressError(
+            f"{', '.join(busy)}: being synchronised right now.",
+            remedy="Workers compare it next. Where none run, compare again in a moment.",
+            code="lane_busy",
+        )
+    if any(c.outcome in _WANT_A_PERSON for c in found):
+        raise typer.Exit(DIFFERENCES)
 
 
 @command(app, "pause")

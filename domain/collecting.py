@@ -18,6 +18,14 @@ def collect_rarely(after_objects: int) -> None:
     For processes that handle pages and batches of records, once all is loaded: records are plain values that die by their
     reference count, and looking through them for rings cost a third of the mapping and a sixth of the two-way engine.
     """
-    if not gc.get_freeze_count():  # once a process: what is garbage by the next time would be kept for good
-        gc.freeze()
+    set_aside()
     gc.set_threshold(after_objects, 10, 10)
+
+
+def set_aside() -> None:
+    """Never again look at the objects that are there by now.
+
+    Once a process: what is garbage by the next time would be kept for good.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()

@@ -193,8 +193,9 @@ def _beginning(tenant_id: UUID, *, look_ups: bool) -> bytes:
     """What begins a tenant's transaction, as one message to the server. Nothing of it outlives the transaction."""
     settings = {"app.tenant_id": str(tenant_id)} | (dict.fromkeys(_LOOK_UPS, "off") if look_ups else {})
     if (cause := traceparent()) is not None:
-        settings["app.traceparent"] = cause.replace("'", "''")
-    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+        # Escaped so that it means the same whatever the server's standard_conforming_strings.
+        settings["app.traceparent"] = cause.replace("\\", "\\\\").replace("'", "''")
+    calls = ", ".join(f"set_config('{name}', E'{value}', true)" for name, value in settings.items())
     return f"BEGIN; SELECT {calls}".encode()
 
 

@@ -6,6 +6,7 @@ taken for lost. So the whole state of scheduling stands here, and any number of 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -190,12 +191,19 @@ def hold_back(conn: Connection, connection_id: UUID, object_name: str, until: da
 
 
 def ask(conn: Connection, connection_id: UUID, object_name: str, now: datetime, *, compare: bool = False) -> None:
-    """Have a lane run as soon as a worker is free, or (``compare``) compare everything. What held it back counts no more."""
+    """Have a lane run as soon as a worker is free, and (``compare``) compare everything. What held it back counts no more.
+
+    A comparison under way is gone on with. One that was never read is read whole anyway; one that is only written has nothing to
+    compare.
+    """
+    begun = {"started_at": now.isoformat(), "confirmed": False, "reason": "a person asked"}
     conn.execute(
-        text(f"""
-        UPDATE stream SET not_before = NULL, {"compare_at" if compare else "poll_asked_at"} = :now
+        text("""
+        UPDATE stream SET not_before = NULL, poll_asked_at = CASE WHEN :compare THEN poll_asked_at ELSE :now END,
+            resync = CASE WHEN :compare AND verified_at IS NOT NULL AND settings->>'direction' IS DISTINCT FROM 'out'
+                          THEN coalesce(resync, CAST(:begun AS jsonb)) ELSE resync END
         WHERE tenant_id = :tenant AND connection_id = :connection AND object = :object"""),
-        {**_key(conn, connection_id, object_name), "now": now},
+        {**_key(conn, connection_id, object_name), "now": now, "compare": compare, "begun": json.dumps(begun)},
     )
     conn.execute(
         text("""

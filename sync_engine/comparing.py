@@ -28,11 +28,14 @@ class Part:
     last: bool
 
 
-def parts(port: VendorPort, after: str | None, on_page: Callable[[], None] = lambda: None) -> Iterator[Part]:
-    """The vendor's listing beyond ``after`` as spans without gaps. ``on_page`` is called for every page before it counts."""
+def parts(port: VendorPort, after: str | None, on_page: Callable[[int], None] = lambda _: None) -> Iterator[Part]:
+    """The vendor's listing beyond ``after`` as spans without gaps.
+
+    ``on_page`` is called for every page before it counts, with the number of ids on it.
+    """
     pending: list[tuple[str, str]] = []
     for page in port.versions(after):
-        on_page()
+        on_page(len(page.listed))
         pending += page.listed
         if page.last or len(pending) >= SPAN_ROWS:
             upto = None if page.last else pending[-1][0]

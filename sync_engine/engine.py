@@ -63,7 +63,7 @@ class Report:
     """What a pass did: ``counts`` by outcome. ``stopped``: why it ended before its work was done.
 
     Incomplete: the vendor's listing broke off, or was never read to its end; so nothing was sent. ``compared``: it began, or went
-    on with, a full comparison.
+    on with, a full comparison. ``listed``: how many records the vendor listed.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -72,6 +72,7 @@ class Report:
     retry_after_s: float = 0.0
     more: bool = False
     compared: bool = False
+    listed: int = 0
 
 
 class Pass:
@@ -86,9 +87,10 @@ class Pass:
         settings: Settings,
         report: Report,
         over: Callable[[], bool] = lambda: False,
+        told: Callable[[Report], None] = lambda _: None,
     ) -> None:
         self.store, self.port, self.clock, self.settings, self.report = store, port, clock, settings, report
-        self._over = over
+        self._over, self._told = over, told
         self.lease = lease
         self.lane = lease.lane
         self.asked: dict[str, datetime] = {}
@@ -140,6 +142,11 @@ class Pass:
         """Whether nothing more is done in this pass: its turn is over, or it was stopped."""
         return self.report.more or bool(self.report.stopped)
 
+    def _listed(self, count: int) -> None:
+        """Say that the vendor listed so many more."""
+        self.report.listed += count
+        self._told(self.report)
+
     # ------------------------------------------------------------ pulling
 
     def poll(self) -> bool:
@@ -160,6 +167,7 @@ class Pass:
                     PullCommit(self.rules.entity, cursor=page.cursor, verified_at=verified, rejects=page.rejects),
                     listed=True,
                 )
+                self._listed(len(page.raws))
                 if not page.last and self.yields():
                     return False
         except CursorExpiredError as error:
@@ -407,6 +415,7 @@ class Pass:
             self.renew()
             listed.update(raw.incoming.vendor_id for raw in page.raws)
             self.apply(page.raws, PullCommit(self.rules.entity, rejects=page.rejects), listed=True)
+            self._listed(len(page.raws))
             if page.last:
                 self._end_relist(under_way, listed, page.cursor)
 
@@ -421,7 +430,12 @@ class Pass:
     def _compare(self, under_way: Resync) -> Resync | None:
         """Compare from where it stands to the end of the vendor's listing; None if the listing broke off."""
         complete, found = False, Findings(under_way)
-        for part in parts(self.port, under_way.after, self.renew):
+
+        def on_page(count: int) -> None:
+            self.renew()
+            self._listed(0 if under_way.deleting else count)
+
+        for part in parts(self.port, under_way.after, on_page):
             found.add(part, self.store.links_between(self.lane, part.span))
             complete = part.last
             over = not complete and self.yields()
@@ -472,6 +486,7 @@ class _Wanted:
     poll: bool
     compare: bool
     over: Callable[[], bool]
+    told: Callable[[Report], None]
     notices_first: bool
 
 
@@ -498,15 +513,16 @@ class Engine:
         poll: bool = True,
         compare: bool = False,
         over: Callable[[], bool] = lambda: False,
+        told: Callable[[Report], None] = lambda _: None,
         owner: str | None = None,
         ended: Callable[[Report], None] = lambda _: None,
     ) -> Report:
         """One pass. Returns what was done and, if it stopped early, why; raises LeaseLostError when another worker took over.
 
         ``compare``: begin a full comparison, where the vendor can be compared with. ``over`` is asked after every batch: True ends
-        the pass there, with ``Report.more``. ``ended`` is told how it went, whatever ended it, before the lane is given back: a
-        pass that never tells is known by its lease, which ``owner`` holds. Nothing that a vendor or the network does is raised:
-        the report and the lane's status tell.
+        the pass there, with ``Report.more``. ``told`` gets the report as it stands, whenever the vendor listed more. ``ended`` is
+        told how it went, whatever ended it, before the lane is given back: a pass that never tells is known by its lease, which
+        ``owner`` holds. Nothing that a vendor or the network does is raised: the report and the lane's status tell.
         """
         report = Report()
         now = self._clock()
@@ -521,7 +537,8 @@ class Engine:
                 report.stopped = state.status
             else:
                 # A first listing tells of no deletes: what a notice had read just before it began could be gone unnoticed.
-                self._work(held, report, _Wanted(poll, compare, over, notices_first=state.cursor is not None))
+                wanted = _Wanted(poll, compare, over, told, notices_first=state.cursor is not None)
+                self._work(held, report, wanted)
         except LeaseLostError:
             report.stopped = "taken over"
             raise
@@ -540,7 +557,7 @@ class Engine:
         lane = held[-1].lane
         try:
             port = self._port_of(lane)
-            run = Pass(self._store, port, held[-1], self._clock, self._settings, report, wanted.over)
+            run = Pass(self._store, port, held[-1], self._clock, self._settings, report, wanted.over, wanted.told)
             try:
                 self._carry_out(run, wanted)
             finally:

@@ -1,6 +1,6 @@
 """As what records are associated: the labels of one list, between a vendor's words and the hub's.
 
-A field of labels is a sorted list of texts, ``<id of the associated record> <label>``: so it merges as a set, pair by pair. A
+A field of labels is a sorted list of texts (see `domain.labels`): so it merges as a set, pair by pair. A
 vendor tells and takes its own spelling; labels are the same where they differ in capitals alone.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from domain.labels import joined, split
 from sync_engine.core.model import Failure
 
 Labels = Mapping[str, Sequence[str]]
@@ -23,12 +24,6 @@ def told(text: str) -> Labels:
 def pairs(labels: Labels) -> tuple[tuple[str, str], ...]:
     """(vendor id, label), in order."""
     return tuple(sorted((i, label) for i, of in labels.items() for label in of))
-
-
-def split(pair: str) -> tuple[str, str]:
-    """Id and label of one text."""
-    record, _, label = pair.partition(" ")
-    return record, label
 
 
 def changes(before: Collection[str], now: Collection[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -52,7 +47,7 @@ def as_held(
         if record not in here:
             continue
         if label.casefold() in spelled:
-            found.setdefault(record, []).append(f"{record} {spelled[label.casefold()]}")
+            found.setdefault(record, []).append(joined(record, spelled[label.casefold()]))
         elif known:
             lacking[label] = None
     kept = set(held)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from domain.labels import joined
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Incoming, VendorRef
 from sync_engine.ports import Gathered, Raw
@@ -33,7 +34,7 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
             waits += [VendorRef(name, objects, i) for i, end in ends.items() if end is None]
         for name, (objects, pairs) in raw.labels.items():
             found = ((gathered.refs.get((objects, i)), label) for i, label in pairs)
-            values[name] = sorted(f"{end} {label}" for end, label in found if end is not None)
+            values[name] = sorted(joined(end, label) for end, label in found if end is not None)
         for name, ref in raw.refs.items():
             target = gathered.refs.get(ref)
             if target is None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from domain.entities import ENTITIES, PLAIN, Several
+from domain.labels import split as split_label
 from storage import bulk
 from storage.sync.gathering import hub_table, several_of
 from storage.sync.values import dumps
@@ -66,7 +67,7 @@ def grouped(said: Iterable[str]) -> dict[str, list[str]]:
     """Labels as people are shown them: by associated record."""
     result: dict[str, list[str]] = {}
     for pair in said:
-        record, _, label = pair.partition(" ")
+        record, label = split_label(pair)
         result.setdefault(record, []).append(label)
     return result
 
@@ -81,7 +82,8 @@ def relabel(
 ) -> None:
     """Give labels to pairs that are associated, and take them off others, which stay associated plainly."""
     for pairs, statement in ((added, _LABEL), (gone, _UNLABEL)):
-        rows = [{"record": i, "other": pair.partition(" ")[0], "label": pair.partition(" ")[2]} for i, pair in pairs]
+        told = [(i, *split_label(pair)) for i, pair in pairs]
+        rows = [{"record": i, "other": other, "label": label} for i, other, label in told]
         if rows:
             conn.execute(
                 text(statement.format(main=bulk.quoted(one.main), table=hub_table(entity), bulk_id=bulk.NEW_ID)),

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from bootstrap import privacy
 from bootstrap.syncing import kind_of, syncing
@@ -73,7 +73,7 @@ def stand(db: Database, tenant_id: UUID, connection_id: str, **facts: Any) -> No
 def due(db: Database, tenant_id: UUID, now: datetime | None = None) -> list[tuple[str, bool, bool]]:
     with db.tenant(tenant_id) as conn:
         found = scheduling.waiting(conn, now or datetime.now(UTC), PERIOD, DAY)
-    return [(w.object, w.overdue, w.compare) for w in found]
+    return [(w.object, w.overdue, w.comparing) for w in found]
 
 
 def test_what_can_be_kept_in_step_is_offered(admin: Client, base: str, connection_id: str) -> None:
@@ -137,9 +137,31 @@ def test_asking_for_a_run_makes_the_lane_due_until_a_later_poll_ended(
 def test_asking_for_a_comparison_makes_it_due(
     admin: Client, base: str, connection_id: str, db: Database, tenant_id: UUID
 ) -> None:
-    stand(db, tenant_id, connection_id)
+    stand(db, tenant_id, connection_id, not_before=datetime.now(UTC) + timedelta(hours=1))
+    assert due(db, tenant_id) == []
+    asked = admin.post(f"{base}/contacts/compare")
+    assert (asked.status_code, asked.json()["comparing"], asked.json()["not_before"]) == (202, True, None)
+    assert due(db, tenant_id) == [("contacts", False, True)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"resync": {"started_at": "2031-05-06T00:00:00+00:00", "after": "77", "confirmed": True}}, "77"),
+        ({"verified_at": None}, None),
+        ({"settings": {"direction": "out"}}, None),
+    ],
+    ids=["goes on", "read whole anyway", "only written"],
+)
+def test_asking_for_a_comparison_begins_none_that_is_under_way_or_that_has_nothing_to_compare(
+    admin: Client, base: str, connection_id: str, db: Database, tenant_id: UUID, facts: dict[str, Any], expected: Any
+) -> None:
+    stand(db, tenant_id, connection_id, **facts)
     assert admin.post(f"{base}/contacts/compare").status_code == 202
-    assert due(db, tenant_id, datetime.now(UTC)) == [("contacts", False, True)]
+    with db.tenant(tenant_id) as conn:
+        resync = conn.scalar(select(streams.stream.c.resync).where(streams.stream.c.object == "contacts"))
+    assert (resync or {}).get("after") == expected
+    assert (resync is None) == (expected is None)
 
 
 def test_paused_streams_do_not_run_until_they_are_resumed(admin: Client, base: str, connection_id: str) -> None:

@@ -321,6 +321,7 @@ def keep_in_step(told: Told, org: SandboxServer, later: Later, db: Database, ten
     told("sync", "run")
     told("sync", "status")
     told("sync", "runs", "salesforce", "--object", "Contact")
+    told("sync", "compare", "salesforce", "--object", "Contact")
     told("sync", "pause", "salesforce", "--object", "Lead")
     told("sync", "resume", "salesforce", "--object", "Lead")
     told.once("sync", "remove", "salesforce", "--object", "Lead", expect=(0,))

@@ -144,6 +144,15 @@ def test_a_list_is_taken_whole_from_the_best_that_has_one(world: World) -> None:
     assert world.rows("SELECT custom_fields->>'Hobbies__c' FROM crm_contact") == [("chess;go",)]
 
 
+@pytest.mark.parametrize("alike", [("Email", "LastName"), ("Phone",)], ids=lambda names: "+".join(names))
+def test_each_rule_alone_recognises_duplicates(world: World, alike: tuple[str, ...]) -> None:
+    first = contact(0, Email="a@x.example", LastName="Twin", Phone=PHONES[1])
+    other = contact(1, Email="b@x.example", LastName="Other", Phone=PHONES[2]) | {name: first[name] for name in alike}
+    stranger = contact(2, Email="c@x.example", LastName="Stranger", Phone=None)
+    migrate(world, [first, other, stranger], Survivor.OLDEST)
+    assert sorted(groups(world).values()) == [[first["Id"], other["Id"]], [stranger["Id"]]]
+
+
 def test_without_blank_fill_the_survivor_stays_as_it_is(world: World) -> None:
     records = [contact(n, Email="a@x.example", LastName="Twin", Title=t) for n, t in enumerate([None, "Boss"])]
     migrate(world, records, Survivor.OLDEST, blank_fill=False)

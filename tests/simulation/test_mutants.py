@@ -8,7 +8,8 @@ import pytest
 
 from tests.simulation import traps
 from tests.simulation.mutants.__main__ import ROOT, probed
-from tests.simulation.mutants.catalogue import MUTANTS, Mutant
+from tests.simulation.mutants.catalogue import MUTANTS
+from tests.simulation.mutants.model import Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)

@@ -81,10 +81,19 @@ def test_a_refused_beginning_leaves_no_connection_behind(db: Database, monkeypat
         assert conn.execute(text("SELECT 1")).scalar_one() == 1
 
 
-def test_the_cause_of_a_transaction_is_a_text_and_nothing_else(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "traceparent", lambda: "'; SELECT 1/0 --")
-    with db.tenant(new_id()) as conn:
-        assert conn.execute(text("SELECT current_setting('app.traceparent')")).scalar_one() == "'; SELECT 1/0 --"
+@pytest.mark.parametrize("conforming", ["on", "off"])
+@pytest.mark.parametrize(
+    "cause", ["'; SELECT 1/0 --", "\\'; SELECT 1/0 --", "\\", "'\\''\\\\'", "100 % of %s and :name", "Größe\n", ""]
+)
+def test_the_cause_of_a_transaction_is_a_text_and_nothing_else(
+    database_urls: ServerUrls, cause: str, conforming: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the server's settings let a backslash quote what follows it."""
+    monkeypatch.setattr(database, "traceparent", lambda: cause)
+    url = f"{database_urls.app}{'&' if '?' in database_urls.app else '?'}options=-c%20standard_conforming_strings%3D{conforming}"
+    with Database(url, pool_size=1) as db, db.tenant(new_id()) as conn:
+        assert conn.scalar(text("SELECT current_setting('standard_conforming_strings')")) == conforming
+        assert conn.scalar(text("SELECT current_setting('app.traceparent')")) == cause
 
 
 def test_a_pool_that_lost_its_server_goes_on_after_a_restart() -> None:

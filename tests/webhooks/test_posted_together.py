@@ -86,6 +86,26 @@ def test_together_is_one_after_the_other(db: Database, said: list[tuple[Any, Any
     assert together.stands() == one_by_one.stands()
 
 
+def test_posts_that_turn_out_to_mean_one_record_are_applied_one_after_the_other(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the database takes for the same, also where the posts look as if they had nothing in common."""
+    place = Place(db)
+    with db.tenant(place.tenant_id) as conn:
+        known = records.create(conn, place.tenant_id, "contact", {"email": "ada@example.com", "last_name": "A"}, "t")
+    monkeypatch.setattr(posted, "_matches", lambda *given: dict.fromkeys(given[-1], known))
+    given = [
+        Post(reading("contact", "ada@example.com", None, "+442079460958"), NOON),
+        Post(
+            reading("contact", "\N{CYRILLIC SMALL LETTER A}da@example.com", "Lovelace", None), NOON + timedelta(hours=1)
+        ),
+        Post(reading("contact", "bo@example.com", "King", None), NOON - timedelta(hours=1)),
+    ]
+    assert place.apply(given) == ["applied", "applied", "superseded"]
+    [(email, name, phone, *_)] = [row for row in place.stands() if row[0] != "bo@example.com"]
+    assert (email, name, phone) == (given[1].reading.values["email"], "Lovelace", "+442079460958")
+
+
 def test_posts_of_different_records_take_few_statements(db: Database) -> None:
     def statements(number: int) -> int:
         place, counted = Place(db), 0

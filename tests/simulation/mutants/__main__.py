@@ -15,7 +15,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.simulation.mutants.catalogue import MUTANTS, Mutant
+from tests.simulation.mutants.catalogue import MUTANTS
+from tests.simulation.mutants.model import Mutant
 
 ROOT = Path(__file__).parents[3]
 COPIED = ("sync_engine", "tests/__init__.py", "tests/simulation", "tests/sync_engine")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.labels import joined, split
 from sync_engine import labels
 from sync_engine.core.merge import Sides, merge_sides
 from sync_engine.core.model import ListKind
@@ -28,7 +29,7 @@ def test_each_pair_merges_by_itself(base: list[str], hub: list[str], vendor: lis
     """However the vendor spells it, what either side added is there, and what either side took off is not."""
 
     def theirs(items: list[str]) -> list[str]:
-        return sorted(f"{r} {spelled(label)}" for r, label in map(labels.split, items))  # type: ignore[operator]
+        return sorted(joined(r, spelled(label)) for r, label in map(split, items))  # type: ignore[operator]
 
     ours, there = merged(theirs(base), hub, theirs(hub), theirs(vendor))
     for pair in PAIRS:
@@ -44,7 +45,7 @@ def test_what_a_vendor_has_no_label_for_is_never_taken_off_by_it(
     base: list[str], hub: list[str], known: set[str]
 ) -> None:
     def can(items: list[str]) -> list[str]:
-        return [p for p in items if labels.split(p)[1] in known]
+        return [p for p in items if split(p)[1] in known]
 
     for vendor in (can(base), []):
         ours, _ = merged(can(base), hub, can(hub), vendor)
