@@ -176,10 +176,12 @@ def _merge_hubs(tables: Tables, now: datetime, decision: Decision, lane: Lane) -
     loser, into = decision.entity_id, decision.merge_into
     assert loser is not None
     assert into is not None
-    tables.redirects[loser] = into
     stands = tables.hubs[into].values
     fills = {n: v for n, v in decision.set_hub.items() if is_blank(stands.get(n))}
     set_hub(tables, now, into, fills, dict.fromkeys(fills, "merged"), lane)
+    if not decision.delete:  # merged before
+        return
+    tables.redirects[loser] = into
     delete_hub(tables, now, loser, lane, into)
     for (of, vendor_id), link in list(tables.links.items()):
         if link.entity_id != loser or link.tombstoned or of == lane or is_live_on(tables, of, into):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 MERGE, LISTS, MODEL = "sync_engine/core/merge.py", "sync_engine/core/lists.py", "sync_engine/core/model.py"
 PULL, PUSH, RECOVERY = "sync_engine/core/pull.py", "sync_engine/core/push.py", "sync_engine/core/recovery.py"
 ENGINE, PUSHING, BRAKING = "sync_engine/engine.py", "sync_engine/pushing.py", "sync_engine/braking.py"
-EDITS = "sync_engine/core/edits.py"
+EDITS, GONE, PLANNING = "sync_engine/core/edits.py", "sync_engine/core/gone.py", "sync_engine/core/planning.py"
 RESOLVING = "sync_engine/resolving.py"
 STAND_INS = "sync_engine/core/stand_ins.py"
 STORE, APPLYING = "tests/simulation/memory_store.py", "tests/simulation/applying.py"
@@ -185,7 +185,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "own_half_deletes_survivor",
         "deleting the merged half deletes the survivor",
-        PULL,
+        PLANNING,
         "if own is not None and own.deleted and not link.tombstoned:",
         "if False:",
     ),
@@ -214,21 +214,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "delete_loses_edits",
         "a delete takes the hub's edits along, unseen",
-        PULL,
+        GONE,
         "if planning.rules.edit_beats_delete and lost:",
         "if False:",
     ),
     Mutant(
         "delete_loses_edits_silently",
         "edits that a delete beats are in no log",
-        PULL,
+        GONE,
         '(Conflict("*", Side.VENDOR, "delete_beats_edit", None, lost),) if lost else ()',
         "()",
     ),
     Mutant(
         "delete_policy_ignored",
         "deletes reach the hub although they must not",
-        PULL,
+        GONE,
         "or planning.rules.deletes_in is not DeletePolicy.PROPAGATE",
         "or False",
     ),
@@ -260,13 +260,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "return {**said, **gone}",
         "return said",
     ),
-    Mutant("merge_drops_fields", "what only the merged record had is gone", PULL, "        set_hub=filled,\n", ""),
+    Mutant(
+        "merge_drops_fields",
+        "what only the merged record had is gone",
+        GONE,
+        "loser), survivor),\n        set_hub=filled,\n",
+        "loser), survivor),\n",
+    ),
     Mutant(
         "merge_not_sent",
         "the survivor at the vendor never gets what the hub filled in",
-        PULL,
-        "push=planning.rules.pushes and bool(filled),",
-        "push=False,",
+        GONE,
+        "push=planning.rules.pushes and bool(filled),\n        base=link.base",
+        "push=False,\n        base=link.base",
     ),
     # ------------------------------------------------------------ what goes out
     Mutant(
@@ -418,7 +424,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "notices_unbraked",
         "a vendor that tells of each delete wipes the hub",
         ENGINE,
-        "            if self._brakes(raws):\n                return\n",
+        "            if self.brakes(raws):\n                return\n",
         "",
     ),
     Mutant(
@@ -439,7 +445,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "merges_brake",
         "a vendor that merges its duplicates stops the stream",
         BRAKING,
-        "and d.merge_into is None)",
+        "and d.outcome is not Outcome.MERGED)",
         ")",
     ),
     Mutant(
