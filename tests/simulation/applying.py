@@ -17,9 +17,9 @@ from tests.simulation.tables import ConflictRow, DeadRow, HistoryRow, HubRow, La
 
 
 def link_of(tables: Tables, lane: Lane, entity_id: UUID) -> Link | None:
-    """The link of a hub record on a lane: the live one, else the last that was buried."""
+    """The link of a hub record on a lane: the first live one, else the last."""
     mine = [k for (of, _), k in tables.links.items() if of == lane and k.entity_id == entity_id]
-    return max(mine, key=lambda k: (not k.tombstoned, k.revision), default=None)
+    return next((k for k in mine if not k.tombstoned), mine[-1] if mine else None)
 
 
 def is_linked(tables: Tables, lane: Lane, entity_id: UUID) -> bool:
