@@ -104,9 +104,14 @@ def is_doubtful(item: Incoming, link: Link | None) -> bool:
     """Whether nothing tells if a listed state is older or newer than the one that the hub knows: they differ, at one version.
 
     A vendor without versions says nothing else; one whose clock counts seconds does for two changes within one. What the hub
-    wrote itself has the version of that write, and no fingerprint yet.
+    wrote itself has the version of that write, and no fingerprint yet. Nor is a record believed to have come back for what a
+    listing shows, which may not have seen it go.
     """
-    if link is None or item.deleted or item.merged_into is not None or item.version != link.version:
+    if link is None or item.deleted or item.merged_into is not None:
+        return False
+    if link.tombstoned:
+        return not item.outside
+    if item.version != link.version:
         return False
     return item.fingerprint != link.fingerprint and bool((item.fingerprint and link.fingerprint) or not item.version)
 
