@@ -503,7 +503,7 @@ def _unsettled(decision: PushDecision) -> Failure:
     message = (
         f"The record {decision.vendor_id} was changed or merged at the vendor, and its state there cannot be taken in."
     )
-    return Failure("kept_changing", message, fault="vendor")
+    return Failure("not_taken_in", message, fault="vendor")
 
 
 def _may_have_arrived(error: SynclineError) -> bool:

@@ -281,7 +281,7 @@ def a_record_that_nobody_can_bring_back_is_not_read_for_ever() -> None:
         pair.engine.run(pair.lane, poll=False)
         pair.now += timedelta(minutes=1)
     assert (pair.lane, bob) not in pair.store.tables.work
-    assert pair.store.tables.dead[pair.lane, "push", str(bob)].failure.code == "kept_changing"
+    assert pair.store.tables.dead[pair.lane, "push", str(bob)].failure.code == "not_taken_in"
 
 
 ALL: tuple[Callable[[], None], ...] = (
