@@ -321,6 +321,10 @@ def test_a_lead_merged_into_a_contact_that_nobody_knew_became_that_one(market: M
     market.move(winner, "customer")
     market.both.edit("hubspot", object="contacts", id=winner, merge=loser)
     market.both.edit_hub("lead", told["entity_id"], title="Countess")
+    assert market.both.syncline("sync", "pause", "portal", "--object", "contacts").code == 0
+    market.both.sync()
+    assert market.counts() == (1, 1, 0), "nobody has read the contact yet"
+    assert market.both.syncline("sync", "resume", "portal").code == 0
     market.both.sync()
     market.both.sync()
     assert market.counts() == (1, 1, 1)
