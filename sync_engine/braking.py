@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sync_engine.core.model import Decision, Failure
+from sync_engine.core.model import Decision, Failure, Outcome
 from sync_engine.core.recovery import Brake, Tally
 from sync_engine.ports import Lane, LaneState
 
@@ -48,4 +48,4 @@ class Deletes:
 
 def deletes_of(decisions: Sequence[Decision]) -> int:
     """How many of these take a record or its link away. A merge does not: what it takes away is in the survivor."""
-    return sum(1 for d in decisions if (d.delete or d.tombstone_link) and d.merge_into is None)
+    return sum(1 for d in decisions if (d.delete or d.tombstone_link) and d.outcome is not Outcome.MERGED)

@@ -22,7 +22,8 @@ from sync_engine.braking import Deletes, deletes_of
 from sync_engine.comparing import Findings, parts
 from sync_engine.core.merge import same
 from sync_engine.core.model import Decision, Failure, Hub, Incoming, Known, Outcome, Record, Rules
-from sync_engine.core.pull import is_doubtful, needs_another_look, plan_pull
+from sync_engine.core.planning import needs_another_look
+from sync_engine.core.pull import is_doubtful, plan_pull
 from sync_engine.core.recovery import Brake, Next, recover
 from sync_engine.core.stand_ins import NOWHERE, PIPELINE, STAGE, for_records
 from sync_engine.ports import (
@@ -43,6 +44,7 @@ from sync_engine.ports import (
     VendorPort,
 )
 from sync_engine.resolving import match_values, resolve
+from sync_engine.survivors import with_survivors
 from sync_engine.views import Beside, look, named_by, placed, strangers
 
 REPLANS_MAX = 8
@@ -97,6 +99,8 @@ class Pass:
         """When the records that this pass last read by their ids, and took account of, were asked for."""
         self.later: set[UUID] = set()
         """Hub records that this pass does not send, although they are due: they may be there already as what they were before."""
+        self.refused: dict[UUID, str] = {}
+        """Hub records whose create the vendor has just refused, and the vendor record that stands in their way."""
         self.unsure = False
         """Whether a listing showed records that have to be read by their ids, as notices say now."""
 
@@ -158,7 +162,7 @@ class Pass:
         try:
             for page in self.port.pages(state.cursor):
                 self.renew()
-                if self._brakes(page.raws):
+                if self.brakes(page.raws):
                     return False
                 complete = page.last
                 verified = started if page.last else None
@@ -180,10 +184,12 @@ class Pass:
         state = self.store.state(self.lane)
         return not self.rules.pulls or (state.resync is None and state.verified_at is not None)
 
-    def _brakes(self, raws: Sequence[Raw]) -> bool:
+    def brakes(self, raws: Sequence[Raw]) -> bool:
         """Whether these delete too much; most of what is gone may be known to be gone already."""
         gone = sum(1 for raw in raws if raw.incoming.deleted)
-        return self.deletes.too_many(gone) is not None and self.stops(deletes_of(self.plan(raws)[1]))
+        if self.deletes.too_many(gone) is None:
+            return False
+        return self.stops(deletes_of(self.plan(with_survivors(self.store, self.port, self.lane, raws))[1]))
 
     def stops(self, gone: int, *, counted_anew: bool = False) -> bool:
         """Stop the stream if so many deletes are too many: a person has to say that they are meant.
@@ -203,7 +209,7 @@ class Pass:
             self.renew()
             self.asked = dict.fromkeys((n.vendor_id for n in notices), self.clock())
             raws = self.port.fetch(list(self.asked))
-            if self._brakes(raws):
+            if self.brakes(raws):
                 return
             self.apply(raws, PullCommit(self.rules.entity, notices=[n.id for n in notices]))
             if self.yields():
@@ -218,7 +224,7 @@ class Pass:
             return self._apply(raws, commit, listed and self.port.settle_s > 0)
 
     def _apply(self, raws: Sequence[Raw], commit: PullCommit, may_lag: bool) -> list[Decision]:
-        pending, done = list(raws), list[Decision]()
+        pending, done = with_survivors(self.store, self.port, self.lane, raws), list[Decision]()
         for _ in range(REPLANS_MAX):
             query, decisions, known = self.plan(pending)
             if may_lag:
@@ -275,6 +281,7 @@ class Pass:
         gathered = self.store.gather_pull(self.lane, query)
         taken = self._taken(raws, gathered.known, beside)
         known = replace(self._projected(gathered), taken=taken, elsewhere=beside.elsewhere, became=beside.became)
+        known = replace(known, refused=self.refused)
         items = self.placed(resolve(raws, gathered), known)
         if self.rules.part:  # what has left is only what it was linked to, or announced as
             here = {i.vendor_id for i in items if not i.outside}

@@ -18,7 +18,7 @@ from storage.sync.lanes import LaneKey, Progress
 from sync_engine import postgres_rows as rows
 from sync_engine.core.merge import is_blank
 from sync_engine.core.model import Outcome
-from sync_engine.core.pull import needs_another_look
+from sync_engine.core.planning import needs_another_look
 from sync_engine.ports import LeaseLostError, PullCommit, Pushed, PushEnd, StaleError
 
 _KNOWN = (PushEnd.SENT, PushEnd.DEAD, PushEnd.RETRY)
@@ -142,7 +142,7 @@ def _sorted_edits(
     updates: list[Edit] = []
     restores: list[Edit] = []
     for d in commit.decisions:
-        if d.entity_id is None or d.delete:
+        if d.entity_id is None or d.delete or d.merge_into is not None:
             continue
         edit = rows.edit_of(d, d.entity_id)
         if d.restore or (d.create and d.entity_id in standing and not standing[d.entity_id][1]):
@@ -233,7 +233,8 @@ def apply_push(conn: Connection, key: LaneKey, entity: str, ends: Sequence[Pushe
     _note_push_conflicts(conn, key, entity, ends)
     done = {e.entity_id: e.token for e in ends if e.end in _OVER}
     through = [e.entity_id for e in ends if e.end in _THROUGH]
-    pushing.finish(conn, key, done, [e.entity_id for e in known], through)
+    announced = [e.entity_id for e in ends if e.end in _KNOWN or e.end is PushEnd.NOTHING]
+    pushing.finish(conn, key, done, announced, through)
     failed = [rows.push_letter(key, entity, e, e.failure) for e in ends if e.failure]
     if failed:  # after the letters of earlier failures were closed: what got through may leave something out
         dead_letters.record(conn, key.tenant_id, failed)

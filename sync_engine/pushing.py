@@ -11,8 +11,20 @@ from domain.errors import RateLimitedError, RecordRejectedError, SynclineError, 
 from domain.records import WriteResult
 from storage.tracing import span
 from sync_engine.braking import deletes_of
-from sync_engine.core.merge import is_blank
-from sync_engine.core.model import Failure, Hub, Incoming, Known, Link, Pushable, PushDecision, PushKind, Record
+from sync_engine.core.merge import is_blank, same
+from sync_engine.core.model import (
+    Conflict,
+    Failure,
+    Hub,
+    Incoming,
+    Known,
+    Link,
+    Pushable,
+    PushDecision,
+    PushKind,
+    Record,
+    Side,
+)
 from sync_engine.core.push import in_order, plan_push
 from sync_engine.core.recovery import Next, recover
 from sync_engine.engine import Pass
@@ -28,6 +40,8 @@ from sync_engine.ports import (
     StaleError,
     Write,
 )
+from sync_engine.refusals import Refused, read_what_stands
+from sync_engine.refusals import failure as failure_of
 from sync_engine.resolving import resolve
 from sync_engine.views import look
 
@@ -41,11 +55,13 @@ GONE = frozenset({"not_found", "ENTITY_IS_DELETED"})
 JUST_NOW = timedelta(seconds=1)
 """How long ago a pass may have read a record by its id to change it without another look: no longer than such a look takes."""
 
-JOIN_EVERY, JOIN_AT_MOST = timedelta(seconds=1), timedelta(seconds=30)
-"""How much longer each time, and at most, a create waits for leads to be read that may have become the record."""
+WAIT_EVERY, WAIT_AT_MOST = timedelta(seconds=1), timedelta(seconds=30)
+"""How much longer each time, and at most, something waits for other records to be read or sent first."""
 
-JOIN_TRIES = 12
-"""After how many tries a record that the vendor has as somebody else's is a dead letter; waiting for leads counts among them."""
+TRIES_MAX = 12
+"""After how many tries something is a dead letter that is read, or waited for, before it is sent again."""
+
+READ_FIRST = frozenset({PushKind.RESTORE, PushKind.FOLLOW})
 
 OUTDATED = frozenset({"conflict"})
 """Codes by which a connector says that the record has a newer version than the one the write named."""
@@ -107,6 +123,7 @@ class _Batch:
         self.projections: dict[UUID, Projection] = {h.id: p for h, p in zip(hubs, projected, strict=True)}
         self.ends: list[Pushed] = []
         self.asked: dict[str, datetime] = {}
+        self.refused: list[Refused] = []
         self.learned = False
         """Whether the vendor said something that was taken into the hub."""
         part, links = run.rules.part, [w.item.link for w in work]
@@ -159,7 +176,7 @@ class _Batch:
         run.store.add_notices(run.lane, {vendor_id: False for vendor_id in found.values() if vendor_id})
         for i, vendor_id in found.items():
             run.later.add(i)
-            delay = timedelta(seconds=1) if vendor_id else min(JOIN_EVERY * self.work[i].attempts, JOIN_AT_MOST)
+            delay = timedelta(seconds=1) if vendor_id else min(WAIT_EVERY * self.work[i].attempts, WAIT_AT_MOST)
             self._end(i, PushEnd.RETRY, retry_at=run.clock() + delay)
             run.report.counts["push_retry"] += bool(vendor_id)
         if found:
@@ -242,7 +259,7 @@ class _Batch:
         self._take_in([d for d in decisions if d.pull is not None and d.kind is not PushKind.RESTORE])
         if self.run.report.stopped:
             return
-        self._have_read([d for d in decisions if d.kind is PushKind.RESTORE])
+        self._have_read([d for d in decisions if d.kind in READ_FIRST])
         rest = [d for d in decisions if d.pull is None]
         for decision in rest:
             if decision.kind is PushKind.NOTHING:
@@ -275,11 +292,20 @@ class _Batch:
         self.run.report.counts.update(str(p.outcome) for p in pulls)
 
     def _have_read(self, decisions: Sequence[PushDecision]) -> None:
-        """The vendor edited what the hub deleted: a notice has it read and compared with everything that may match it by now."""
-        if decisions:
-            self.run.store.add_notices(self.run.lane, {d.vendor_id: False for d in decisions if d.vendor_id})
+        """What became of a record at the vendor: a notice has it read and compared with everything that may match it by now."""
+        asked = {d.vendor_id: False for d in decisions if d.vendor_id}
+        if asked:
+            self.run.store.add_notices(self.run.lane, asked)
         for decision in decisions:
-            self._end(decision.entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
+            attempts = self.work[decision.entity_id].attempts + 1
+            if attempts > TRIES_MAX:
+                self._end(decision.entity_id, PushEnd.DEAD, failure=_unsettled(decision))
+                self.run.report.counts["push_dead"] += 1
+            else:
+                self._end(decision.entity_id, PushEnd.RETRY, retry_at=self._later(attempts))
+
+    def _later(self, attempts: int) -> datetime:
+        return self.run.clock() + min(WAIT_EVERY * attempts, WAIT_AT_MOST)
 
     def _adopt(self, decision: PushDecision) -> None:
         """An earlier create arrived: link it with what was sent then, and have it read."""
@@ -316,6 +342,19 @@ class _Batch:
                 self._failed(decision, result.error)
         self._commit()
         self._raise_for_lane(results)
+        self._settle_refused()
+
+    def _settle_refused(self) -> None:
+        """What stands in the way of creates is read at once; they are sent again later, unless that is in vain."""
+        refused, self.refused = self.refused, []
+        if not refused:
+            return
+        self.learned = True
+        for entity_id, failure in read_what_stands(self.run, refused).items():
+            fields = next(r.decision.fields for r in refused if r.entity_id == entity_id)
+            self._end(entity_id, PushEnd.DEAD, failure=failure, mapped=dict(fields))
+            self.run.report.counts["push_dead"] += 1
+        self._commit()
 
     def _record(self, entity_id: UUID) -> Record:
         hub = self.work[entity_id].item.hub
@@ -327,6 +366,9 @@ class _Batch:
         return {} if link is None or decision.kind is PushKind.CREATE else link.base or {}
 
     def _sent(self, decision: PushDecision, result: WriteResult) -> None:
+        if decision.vendor_id and result.vendor_id not in (None, "", decision.vendor_id):
+            self._met_survivor(decision, result.vendor_id or "")
+            return
         link = self.work[decision.entity_id].item.link
         base = {n: v for n, v in {**self._base(decision), **decision.fields}.items() if v or not is_blank(v)}
         vendor_id = result.vendor_id or decision.vendor_id or ""
@@ -344,6 +386,17 @@ class _Batch:
         )
         self.run.report.counts["pushed_" + str(decision.kind)] += 1
 
+    def _met_survivor(self, decision: PushDecision, vendor_id: str) -> None:
+        """The record was merged away right before the write, which changed its survivor: what stood there is in the log."""
+        run = self.run
+        run.store.add_notices(run.lane, {decision.vendor_id or "": False, vendor_id: False})
+        held = run.store.gather_pull(run.lane, PullQuery([vendor_id], run.rules.entity)).known.links.get(vendor_id)
+        base = {} if held is None else held.base or {}
+        lost = {n: base[n] for n, v in decision.fields.items() if not is_blank(base.get(n)) and not same(base[n], v)}
+        conflicts = (Conflict("*", Side.HUB, "merged_over_edit", None, lost),) if lost else ()
+        self._end(decision.entity_id, PushEnd.RETRY, retry_at=self._later(1), conflicts=conflicts)
+        run.report.counts["push_retry"] += 1
+
     def _failed(self, decision: PushDecision, error: Exception) -> None:
         if not isinstance(error, SynclineError):
             raise error
@@ -351,20 +404,27 @@ class _Batch:
         if (
             isinstance(error, RecordRejectedError)
             and decision.vendor_id
+            and attempts <= TRIES_MAX
             and GONE & {error.code, error.context.get("vendor_code")}
         ):
             self.run.store.add_notices(self.run.lane, {decision.vendor_id: True})
-            self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
+            self._end(entity_id, PushEnd.RETRY, retry_at=self._later(attempts))
             return
         if isinstance(error, RecordRejectedError) and error.code in OUTDATED and decision.vendor_id:
             self.run.asked.pop(decision.vendor_id, None)
             self._end(entity_id, PushEnd.RETRY, retry_at=self.run.clock())  # the next batch reads it first
             return
-        if self._is_there_as_part(decision, error, attempts):
+        refused = self._refused(decision, error, attempts)
+        if refused is not None and attempts <= TRIES_MAX:
+            self.refused.append(refused)
+            self._end(entity_id, PushEnd.RETRY, retry_at=self._later(attempts))
+            self.run.report.counts["push_retry"] += 1
             return
         what = recover(error, attempts, self.jitter())
         if what.next is Next.DEAD_LETTER:
             failure = Failure(error.code, error.message, error.context.get("field"))
+            if refused is not None:
+                failure = failure_of(refused, self.run.lane.object, self.run.rules.entity)
             self._end(entity_id, PushEnd.DEAD, failure=failure, mapped=dict(decision.fields))
             self.run.report.counts["push_dead"] += 1
             return
@@ -372,21 +432,12 @@ class _Batch:
         retry_at = self.run.clock() + timedelta(seconds=what.delay_s or 1.0)
         self._end(entity_id, PushEnd.UNCERTAIN if lost else PushEnd.RETRY, retry_at=retry_at)
 
-    def _is_there_as_part(self, decision: PushDecision, error: SynclineError, attempts: int) -> bool:
-        """Whether the vendor may have the record as the other object's: then it is read, and linked if it is the same thing."""
-        membership, standing = self.run.port.membership, str(error.context.get("existing_id") or "")
-        if (
-            membership is None
-            or membership.part
-            or decision.kind is not PushKind.CREATE
-            or not standing
-            or attempts > JOIN_TRIES
-        ):
-            return False
-        self.run.store.add_notices(self.run.lane, {standing: False})
-        self._end(decision.entity_id, PushEnd.RETRY, retry_at=self.run.clock() + timedelta(seconds=1))
-        self.run.report.counts["push_retry"] += 1
-        return True
+    def _refused(self, decision: PushDecision, error: SynclineError, attempts: int) -> Refused | None:
+        """A create that was refused for a record which stands there, and which the vendor names."""
+        standing, link = str(error.context.get("existing_id") or ""), self.work[decision.entity_id].item.link
+        if decision.kind is not PushKind.CREATE or not standing:
+            return None
+        return Refused(decision, error, standing, None if link is None else link.vendor_id, attempts)
 
     def _delete(self, decisions: Sequence[PushDecision]) -> None:
         if not decisions:
@@ -446,6 +497,13 @@ class _Batch:
 
 def _is_linked(work: PushWork) -> bool:
     return work.item.link is not None and not work.item.link.tombstoned
+
+
+def _unsettled(decision: PushDecision) -> Failure:
+    message = (
+        f"The record {decision.vendor_id} was changed or merged at the vendor, and its state there cannot be taken in."
+    )
+    return Failure("not_taken_in", message, fault="vendor")
 
 
 def _may_have_arrived(error: SynclineError) -> bool:

@@ -102,6 +102,9 @@ def placed(
         return list(items)
     result = []
     for item in items:
+        if item.merged_into is not None and membership.part and becomes is not None:
+            result.append(replace(item, waits=_of_survivor(membership, becomes, item.merged_into, known)))
+            continue
         if item.deleted or item.merged_into is not None:
             result.append(item)
             continue
@@ -121,6 +124,11 @@ def placed(
         else:
             result.append(replace(item, outside=outside))
     return result
+
+
+def _of_survivor(membership: Membership, becomes: Becomes, survivor: str, known: Known) -> tuple[VendorRef, ...]:
+    """What a record of the part waits for that was merged into one that the rest holds, and has not taken in yet."""
+    return () if survivor in known.elsewhere else (VendorRef(becomes.into, (membership.other,), survivor),)
 
 
 def _of_part(

@@ -31,7 +31,7 @@ class DueWork:
 
 
 def due(conn: Connection, key: LaneKey, entity: str, now: datetime, limit: int) -> list[DueWork]:
-    """What is due, oldest first. Of several links of a record the oldest live one counts."""
+    """What is due, oldest first. Of several links of a record the oldest live one counts, else the one that was buried last."""
     rows = run(
         conn,
         f"""
@@ -42,7 +42,7 @@ def due(conn: Connection, key: LaneKey, entity: str, now: datetime, limit: int) 
         FROM todo w
         LEFT JOIN LATERAL (SELECT {LINK_COLUMNS} FROM {OF_HUB.format("w.entity_id")} k
             WHERE connection_id = :c AND vendor_object = :o AND entity = :entity
-            ORDER BY tombstoned_at IS NOT NULL, created_at, vendor_id LIMIT 1) l ON true
+            ORDER BY tombstoned_at IS NOT NULL, tombstoned_at DESC, created_at, vendor_id LIMIT 1) l ON true
         LEFT JOIN LATERAL (SELECT * FROM sync_intent WHERE {_THIS} AND entity_id = w.entity_id LIMIT 1) i ON true
         ORDER BY w.token""",
         key.parameters | {"entity": entity, "now": now, "limit": limit},

@@ -228,7 +228,8 @@ class Known:
     no live link to. ``intents``: creates of this lane with unknown outcome. ``redirects``: merged hub ids to survivors.
     ``taken``: of the hub records named by a key, by a buried link or by what a record became, the record of this object that each
     is linked to. ``elsewhere``: by vendor id, the hub records that the same vendor records are as another object's (see
-    `sync_engine.views`); ``became``: what those of them are now that turned into a record of this object's entity.
+    `sync_engine.views`); ``became``: what those of them are now that turned into a record of this object's entity. ``refused``:
+    hub records that the vendor refuses to create, and the vendor record that stands in their way.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -239,6 +240,7 @@ class Known:
     taken: Mapping[UUID, str] = field(default_factory=dict)
     elsewhere: Mapping[str, UUID] = field(default_factory=dict)
     became: Mapping[str, UUID] = field(default_factory=dict)
+    refused: Mapping[UUID, str] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- what is decided
@@ -299,7 +301,7 @@ class Decision:
     on one brought back from its tombstone. ``hub_version``: the version planned against; another one there means that the
     plan is stale. ``base``: the link's new base (None: leave the link as it is), ``link_revision`` likewise guards it (None: no
     link yet). ``push``: the vendor lags behind. ``merge_into``: this hub record's survivor (then ``set_hub``
-    and ``push`` are about that one). ``settled``: fields whose open conflict
+    and ``push`` are about that one; without ``delete`` the two were merged before). ``settled``: fields whose open conflict
     is over without a person's answer: the store closes it.
     """
 
@@ -336,6 +338,7 @@ class PushKind(StrEnum):
     WAIT = "wait"  # for a parent that the vendor does not have yet, or for the outcome of an earlier create
     ADOPT = "adopt"  # an earlier create did arrive: only the link is missing
     RESTORE = "restore"  # the vendor edited what the hub deleted: the hub takes it back
+    FOLLOW = "follow"  # the vendor merged it into another record: it is read with that one
     PART = "part"  # only the link goes: the vendor's record is another hub record's, too
 
 

@@ -5,12 +5,13 @@ Planning again after applying plans nothing; a record listed twice is applied on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from domain.entities import ENTITIES, SET_UP
-from sync_engine.core.edits import base_of, differing, edited_since, in_flight, vendor_edits
+from sync_engine.core.edits import base_of, vendor_edits
+from sync_engine.core.gone import deleted, follow_survivor, losers_of, merged_away, settles, survivor_comes, take_over
 from sync_engine.core.merge import Merge, Sides, is_blank, merge_sides, same
 from sync_engine.core.model import (
     PROVENANCE,
@@ -28,18 +29,7 @@ from sync_engine.core.model import (
     Rules,
     Side,
 )
-
-NewId = Callable[[Incoming], UUID]
-"""The id of the hub record that an incoming record creates: the same for the same record, however often it is planned."""
-
-
-@dataclass(slots=True)
-class _Planning:
-    rules: Rules
-    known: Known
-    new_id: NewId
-    claimed: set[UUID] = field(default_factory=set)  # hub records that this batch links
-    touched: set[UUID] = field(default_factory=set)
+from sync_engine.core.planning import NewId, Planning, again, hub_of, survivor_of
 
 
 def plan_pull(batch: Sequence[Incoming], known: Known, rules: Rules, new_id: NewId) -> list[Decision]:
@@ -49,41 +39,50 @@ def plan_pull(batch: Sequence[Incoming], known: Known, rules: Rules, new_id: New
     same hub record: the second is decided as `Outcome.SKIPPED` with ``failure`` None and has to be planned again
     (`needs_another_look`).
     """
-    planning = _Planning(rules, known, new_id)
     last = _last_states(batch)
-    decisions = [
-        _decide(planning, item)
-        if last[item.vendor_id] == place
-        else Decision(item.vendor_id, Outcome.SUPERSEDED, incoming=item)
-        for place, item in enumerate(batch)
-    ]
-    return [d if d.incoming is item else replace(d, incoming=item) for d, item in zip(decisions, batch, strict=True)]
+    merged = any(item.merged_into is not None for item in batch)
+    planning = Planning(rules, known, new_id, {i: batch[place] for i, place in last.items()} if merged else {})
+    planning.losers = losers_of(planning)
+    decisions: dict[int, Decision] = {}
+    # What follows a record that the hub does not know yet is decided after it.
+    for place in sorted(range(len(batch)), key=lambda p: _follows(planning, batch[p])) if merged else range(len(batch)):
+        item = batch[place]
+        if last[item.vendor_id] != place:
+            decisions[place] = Decision(item.vendor_id, Outcome.SUPERSEDED, incoming=item)
+            continue
+        decisions[place] = _decide(planning, item)
+        if merged and settles(decisions[place]):
+            planning.settling.add(item.vendor_id)
+    made = (decisions[place] for place in range(len(batch)))
+    return [d if d.incoming is item else replace(d, incoming=item) for d, item in zip(made, batch, strict=True)]
 
 
-AGAIN = "plan_again"
-
-
-def needs_another_look(decision: Decision) -> bool:
-    """Whether the decision hangs on another one of its batch, and must be made anew once that one is applied."""
-    return decision.failure is not None and decision.failure.code == AGAIN
+def _follows(planning: Planning, item: Incoming) -> bool:
+    """Whether a merged record's survivor comes in the same batch, and is not one of the hub's before that is applied."""
+    return item.merged_into is not None and survivor_comes(planning, item)
 
 
 def _last_states(batch: Sequence[Incoming]) -> Mapping[str, int]:
-    """Place of the latest state of each record: the highest version; of equal ones the last listed."""
+    """Place of the latest state of each record: the highest version; of equal ones the last listed. Nothing follows an end."""
     last: dict[str, int] = {}
     for place, item in enumerate(batch):
         known = last.get(item.vendor_id)
-        if known is None or item.deleted or (not batch[known].deleted and item.version >= batch[known].version):
+        if known is None or _is_end(item) or (not _is_end(batch[known]) and item.version >= batch[known].version):
             last[item.vendor_id] = place
     return last
 
 
-def _decide(planning: _Planning, item: Incoming) -> Decision:
+def _is_end(item: Incoming) -> bool:
+    """Whether the record is no more, or is another one now: a listing that shows it all the same lags behind."""
+    return item.deleted or item.merged_into is not None
+
+
+def _decide(planning: Planning, item: Incoming) -> Decision:
     link = planning.known.links.get(item.vendor_id)
     if item.merged_into is not None:
-        return _merged_away(planning, item, link)
+        return merged_away(planning, item, link)
     if item.deleted:
-        return _deleted(planning, item, link)
+        return deleted(planning, item, link)
     if link is not None and is_superseded(item, link):
         return Decision(item.vendor_id, Outcome.SUPERSEDED)
     if item.error is not None:
@@ -105,9 +104,14 @@ def is_doubtful(item: Incoming, link: Link | None) -> bool:
     """Whether nothing tells if a listed state is older or newer than the one that the hub knows: they differ, at one version.
 
     A vendor without versions says nothing else; one whose clock counts seconds does for two changes within one. What the hub
-    wrote itself has the version of that write, and no fingerprint yet.
+    wrote itself has the version of that write, and no fingerprint yet. Nor is a record believed to have come back for what a
+    listing shows, which may not have seen it go.
     """
-    if link is None or item.deleted or item.merged_into is not None or item.version != link.version:
+    if link is None or item.deleted or item.merged_into is not None:
+        return False
+    if link.tombstoned:
+        return not item.outside
+    if item.version != link.version:
         return False
     return item.fingerprint != link.fingerprint and bool((item.fingerprint and link.fingerprint) or not item.version)
 
@@ -115,12 +119,12 @@ def is_doubtful(item: Incoming, link: Link | None) -> bool:
 # ---------------------------------------------------------------- records with a link
 
 
-def _linked(planning: _Planning, item: Incoming, link: Link) -> Decision:
-    hub = _hub_of(planning.known, link)
+def _linked(planning: Planning, item: Incoming, link: Link) -> Decision:
+    hub = hub_of(planning.known, link)
     if hub is None:
         return _unlinked(planning, item, link)
     if hub.id in planning.touched:
-        return _again(item)
+        return again(item)
     if link.tombstoned or hub.deleted:
         return _against_tombstone(planning, item, link, hub)
     if item.fingerprint and item.fingerprint == link.fingerprint and not link.sent:
@@ -132,7 +136,7 @@ def _linked(planning: _Planning, item: Incoming, link: Link) -> Decision:
     return _compare(planning, item, link, hub)
 
 
-def _compare(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
+def _compare(planning: Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
     merged = merge_record(planning.rules, item, link, hub)
     renewed = renewed_base(link, item, merged)
     changed = bool(merged.to_hub)
@@ -282,7 +286,7 @@ def _lags(rules: Rules, merged: Merge) -> bool:
 # ---------------------------------------------------------------- records without a link
 
 
-def _unlinked(planning: _Planning, item: Incoming, stale: Link | None = None) -> Decision:
+def _unlinked(planning: Planning, item: Incoming, stale: Link | None = None) -> Decision:
     known, rules = planning.known, planning.rules
     intent = _announced(known.intents, item)
     if intent is not None and (gone := _deleted_meanwhile(planning.known, intent)) is not None:
@@ -292,6 +296,8 @@ def _unlinked(planning: _Planning, item: Incoming, stale: Link | None = None) ->
         return target
     if target is not None:
         return _adopt_free(planning, item, target, intent, stale)
+    if (held := take_over(planning, item)) is not None:
+        return _taken_over(planning, item, held, stale)
     if item.outside or not rules.creates_in:
         return Decision(item.vendor_id, Outcome.SKIPPED)
     return _create(planning, item, stale)
@@ -314,10 +320,10 @@ def _deleted_meanwhile(known: Known, intent: Intent) -> Hub | None:
     return hub if hub is not None and hub.deleted else None
 
 
-def _to_be_deleted(planning: _Planning, item: Incoming, intent: Intent, hub: Hub) -> Decision:
+def _to_be_deleted(planning: Planning, item: Incoming, intent: Intent, hub: Hub) -> Decision:
     """A create of ours arrived after its hub record was deleted: it is linked, so that it can be deleted, too."""
     if hub.id in planning.touched:
-        return _again(item)
+        return again(item)
     planning.touched.add(hub.id)
     return Decision(
         item.vendor_id,
@@ -330,11 +336,11 @@ def _to_be_deleted(planning: _Planning, item: Incoming, intent: Intent, hub: Hub
     )
 
 
-def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub | Decision | None:
+def _target(planning: Planning, item: Incoming, intent: Intent | None) -> Hub | Decision | None:
     """The hub record that an unlinked record is, if any; a refusal where several could be."""
     known = planning.known
     for named in (item.key, intent.entity_id if intent else None, known.became.get(item.vendor_id)):
-        hub = known.hubs.get(_survivor(known, named)) if named is not None else None
+        hub = known.hubs.get(survivor_of(known, named)) if named is not None else None
         # A copied record may carry the key of the one it was copied from.
         if hub is not None and not hub.deleted and known.taken.get(hub.id, item.vendor_id) == item.vendor_id:
             return hub
@@ -346,15 +352,15 @@ def _target(planning: _Planning, item: Incoming, intent: Intent | None) -> Hub |
     return known.hubs[free[0]] if free else None
 
 
-def _adopt_free(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
+def _adopt_free(planning: Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
     if hub.id in planning.touched:
-        return _again(item)
+        return again(item)
     planning.touched.add(hub.id)
     planning.claimed.add(hub.id)
     return _adopt(planning, item, hub, intent, stale)
 
 
-def _adopt(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
+def _adopt(planning: Planning, item: Incoming, hub: Hub, intent: Intent | None, stale: Link | None) -> Decision:
     """Link an unlinked record to a hub record that stands."""
     origin = "matched" if intent is None else "pushed"
     assumed = Link(item.vendor_id, hub.id, None if intent is None else intent.sent, origin=origin)
@@ -376,6 +382,32 @@ def _adopt(planning: _Planning, item: Incoming, hub: Hub, intent: Intent | None,
     )
 
 
+def _taken_over(planning: Planning, item: Incoming, held: Link, stale: Link | None) -> Decision:
+    """A record that the hub did not know has swallowed one that it knows: it is that one from now on, edits and all."""
+    hub = hub_of(planning.known, held)
+    if hub is None or hub.id in planning.touched:
+        return again(item)
+    planning.touched.add(hub.id)
+    planning.claimed.add(hub.id)
+    planning.taken_over[item.vendor_id] = hub.id
+    assumed = replace(held, vendor_id=item.vendor_id, open={}, tombstoned=False)
+    merged = merge_record(planning.rules, item, assumed, hub)
+    return Decision(
+        item.vendor_id,
+        Outcome.MATCHED,
+        hub.id,
+        set_hub=merged.to_hub,
+        rules=merged.rules,
+        hub_version=hub.version,
+        base=renewed_base(assumed, item, merged) or assumed.base or {},
+        link_revision=None if stale is None else stale.revision,
+        link_origin=held.origin,
+        push=_lags(planning.rules, merged) or _has_more(planning.rules, hub, item),
+        conflicts=merged.conflicts,
+        waits=item.waits,
+    )
+
+
 def _has_more(rules: Rules, hub: Hub, item: Incoming) -> bool:
     """Whether the hub knows fields that the vendor did not send at all."""
     return rules.pushes and any(
@@ -383,7 +415,7 @@ def _has_more(rules: Rules, hub: Hub, item: Incoming) -> bool:
     )
 
 
-def _create(planning: _Planning, item: Incoming, stale: Link | None) -> Decision:
+def _create(planning: Planning, item: Incoming, stale: Link | None) -> Decision:
     reads = planning.rules.reads_field
     values = {n: v for n, v in item.values.items() if (v or not is_blank(v)) and reads(n)}
     return Decision(
@@ -403,44 +435,7 @@ def _create(planning: _Planning, item: Incoming, stale: Link | None) -> Decision
 # ---------------------------------------------------------------- deletes and merges
 
 
-def _deleted(planning: _Planning, item: Incoming, link: Link | None) -> Decision:
-    """The vendor deleted a record: by policy, unless the hub's own edits since would be lost."""
-    if link is None:
-        return Decision(item.vendor_id, Outcome.SKIPPED)
-    if link.tombstoned:
-        return Decision(item.vendor_id, Outcome.UNCHANGED, link.entity_id)
-    hub = _hub_of(planning.known, link)
-    gone = Decision(
-        item.vendor_id,
-        Outcome.KEPT,
-        link.entity_id,
-        base=link.base or {},
-        link_revision=link.revision,
-        link_origin=link.origin,
-        tombstone_link=True,
-    )
-    if (
-        hub is None
-        or hub.deleted
-        or not planning.rules.pulls
-        or (planning.rules.part and planning.rules.is_history(hub))
-        or planning.rules.deletes_in is not DeletePolicy.PROPAGATE
-    ):
-        return gone
-    if hub.id in planning.touched:
-        return _again(item)
-    planning.touched.add(hub.id)
-    lost = edited_since(planning.rules, link, hub)
-    if planning.rules.edit_beats_delete and lost:
-        conflict = Conflict("*", Side.HUB, "edit_beats_delete", lost, None)
-        return replace(gone, conflicts=(conflict,), push=planning.rules.pushes, hub_version=hub.version)
-    unsure = {n: hub.values.get(n) for n, v in differing(planning.rules, link, hub).items() if in_flight(link, n, v)}
-    lost = {**unsure, **lost}  # what was sent without an answer may have come too late
-    conflicts = (Conflict("*", Side.VENDOR, "delete_beats_edit", None, lost),) if lost else ()
-    return replace(gone, outcome=Outcome.DELETED, delete=True, hub_version=hub.version, conflicts=conflicts)
-
-
-def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
+def _against_tombstone(planning: Planning, item: Incoming, link: Link, hub: Hub) -> Decision:
     """A record that was gone on one side is listed again: the vendor restored it, or edited what the hub deleted."""
     rules = planning.rules
     if not hub.deleted:  # the vendor had deleted it, and the hub kept its record
@@ -455,6 +450,8 @@ def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub
     restored = link.tombstoned or (rules.edit_beats_delete and bool(edits))
     if not restored or (not link.tombstoned and rules.deletes_out is DeletePolicy.ARCHIVE):
         return Decision(item.vendor_id, Outcome.SUPERSEDED, hub.id)
+    if not link.tombstoned and (followed := follow_survivor(planning, item, link, hub, edits)) is not None:
+        return followed
     other = _target(planning, item, None)
     if isinstance(other, Decision):
         return other
@@ -477,109 +474,3 @@ def _against_tombstone(planning: _Planning, item: Incoming, link: Link, hub: Hub
         conflicts=conflict,
         waits=item.waits,
     )
-
-
-def _merged_away(planning: _Planning, item: Incoming, link: Link | None) -> Decision:
-    """The vendor merged this record into another one: the hub's records follow, if both are known."""
-    if link is None or link.tombstoned:
-        return Decision(item.vendor_id, Outcome.SKIPPED)
-    survivor_link = planning.known.links.get(item.merged_into or "")
-    loser = _hub_of(planning.known, link)
-    if (
-        survivor_link is None
-        and loser is not None
-        and (turned := _turned_into(planning, item, link, loser)) is not None
-    ):
-        return turned
-    if survivor_link is None or loser is None or loser.deleted:
-        return _deleted(planning, replace(item, merged_into=None, deleted=True), link)
-    survivor = planning.known.hubs.get(_survivor(planning.known, survivor_link.entity_id))
-    if survivor is None or survivor.deleted or survivor.id == loser.id:
-        return Decision(
-            item.vendor_id,
-            Outcome.MERGED,
-            link.entity_id,
-            base=link.base or {},
-            link_revision=link.revision,
-            link_origin=link.origin,
-            tombstone_link=True,
-            push=planning.rules.pushes and (survivor is None or survivor.deleted),
-        )
-    if {loser.id, survivor.id} & planning.touched:
-        return _again(item)
-    planning.touched |= {loser.id, survivor.id}
-    filled = {n: v for n, v in loser.values.items() if not is_blank(v) and is_blank(survivor.values.get(n))}
-    return Decision(
-        item.vendor_id,
-        Outcome.MERGED,
-        loser.id,
-        delete=True,
-        hub_version=loser.version,
-        merge_into=survivor.id,
-        conflicts=_merged_over(planning.rules, link, loser, survivor),
-        set_hub=filled,
-        push=planning.rules.pushes and bool(filled),
-        base=link.base or {},
-        link_revision=link.revision,
-        link_origin=link.origin,
-        tombstone_link=True,
-    )
-
-
-def _turned_into(planning: _Planning, item: Incoming, link: Link, loser: Hub) -> Decision | None:
-    """A record of the part was merged into one that is held elsewhere: it turned into that one, as if it had been moved over."""
-    becomes, survivor = planning.rules.becomes, planning.known.elsewhere.get(item.merged_into or "")
-    if not planning.rules.part or becomes is None or survivor is None or loser.deleted:
-        return None
-    if loser.id in planning.touched:
-        return _again(item)
-    planning.touched.add(loser.id)
-    values = {becomes.flag: True, becomes.into: survivor}
-    return Decision(
-        item.vendor_id,
-        Outcome.MERGED,
-        loser.id,
-        set_hub=values,
-        rules=dict.fromkeys(values, "vendor_changed"),
-        hub_version=loser.version,
-        base=link.base or {},
-        link_revision=link.revision,
-        link_origin=link.origin,
-        tombstone_link=True,
-    )
-
-
-def _merged_over(rules: Rules, link: Link, loser: Hub, survivor: Hub) -> tuple[Conflict, ...]:
-    """What the hub's loser says that the vendor did not know when it merged, and the survivor does not take over."""
-    lost = {
-        n: v
-        for n, v in edited_since(rules, link, loser).items()
-        if not is_blank(v) and not is_blank(survivor.values.get(n))
-    }
-    return (Conflict("*", Side.VENDOR, "merged_over_edit", None, lost),) if lost else ()
-
-
-def _hub_of(known: Known, link: Link) -> Hub | None:
-    """The hub record that a link stands for: the survivor, where records were merged.
-
-    Not so while the link lives and its own record is gone: then the vendor still has to delete its half of the merged two, and
-    whatever happens to that half must not happen to the survivor.
-    """
-    own = known.hubs.get(link.entity_id)
-    if own is not None and own.deleted and not link.tombstoned:
-        return own
-    return known.hubs.get(_survivor(known, link.entity_id))
-
-
-def _survivor(known: Known, entity_id: UUID | None) -> UUID:
-    seen: set[UUID] = set()
-    current = entity_id or UUID(int=0)
-    while current in known.redirects and current not in seen:
-        seen.add(current)
-        current = known.redirects[current]
-    return current
-
-
-def _again(item: Incoming) -> Decision:
-    message = "Another record of the same batch changes the same hub record; this one is planned once that is applied."
-    return Decision(item.vendor_id, Outcome.SKIPPED, failure=Failure(AGAIN, message, fault="ours"))

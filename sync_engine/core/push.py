@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import StrEnum
 from uuid import UUID
 
 from sync_engine.core.edits import differing, vendor_edits
@@ -17,6 +18,7 @@ from sync_engine.core.model import (
     Decision,
     DeletePolicy,
     Hub,
+    Incoming,
     Known,
     Link,
     Outcome,
@@ -55,6 +57,8 @@ def _decide(item: Pushable, rules: Rules) -> PushDecision:
 
 
 def _update(item: Pushable, hub: Hub, link: Link, rules: Rules) -> PushDecision:
+    if item.current is not None and item.current.merged_into is not None:
+        return PushDecision(item.entity_id, PushKind.FOLLOW, vendor_id=link.vendor_id)
     learned = _learn(item, link, hub, rules)
     if learned is not None and _teaches(learned, link):
         return PushDecision(item.entity_id, PushKind.NOTHING, vendor_id=link.vendor_id, pull=learned)
@@ -167,6 +171,35 @@ def _delete(item: Pushable, hub: Hub, rules: Rules) -> PushDecision:
     return PushDecision(
         item.entity_id, PushKind.DELETE, {}, link.vendor_id, link.version or None, hub.version, conflicts=conflicts
     )
+
+
+# ---------------------------------------------------------------- refused
+
+
+class Refusal(StrEnum):
+    """What becomes of a create that the vendor refuses for a record that stands there."""
+
+    OVER = "over"  # the record is linked or merged by now
+    WAIT = "wait"  # what stands there is about to go, or to be taken in
+    DEAD = "dead"  # a person has to say which of the two it is
+
+
+def after_refusal(entity_id: UUID, standing: Incoming, known: Known, *, shared: bool) -> Refusal:
+    """Decide, once ``standing`` was read and taken account of. ``shared``: another object may hold that one, and take it in."""
+    own, link = known.hubs.get(entity_id), known.links.get(standing.vendor_id)
+    if own is None or own.deleted:
+        return Refusal.OVER
+    if standing.deleted or standing.merged_into is not None:
+        return Refusal.WAIT
+    if link is None:
+        return Refusal.WAIT if shared else Refusal.DEAD
+    if link.entity_id == entity_id:
+        return Refusal.WAIT if link.tombstoned else Refusal.OVER
+    hub = known.hubs.get(link.entity_id)
+    return Refusal.WAIT if hub is None or hub.deleted else Refusal.DEAD
+
+
+# ---------------------------------------------------------------- order
 
 
 def in_order(decisions: Sequence[PushDecision]) -> list[PushDecision]:

@@ -17,9 +17,9 @@ from tests.simulation.tables import ConflictRow, DeadRow, HistoryRow, HubRow, La
 
 
 def link_of(tables: Tables, lane: Lane, entity_id: UUID) -> Link | None:
-    """The link of a hub record on a lane: the live one, else the last that was buried."""
+    """The link of a hub record on a lane: the first live one, else the last."""
     mine = [k for (of, _), k in tables.links.items() if of == lane and k.entity_id == entity_id]
-    return max(mine, key=lambda k: (not k.tombstoned, k.revision), default=None)
+    return next((k for k in mine if not k.tombstoned), mine[-1] if mine else None)
 
 
 def is_linked(tables: Tables, lane: Lane, entity_id: UUID) -> bool:
@@ -176,10 +176,12 @@ def _merge_hubs(tables: Tables, now: datetime, decision: Decision, lane: Lane) -
     loser, into = decision.entity_id, decision.merge_into
     assert loser is not None
     assert into is not None
-    tables.redirects[loser] = into
     stands = tables.hubs[into].values
     fills = {n: v for n, v in decision.set_hub.items() if is_blank(stands.get(n))}
     set_hub(tables, now, into, fills, dict.fromkeys(fills, "merged"), lane)
+    if not decision.delete:  # merged before
+        return
+    tables.redirects[loser] = into
     delete_hub(tables, now, loser, lane, into)
     for (of, vendor_id), link in list(tables.links.items()):
         if link.entity_id != loser or link.tombstoned or of == lane or is_live_on(tables, of, into):

@@ -92,10 +92,29 @@ def converged(sim: Simulation) -> None:
             if hub_id not in linked and row.entity == "opportunity" and letter_of(sim, lane, hub_id):
                 _rightly_refused(sim, lane, row, None)
                 continue
+            if hub_id not in linked and _is_somebody_else_there(sim, lane, row, hub_id):
+                continue
             if hub_id not in linked:
                 raise Broken(f"{vendor.name} never got {entity} {str(hub_id)[-4:]}")
             _same_record(sim, lane, row, linked[hub_id])
         _all_taken_in(sim, lane)
+
+
+def _is_somebody_else_there(sim: Simulation, lane: Lane, row: HubRow, hub_id: UUID) -> bool:
+    """Whether the vendor has this identity as a further one of what the hub has as something else, and a dead letter says so.
+
+    Never so of what the vendor itself merged into that: there it is the same.
+    """
+    vendor, tables = sim.world.vendor_of[lane], sim.store.tables
+    holder = vendor.holder(lane.object, row.values)
+    dead = tables.dead.get((lane, "push", str(hub_id)))
+    if holder is None or dead is None or not dead.open or holder.id not in dead.failure.message:
+        return False
+    link = sim.store.live_link(lane, holder.id)
+    if link is None or link.entity_id == hub_id or tables.hubs[link.entity_id].deleted:
+        return False
+    former = [v for (of, v), known in tables.links.items() if of == lane and known.entity_id == hub_id]
+    return all(vendor.led_to(lane.object, v) != holder.id for v in former)
 
 
 def _linked_ones_agree(sim: Simulation, lane: Lane) -> None:

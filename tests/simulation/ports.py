@@ -16,7 +16,7 @@ from sync_engine.core.model import Hub, HubRef, Incoming, ListKind, Rules
 from sync_engine.core.stand_ins import PIPELINE, STAGE
 from sync_engine.ports import Held, Lane, Listing, Projection, Raw, Versions, Write
 from tests.simulation.stages import PIPELINES, STAGES, Catalogue
-from tests.simulation.vendors import LAG, OVERLAP, Row, Vendor
+from tests.simulation.vendors import LAG, OVERLAP, Row, TakenError, Vendor
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "account": ("name", "city"),
@@ -53,7 +53,8 @@ class SimPort:
         self.vendor, self.lane, self.rules, self._call = vendor, lane, rules, call
         self.object = lane.object
         self.batch_size, self.page_size, self.ids_size = 3, 2, 4
-        self.repeatable_creates = self.conditional_writes = self.can_compare = vendor.strict
+        self.repeatable_creates = self.can_compare = vendor.strict
+        self.conditional_writes = vendor.strict and not vendor.keeps
         self.can_find = can_find
         self.catalogue: Catalogue | None = None
         self.membership = None
@@ -151,9 +152,11 @@ class SimPort:
         values = {n: _vendor_id(refs, v, REFERS[n]) if isinstance(v, UUID) else v for n, v in write.fields.items()}
         if write.vendor_id is None:
             key = str(write.entity_id) if self.vendor.strict or self.can_find else None
-            row, created = self.vendor.upsert(
-                self.object, {n: v for n, v in values.items() if not is_blank(v)}, key, blind=not self.can_find
-            )
+            given = {n: v for n, v in values.items() if not is_blank(v)}
+            try:
+                row, created = self.vendor.upsert(self.object, given, key, blind=not self.can_find)
+            except TakenError as taken:
+                return WriteResult(str(write.entity_id), error=_stands_there(taken))
             return WriteResult(str(write.entity_id), row.id, created, self.vendor.version(row))
         return self._update(write, values)
 
@@ -180,6 +183,8 @@ class SimPort:
             )
         except KeyError:
             return WriteResult(key, write.vendor_id, error=RecordRejectedError("It is gone.", code="record_not_found"))
+        except TakenError as taken:
+            return WriteResult(key, write.vendor_id, error=_stands_there(taken))
         if row is None:
             return WriteResult(key, write.vendor_id, error=RecordRejectedError("A newer version.", code="conflict"))
         return WriteResult(key, row.id, False, self.vendor.version(row))
@@ -200,6 +205,12 @@ class SimPort:
 
         found: dict[UUID, str] = self._call("find", look)
         return found
+
+
+def _stands_there(taken: TakenError) -> RecordRejectedError:
+    return RecordRejectedError(
+        "It stands there already.", code="already_exists", context={"existing_id": str(taken.args[0])}
+    )
 
 
 def _vendor_id(refs: Refs, hub_id: UUID, of: str) -> str | None:

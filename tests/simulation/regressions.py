@@ -25,27 +25,29 @@ class Failure:
         return "\n".join([self.message, *self.trace, f"choices: {self.choices}"])
 
 
-def attempt(choices: Choices, *, stages: bool = False) -> tuple[Exception | None, Simulation | None]:
+def attempt(
+    choices: Choices, *, stages: bool = False, merges: bool = False
+) -> tuple[Exception | None, Simulation | None]:
     """Run a schedule; the error that it ends with, if any. Whatever the engine raises is a failure as well."""
     sim: Simulation | None = None
     try:
-        sim = Simulation(choices, stages=stages)
+        sim = Simulation(choices, stages=stages, merges=merges)
         sim.run()
     except Exception as error:  # a bug of the engine may be of any kind
         return error, sim
     return None, sim
 
 
-def shrunk(made: Sequence[int], error: Exception, for_s: float = 10.0, *, stages: bool = False) -> Failure:
-    """Make a failing schedule as small as it gets while it fails in the same kind of way."""
+def shrunk(made: Sequence[int], error: Exception, for_s: float = 10.0, **kind_of: bool) -> Failure:
+    """Make a failing schedule as small as it gets while it fails in the same kind of way. ``kind_of``: as of `attempt`."""
     kind = _kind(error)
 
     def fails(trial: Sequence[int]) -> bool:
-        found, _ = attempt(Choices(recorded=trial), stages=stages)
+        found, _ = attempt(Choices(recorded=trial), **kind_of)
         return found is not None and _kind(found) == kind
 
     smallest = shrink(made, fails, for_s)
-    found, sim = attempt(Choices(recorded=smallest), stages=stages)
+    found, sim = attempt(Choices(recorded=smallest), **kind_of)
     return Failure(f"{type(error).__name__}: {found or error}", smallest, [] if sim is None else sim.world.trace)
 
 
@@ -58,9 +60,10 @@ def kept() -> list[Path]:
     return sorted(FOLDER.glob("*.json"))
 
 
-def with_stages(path: Path) -> bool:
-    """Whether the schedule is one in which sales move between stages."""
-    return bool(json.loads(path.read_text()).get("stages"))
+def kind_of(path: Path) -> dict[str, bool]:
+    """The kind of schedule, as arguments of `attempt`: whether sales move between stages, whether a vendor keeps what it merged."""
+    told = json.loads(path.read_text())
+    return {name: bool(told.get(name)) for name in ("stages", "merges")}
 
 
 def load(path: Path) -> list[int]:

@@ -66,6 +66,7 @@ class Simulation:
     choices: Choices
     steps: int = 25
     stages: bool = False
+    merges: bool = False
     faults: int = 0
     planned: int = 0
     quiet: bool = False
@@ -74,7 +75,7 @@ class Simulation:
     listed: dict[Any, dict[Lane, list[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = World(self.choices, self.stages)
+        self.world = World(self.choices, self.stages, self.merges)
         self.home = getcurrent()
         self.engine = Engine(
             Watched(self),
@@ -292,8 +293,8 @@ class Simulation:
                 run.throw(GreenletExit)
 
 
-def simulate(choices: Choices, steps: int = 25, *, stages: bool = False) -> Simulation:
+def simulate(choices: Choices, steps: int = 25, *, stages: bool = False, merges: bool = False) -> Simulation:
     """Run one schedule. Raises Broken (or whatever the engine lets through, which is a bug as well)."""
-    sim = Simulation(choices, steps, stages)
+    sim = Simulation(choices, steps, stages, merges)
     sim.run()
     return sim

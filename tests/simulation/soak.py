@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
             _schedule(seeds.getrandbits(48), done)
         for _ in range(SCHEDULES_AT_ONCE // 2):
             _schedule(seeds.getrandbits(48), done, stages=True)
+            _schedule(seeds.getrandbits(48), done, merges=True)
     took = time.monotonic() - began
     sys.stdout.write(
         f"{done['schedules'] / took:.1f} schedules and {done['planner_cases'] / took:.1f} planner cases a second\n"
@@ -53,17 +54,17 @@ def _case(seed: int, done: Counter[str]) -> None:
         sys.stdout.write(f"planner case, seed {seed}: {error}\n")
 
 
-def _schedule(seed: int, done: Counter[str], *, stages: bool = False) -> None:
+def _schedule(seed: int, done: Counter[str], **kind_of: bool) -> None:
     choices = Choices(seed)
-    error, sim = attempt(choices, stages=stages)
+    error, sim = attempt(choices, **kind_of)
     done["schedules"] += 1
     done["faults"] += 0 if sim is None else sim.faults
     if error is not None:
         done["failures"] += 1
-        failure = shrunk(choices.made, error, stages=stages)
+        failure = shrunk(choices.made, error, **kind_of)
         sys.stdout.write(f"schedule, seed {seed}: {failure}\n")
         FOLDER.mkdir(exist_ok=True)
-        form = {"message": failure.message, "stages": stages, "choices": failure.choices, "trace": failure.trace}
+        form = {"message": failure.message, **kind_of, "choices": failure.choices, "trace": failure.trace}
         (FOLDER / f"seed_{seed}.json").write_text(json.dumps(form, indent=1) + "\n")
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.choices import Choices, shrink
-from tests.simulation.regressions import attempt, kept, load, shrunk, with_stages
+from tests.simulation.regressions import attempt, kept, kind_of, load, shrunk
 from tests.simulation.run import Broken, Simulation
 
-CHUNKS, SCHEDULES, WITH_STAGES = 10, 200, 60
+CHUNKS, SCHEDULES, WITH_STAGES, WITH_MERGES = 10, 200, 60, 60
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -31,6 +31,15 @@ def test_every_invariant_holds_where_sales_move_between_stages(chunk: int) -> No
             pytest.fail(f"seed {seed}: {shrunk(choices.made, error, stages=True)}")
 
 
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_invariant_holds_where_a_vendor_keeps_what_it_merged(chunk: int) -> None:
+    for seed in range(chunk * WITH_MERGES, (chunk + 1) * WITH_MERGES):
+        choices = Choices(seed)
+        error, _ = attempt(choices, merges=True)
+        if error is not None:
+            pytest.fail(f"seed {seed}: {shrunk(choices.made, error, merges=True)}")
+
+
 def test_sales_meet_what_stages_are_about() -> None:
     """Stages without counterpart, with several, and sales that are at the same stage everywhere do occur."""
     told = ""
@@ -49,7 +58,7 @@ def test_sales_meet_what_stages_are_about() -> None:
 
 @pytest.mark.parametrize("path", kept(), ids=lambda p: p.stem)
 def test_a_schedule_that_once_failed_still_holds(path: Path) -> None:
-    error, sim = attempt(Choices(recorded=load(path)), stages=with_stages(path))
+    error, sim = attempt(Choices(recorded=load(path)), **kind_of(path))
     assert error is None, [str(error), *(sim.world.trace if sim else [])]
 
 

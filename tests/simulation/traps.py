@@ -27,7 +27,7 @@ from sync_engine.core.model import (
 )
 from sync_engine.core.pull import plan_pull
 from sync_engine.core.push import in_order, plan_push
-from tests.simulation import desk_traps
+from tests.simulation import desk_traps, merge_traps
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 RULES = Rules("contact", frozenset({"name", "source_updated_at"}), frozenset({"name"}), match_keys=(("name",),))
@@ -236,4 +236,5 @@ ALL: tuple[Callable[[], None], ...] = (
     a_create_that_arrives_after_the_delete_is_deleted_too,
     deletes_stay_out_where_they_must,
     *desk_traps.ALL,
+    *merge_traps.ALL,
 )

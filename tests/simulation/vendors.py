@@ -2,6 +2,9 @@
 
 `Vendor` has versions, conditional writes and an upsert by key where ``strict``; else none of them. Its listings lag
 behind its writes, its cursors expire, it keeps values in its own spelling. Tokens in values tell who wrote what.
+
+One that ``keeps`` has every identity once, like HubSpot: that of a merged record stays its survivor's, and is refused to any other;
+the id of a merged record leads to its survivor, also in writes, of which none is conditional.
 """
 
 from __future__ import annotations
@@ -15,6 +18,11 @@ from typing import Any
 TOKEN = re.compile(r"t\d+x")
 LAG = timedelta(seconds=20)
 OVERLAP = timedelta(seconds=40)
+IDENTITY = {"companies": "name", "people": "email", "deals": "name"}
+
+
+class TakenError(Exception):
+    """Another record has this identity: its id."""
 
 
 def tokens(value: Any) -> set[str]:
@@ -24,7 +32,10 @@ def tokens(value: Any) -> set[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """One record. ``values``: in the vendor's fields, references by vendor id. ``before``: what the index still shows."""
+    """One record. ``values``: in the vendor's fields, references by vendor id. ``before``: what the index still shows.
+
+    ``also``: the identities of records that were merged into it.
+    """
 
     id: str
     values: Mapping[str, Any]
@@ -36,13 +47,15 @@ class Row:
     merged_into: str | None = None
     visible_at: datetime | None = None
     before: Row | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass
 class Vendor:
     """One account. ``now`` is the vendor's own clock. ``writes`` counts what the engine wrote;
 
-    ``raced``: tokens that nobody could save. ``odds``: the probability that each stage brings; ``parents``: its pipeline.
+    ``refused`` the creates that it refused, ``led_on`` the writes to a merged record that changed its survivor. ``raced``: tokens
+    that nobody could save. ``odds``: the probability that each stage brings; ``parents``: its pipeline.
     """
 
     name: str
@@ -54,6 +67,9 @@ class Vendor:
     expired_before: datetime | None = None
     serial: int = 0
     writes: int = 0
+    keeps: bool = False
+    refused: int = 0
+    led_on: int = 0
     raced: set[str] = field(default_factory=set)
     tokens_at: dict[str, int] = field(default_factory=dict)
     odds: dict[str, int] = field(default_factory=dict)
@@ -120,6 +136,27 @@ class Vendor:
     def live(self, object_name: str) -> list[Row]:
         return [r for (of, _), r in self.rows.items() if of == object_name and not r.deleted]
 
+    def merge(self, object_name: str, survivor: Row, loser: Row, filled: Mapping[str, Any]) -> None:
+        """The loser is gone; the survivor takes what it lacks and, where identities are kept, the loser's."""
+        name = IDENTITY[object_name]
+        also = (*survivor.also, *loser.also, str(loser.values.get(name))) if self.keeps else ()
+        self.bury(object_name, loser.id, survivor.id)
+        self.change(object_name, survivor.id, filled, also=also)
+
+    def holder(self, object_name: str, values: Mapping[str, Any]) -> Row | None:
+        """Who has this identity, where nobody else may have it."""
+        identity = values.get(IDENTITY[object_name])
+        if not self.keeps or identity is None:
+            return None
+        return next(
+            (
+                row
+                for row in self.live(object_name)
+                if identity == row.values.get(IDENTITY[object_name]) or identity in row.also
+            ),
+            None,
+        )
+
     # ------------------------------------------------------------ what people do
 
     def note_tokens(self, value: Any) -> None:
@@ -153,24 +190,44 @@ class Vendor:
     def put(
         self, object_name: str, vendor_id: str, values: Mapping[str, Any], expected: str | None, read: int | None
     ) -> Row | None:
-        """Update; None where a newer version stands and the write named an older one. Raises KeyError where it is gone.
+        """Update; None where a newer version stands and the write named an older one. Raises KeyError where it is gone, and
+        TakenError.
 
         ``read``: the serial at which the writer itself last read the record, None if it did not.
         """
-        row = self.rows.get((object_name, vendor_id))
+        row = self._led_on(object_name, vendor_id)
         if row is None or row.deleted:
             raise KeyError(vendor_id)
-        if self.strict and expected is not None and expected != self.version(row):
+        if (other := self.holder(object_name, values)) is not None and other.id != row.id:
+            raise TakenError(other.id)
+        conditional = self.strict and not self.keeps
+        if conditional and expected is not None and expected != self.version(row):
             return None
-        if not self.strict:
-            self._note_race({n: row.values.get(n) for n in values}, read)
+        replaced = {n: row.values.get(n) for n in values}
+        if not conditional:
+            self._note_race(replaced, read)
+        if row.id != vendor_id:
+            self.led_on += 1
+            self.raced |= {t for v in replaced.values() for t in tokens(v)}
         self.writes += 1
-        return self.change(object_name, vendor_id, values)
+        return self.change(object_name, row.id, values)
+
+    def _led_on(self, object_name: str, vendor_id: str) -> Row | None:
+        return self.rows.get((object_name, self.led_to(object_name, vendor_id) if self.keeps else vendor_id))
+
+    def led_to(self, object_name: str, vendor_id: str) -> str:
+        """Into what a record was merged, to the end; itself where it was not."""
+        row = self.rows.get((object_name, vendor_id))
+        while row is not None and row.merged_into is not None:
+            vendor_id = row.merged_into
+            row = self.rows.get((object_name, vendor_id))
+        return vendor_id
 
     def upsert(self, object_name: str, values: Mapping[str, Any], key: str | None, *, blind: bool) -> tuple[Row, bool]:
         """Create; where an upsert by key exists and the key is there already, update that one.
 
-        ``blind``: nobody can ask by key whether it is there, so what was entered meanwhile is lost and counted as such.
+        ``blind``: nobody can ask by key whether it is there, so what was entered meanwhile is lost and counted as such. Raises
+        TakenError.
         """
         self.writes += 1
         if self.strict and key is not None:
@@ -179,6 +236,9 @@ class Vendor:
                     if blind:
                         self._note_race({n: row.values.get(n) for n in values}, 0)
                     return self.change(object_name, row.id, values), False
+        if (other := self.holder(object_name, values)) is not None:
+            self.refused += 1
+            raise TakenError(other.id)
         vendor_id = self.create(object_name, values, key)
         return self.rows[object_name, vendor_id], True
 

@@ -35,11 +35,13 @@ class World:
     """``replaced``: tokens whose writer's value someone overwrote or deleted knowingly. ``edits``: token to who wrote it.
 
     ``deleted_here``: identities deleted or restored somewhere, which may have been entered anew elsewhere meanwhile. ``stages``:
-    whether there are sales, which move between stages that each vendor has of its own. ``moves``: where people put each sale.
+    whether there are sales, which move between stages that each vendor has of its own. ``merges``: whether the first vendor keeps
+    what records were called that it merged, which its people do all the time. ``moves``: where people put each sale.
     """
 
     choices: Choices
     stages: bool = False
+    merges: bool = False
     now: datetime = START
     tenants: list[Tenant] = field(default_factory=list)
     edits: dict[str, tuple[UUID, str]] = field(default_factory=dict)
@@ -79,7 +81,8 @@ class World:
         deletes = self.choices.pick((DeletePolicy.PROPAGATE,) * 6 + (DeletePolicy.ARCHIVE, DeletePolicy.IGNORE))
         for place, name in enumerate("ab"):
             skew = timedelta(minutes=self.choices.pick((0, 5, -5)))
-            vendor = Vendor(name, strict=place == 0, clock=lambda: self.now, skew=skew)
+            keeps = self.merges and place == 0
+            vendor = Vendor(name, strict=place == 0, clock=lambda: self.now, skew=skew, keeps=keeps)
             vendors.append(vendor)
             connection = UUID(int=10 + 10 * number + place)
             for entity in self.entities:
@@ -149,6 +152,11 @@ class World:
     def _vendor_act(self, tenant: Tenant, vendor: Vendor) -> None:
         entity = self._entity()
         rows = sorted(vendor.live(OBJECTS[entity]), key=lambda r: r.id)
+        if vendor.keeps and len(rows) > 1 and self.choices.one_in(3):
+            survivor, loser = rows[-1 - self.choices.below(2)], rows[self.choices.below(len(rows) - 1)]
+            if survivor is not loser:
+                self._vendor_merge(vendor, entity, survivor, loser)
+            return
         what = self.choices.below(13)
         if what == 8 or not rows:
             self._vendor_create(tenant, vendor, entity, self._identity())
@@ -229,6 +237,8 @@ class World:
         gone = sorted(
             r.id for (of, _), r in vendor.rows.items() if of == OBJECTS[entity] and r.deleted and not r.merged_into
         )
+        if vendor.keeps:
+            gone = [i for i in gone if vendor.holder(OBJECTS[entity], vendor.rows[OBJECTS[entity], i].values) is None]
         if gone:
             vendor_id = self.choices.pick(gone)
             row = vendor.change(OBJECTS[entity], vendor_id, {}, deleted=False)
@@ -241,8 +251,7 @@ class World:
         self._know(loser.values, {})
         self.moves.setdefault(str(survivor.values.get("name")), []).append("merged")
         filled = {n: v for n, v in loser.values.items() if n not in survivor.values}
-        vendor.bury(OBJECTS[entity], loser.id, survivor.id)
-        vendor.change(OBJECTS[entity], survivor.id, filled)
+        vendor.merge(OBJECTS[entity], survivor, loser, filled)
         self.replaced -= {t for v in filled.values() for t in tokens(v)}
         vendor.note_tokens(filled)
         self.say(f"{vendor.name}: merges {loser.id} into {survivor.id}")

@@ -189,3 +189,28 @@ def test_what_the_mapping_refuses_is_a_letter_of_one_stream_alone() -> None:
 def test_no_blank_is_an_edit_of_what_left() -> None:
     moved = one(LEADS, item("deal"), known(linked=link(), elsewhere=CONTACT))
     assert vendor_edits(LEAD_RULES, link(base={**SAID, **moved.values}), moved) == {}
+
+
+def test_a_lead_merged_into_what_the_contacts_have_not_taken_in_waits_for_that() -> None:
+    merged = one(LEADS, Incoming("7", merged_into="8"), known(linked=link()))
+    assert [(w.field, w.objects, w.vendor_id) for w in merged.waits] == [("converted_contact_id", ("contacts",), "8")]
+    survivor = Incoming("8", {"last_name": "Byron"}, "3", outside=True)
+    waiting, _ = plan_pull([merged, survivor], known(linked=link()), LEAD_RULES, lambda _: OTHER)
+    assert (waiting.outcome, waiting.waits, waiting.tombstone_link) == (Outcome.SKIPPED, merged.waits, False)
+    taken_in = replace(known(linked=link()), elsewhere={"8": CONTACT})
+    (now,) = plan_pull([one(LEADS, Incoming("7", merged_into="8"), taken_in)], taken_in, LEAD_RULES, lambda _: OTHER)
+    assert (now.outcome, now.set_hub) == (Outcome.MERGED, {"is_converted": True, "converted_contact_id": CONTACT})
+
+
+def test_a_contact_merged_into_a_lead_goes_on_as_a_contact() -> None:
+    """What became of a lead does not become a lead again; the lead's object then hears that it has turned into the contact."""
+    links = {"7": link(CONTACT)}
+    hubs = {CONTACT: Hub(CONTACT, 1, dict(SAID), dict(SAID))}
+    batch = [Incoming("7", merged_into="8"), Incoming("8", dict(SAID), "3", outside=True)]
+    gone, found = plan_pull(batch, Known(links, hubs), CONTACT_RULES, lambda _: OTHER)
+    assert (gone.outcome, gone.delete, found.outcome, found.entity_id) == (
+        Outcome.MERGED,
+        False,
+        Outcome.MATCHED,
+        CONTACT,
+    )

@@ -312,6 +312,42 @@ def test_a_lead_merged_into_a_contact_became_that_one(market: Market) -> None:
     market.quiet()
 
 
+def test_a_lead_merged_into_a_contact_that_nobody_knew_became_that_one(market: Market) -> None:
+    """It waits until the contacts were read, although somebody edits the lead."""
+    loser = market.enter("hubspot", **ADA)
+    market.both.sync()
+    told = market.hub()
+    winner = market.enter("hubspot", first_name="Ada", last_name="Byron", company="Engines")
+    market.move(winner, "customer")
+    market.both.edit("hubspot", object="contacts", id=winner, merge=loser)
+    market.both.edit_hub("lead", told["entity_id"], title="Countess")
+    assert market.both.syncline("sync", "pause", "portal", "--object", "contacts").code == 0
+    market.both.sync()
+    assert market.counts() == (1, 1, 0), "nobody has read the contact yet"
+    assert market.both.syncline("sync", "resume", "portal").code == 0
+    market.both.sync()
+    market.both.sync()
+    assert market.counts() == (1, 1, 1)
+    lead = market.both.told("lead", market.leads()[0]["Id"])
+    assert (lead["entity_id"], value(lead, "is_converted")) == (told["entity_id"], True)
+    market.quiet()
+
+
+def test_a_lead_merged_into_a_lead_that_nobody_knew_is_that_one(market: Market) -> None:
+    loser = market.enter("hubspot", **ADA)
+    market.both.sync()
+    told, (before,) = market.hub(), market.leads()
+    winner = market.enter("hubspot", first_name="Ada", last_name="Byron", company="Engines")
+    market.both.edit("hubspot", object="contacts", id=winner, merge=loser)
+    market.both.edit("salesforce", object="Lead", id=before["Id"], properties={"Title": "Countess"})
+    market.both.sync()
+    market.both.sync()
+    (lead,) = market.leads()
+    assert (lead["Id"], lead["LastName"], lead["Title"]) == (before["Id"], "Byron", "Countess")
+    assert (market.hub()["entity_id"], market.hubspot()[0].values["jobtitle"]) == (told["entity_id"], "Countess")
+    market.quiet()
+
+
 # ---------------------------------------------------------------- who is known as a contact
 
 

@@ -141,3 +141,27 @@ def test_a_name_is_only_given_to_a_stage_that_there_is(both: Both) -> None:
     assert "has no stage closed_one" in asked.err
     asked = both.syncline("sync", "add", "portal", "--object", "deals", "--pipeline", "default")
     assert "takes a name and the vendor's id" in asked.err
+
+
+def test_deals_that_are_merged_are_one_sale_on_every_side(sales: Both) -> None:
+    """HubSpot makes a third deal of two: it goes on as what the first of them was, with what was edited elsewhere meanwhile."""
+    first, second = new_in_salesforce(sales), new_in_salesforce(sales, Name="Other one", Amount=99)
+    sales.sync()
+    (_, kept), (_, lost) = sales.ids("opportunity", first), sales.ids("opportunity", second)
+    others = len(sales.salesforce.sandbox.org.live("Opportunity")) - 2
+    sales.edit("hubspot", object="deals", id=kept, merge=lost)
+    sales.edit("salesforce", object="Opportunity", id=first, properties={"Description": "A giant"})
+    sales.edit("salesforce", object="Opportunity", id=second, properties={"Amount": 100})
+    sales.sync()
+    sales.sync()
+    standing = [r["Id"] for r in sales.salesforce.sandbox.org.live("Opportunity")]
+    assert len(standing) == others + 1
+    assert {first, second} & set(standing), "one of the two goes on"
+    (left,) = {first, second} & set(standing)
+    here, hub = opportunity(sales, left), sales.told("opportunity", left)
+    there = deal(sales, sales.ids("opportunity", left)[1])
+    assert sales.ids("opportunity", left)[1] not in (kept, lost)
+    assert (here["Name"], there["dealname"], value(hub, "name")) == ("Big one",) * 3
+    assert float(there["amount"]) == here["Amount"]
+    assert {letter["code"] for letter in sales.letters()} <= {"no_counterpart"}, "of sales that were there before"
+    sales.assert_silent()

@@ -7,10 +7,10 @@ import sys
 
 from tests.simulation import traps
 from tests.simulation.choices import Choices
-from tests.simulation.regressions import attempt, kept, load, with_stages
+from tests.simulation.regressions import attempt, kept, kind_of, load
 from tests.sync_engine.core.test_laws import check
 
-CASES, SCHEDULES, WITH_STAGES = 1_200, 700, 250
+CASES, SCHEDULES, WITH_STAGES, WITH_MERGES = 1_200, 700, 250, 300
 PATIENCE_CPU_S = 600
 """Of processor time, so that a busy machine makes no bug look as if it never ended; nothing takes a quarter of it."""
 
@@ -24,13 +24,17 @@ def main() -> int:
         except Exception as error:
             return _killed(trap.__name__, error)
     for path in kept():
-        failed, _ = attempt(Choices(recorded=load(path)), stages=with_stages(path))
+        failed, _ = attempt(Choices(recorded=load(path)), **kind_of(path))
         if failed is not None:
             return _killed(path.stem, failed)
     for seed in range(WITH_STAGES):
         failed, _ = attempt(Choices(seed), stages=True)
         if failed is not None:
             return _killed(f"schedule {seed} with stages", failed)
+    for seed in range(WITH_MERGES):
+        failed, _ = attempt(Choices(seed), merges=True)
+        if failed is not None:
+            return _killed(f"schedule {seed} with merges", failed)
     for seed in range(CASES):
         try:
             check(Choices(seed))

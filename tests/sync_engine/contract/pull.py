@@ -316,12 +316,40 @@ class DeleteContract:
         contacts.pull(said("2", email="b@example.com"))
         others.pull(said("x", email="a@example.com"), said("y", email="b@example.com"))
         contacts.pull(Incoming("1", merged_into="2"))
+        contacts.pull(gone("2"))
         (back,) = others.pull(said("x", "2", email="c@example.com"))
         assert back.restore
         assert loser.entity_id is not None
         known = contacts.store.gather_pull(contacts.lane, contacts.query(keys=[loser.entity_id])).known
         assert known.redirects == {}
         assert not known.hubs[loser.entity_id].deleted
+
+    def test_an_edit_of_a_merged_records_half_is_the_survivors_or_in_the_log(
+        self, world: World, contacts: Worker, others: Worker
+    ) -> None:
+        (loser,) = contacts.pull(said("1", email="a@example.com"))
+        (survivor,) = contacts.pull(said("2", email="b@example.com"))
+        others.pull(said("x", email="a@example.com"), said("y", email="b@example.com"))
+        contacts.pull(Incoming("1", merged_into="2"))
+        (followed,) = others.pull(said("x", "2", email="c@example.com", phone="+15550100"))
+        assert (followed.outcome, followed.restore) == (Outcome.MERGED, False)
+        assert loser.entity_id is not None
+        assert survivor.entity_id is not None
+        hub, gone_one = contacts.hub(survivor.entity_id), contacts.hub(loser.entity_id)
+        assert hub is not None
+        assert gone_one is not None
+        assert hub.values == {"email": "b@example.com", "phone": "+15550100"}
+        assert gone_one.deleted
+        assert world.conflicts(others.lane) == [("*", "closed")]
+        half = others.link("x")
+        assert half is not None
+        assert (half.entity_id, half.tombstoned, half.base) == (
+            loser.entity_id,
+            False,
+            {"email": "c@example.com", "phone": "+15550100"},
+        )
+        assert set(others.due()) == {loser.entity_id, survivor.entity_id}, "one goes, the other one says what it said"
+        assert survivor.entity_id in contacts.due()
 
     def test_a_survivor_keeps_what_it_was_given_meanwhile(self, world: World, contacts: Worker) -> None:
         contacts.pull(said("1", email="a@example.com", phone="+15550100"))

@@ -156,6 +156,15 @@ class PushContract:
         contacts.push(link=("9", {}, "1"), created=True)
         assert not world.store.gather_pull(contacts.lane, PullQuery([], "contact")).known.intents
 
+    def test_a_create_that_is_not_to_be_any_more_leaves_no_intent(self, world: World, contacts: Worker) -> None:
+        """It never arrived, and the record was deleted before it was sent again."""
+        hub_id = world.create("contact", {"email": "a@example.com"})
+        world.store.announce(contacts.lease, NOW, [Sending(hub_id, {"email": "a@example.com"})])
+        contacts.push(PushEnd.UNCERTAIN, retry_at=NOW)
+        world.delete("contact", hub_id)
+        contacts.push(PushEnd.NOTHING)
+        assert not world.store.gather_pull(contacts.lane, PullQuery([], "contact")).known.intents
+
     def test_a_pull_that_recognises_an_intent_settles_it(self, world: World, contacts: Worker) -> None:
         hub_id = world.create("contact", {"email": "a@example.com"})
         world.store.announce(contacts.lease, NOW, [Sending(hub_id, {"email": "a@example.com"})])
