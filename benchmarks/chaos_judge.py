@@ -96,14 +96,28 @@ WHERE h.email = :email ORDER BY c.name, l.vendor_id
 """
 
 
+_LETTERS = """
+SELECT c.name, d.object, d.stage, d.code, d.message, d.last_at FROM dead_letter d JOIN crm_contact h ON h.tenant_id = d.tenant_id
+JOIN connection c ON c.tenant_id = d.tenant_id AND c.id = d.connection_id
+WHERE d.status = 'open' AND h.email = :email AND (d.entity_id = h.id OR d.vendor_id IN (
+    SELECT l.vendor_id FROM link l WHERE l.tenant_id = h.tenant_id AND l.entity_id = h.id)) ORDER BY d.id
+"""
+
+
 def _name(world: World, sides: Sides, edits: Sequence[Edit]) -> str:
-    """The contact as each side has it, its links with what is due, and what people did to it: enough to find out why."""
+    """The contact as each side has it, its links with what is due, its letters, and what people did to it: to find out why."""
     email = str(sides["hub"]["email"])
     said = ", ".join(f"{side} {dict(sides[side]) if side in sides else 'has it not once'}" for side in NAMES)
     links = "; ".join(str(dict(row)) for row in world.query(_STANDING, email=email))
+    letters = "; ".join(str(dict(row)) for row in world.query(_LETTERS, email=email))
+    there = "; ".join(
+        f"{r.id} merged into {r.merged_into}, archived {r.archived}, {r.values.get('email')}, {r.values.get('hs_additional_emails')}"
+        for r in world.hubspot.portal.tables["contacts"].values()
+        if email in f"{r.values.get('email')};{r.values.get('hs_additional_emails')}".split(";")
+    )
     done = "; ".join(f"{e.side} {e.field}={e.token}" for e in edits if e.record == email)
     lanes = "; ".join(str(dict(row)) for row in world.query("SELECT object, status, failures, verified_at FROM stream"))
-    return f"{email}: {said}. Links: {links}. Edits: {done}. Streams: {lanes}"
+    return f"{email}: {said}. Links: {links}. Letters: {letters}. HubSpot: {there}. Edits: {done}. Streams: {lanes}"
 
 
 def _emails_at_vendors(world: World) -> set[str]:
