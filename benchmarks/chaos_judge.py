@@ -110,10 +110,14 @@ def _name(world: World, sides: Sides, edits: Sequence[Edit]) -> str:
     said = ", ".join(f"{side} {dict(sides[side]) if side in sides else 'has it not once'}" for side in NAMES)
     links = "; ".join(str(dict(row)) for row in world.query(_STANDING, email=email))
     letters = "; ".join(str(dict(row)) for row in world.query(_LETTERS, email=email))
-    there = "; ".join(
-        f"{r.id} merged into {r.merged_into}, archived {r.archived}, {r.values.get('email')}, {r.values.get('hs_additional_emails')}"
+    addresses = [
+        (r, [r.values.get("email"), *r.values.get("hs_additional_emails", "").split(";")])
         for r in world.hubspot.portal.tables["contacts"].values()
-        if email in f"{r.values.get('email')};{r.values.get('hs_additional_emails')}".split(";")
+    ]
+    there = "; ".join(
+        f"{r.id} merged into {r.merged_into or 'nothing'}, {'archived' if r.archived else 'live'}, {names}"
+        for r, names in addresses
+        if email in names
     )
     done = "; ".join(f"{e.side} {e.field}={e.token}" for e in edits if e.record == email)
     lanes = "; ".join(str(dict(row)) for row in world.query("SELECT object, status, failures, verified_at FROM stream"))

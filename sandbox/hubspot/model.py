@@ -150,10 +150,10 @@ class HubSpotSandbox(StandIn[Clock, Fault]):
         if "id" not in edit:
             return {"id": writer.create(item, edit.get("properties") or {}, edit.get("associations") or ()).id}
         record = portal.find(item.name, str(edit["id"]))
-        if record is None:
-            raise not_found()
-        if edit.get("restore"):
+        if record is not None and edit.get("restore"):
             writer.restore(item, record)
+        if record is None or record.archived:
+            raise not_found()
         if edit.get("properties"):
             writer.update(item, record, edit["properties"])
         if edit.get("merge"):

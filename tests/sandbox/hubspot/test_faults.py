@@ -109,6 +109,17 @@ def test_an_unknown_fault_is_refused(empty: InProcess) -> None:
     assert "there is no fault of kind 'earthquake'" in reply.json["message"]
 
 
+@pytest.mark.parametrize("edit", [{"properties": {"firstname": "Ann"}}, {"merge": "two"}, {"delete": True}])
+def test_what_is_archived_can_only_be_restored(empty: InProcess, edit: dict[str, Any]) -> None:
+    """Its address is free, and stays so."""
+    one, two = empty.create("contacts", email="1@example.com"), empty.create("contacts", email="2@example.com")
+    empty.ok("POST", EDIT, {"object": "contacts", "id": one, "delete": True})
+    given = {name: two if value == "two" else value for name, value in edit.items()}
+    assert empty.call("POST", EDIT, {"object": "contacts", "id": one, **given}).status == 404
+    assert empty.create("contacts", email="1@example.com") != one
+    assert empty.call("GET", f"contacts/{two}").status == 200
+
+
 def test_a_person_creates_changes_merges_deletes_and_restores_without_a_call(empty: InProcess) -> None:
     one = empty.ok("POST", EDIT, {"object": "contacts", "properties": {"email": "a@example.com"}})["id"]
     two = empty.ok("POST", EDIT, {"object": "0-1", "properties": {"email": "b@example.com"}})["id"]

@@ -89,6 +89,19 @@ class WorkContract:
         assert work.item.link is not None
         assert work.item.link.base == {"email": "a@example.com"}
 
+    def test_of_links_that_are_gone_the_last_one_counts(self, world: World, contacts: Worker) -> None:
+        """What a vendor says became of a record, it says of the id that the record had last."""
+        (made,) = contacts.pull(said("1", email="a@example.com"))
+        assert made.entity_id is not None
+        world.edit("contact", made.entity_id, {"phone": "+15550100"})
+        contacts.pull(gone("1"))
+        contacts.push(link=("2", {"email": "a@example.com"}, "1"), created=True)
+        world.edit("contact", made.entity_id, {"phone": "+15550101"})
+        contacts.pull(gone("2"))
+        (work,) = contacts.work()
+        assert work.item.link is not None
+        assert (work.item.link.vendor_id, work.item.link.tombstoned) == ("2", True)
+
     def test_oldest_first_and_no_more_than_asked(self, world: World, contacts: Worker) -> None:
         ids = [world.create("contact", {"email": f"{n}@example.com"}) for n in range(3)]
         assert contacts.due() == ids
