@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any, ClassVar
 
 from starlette.requests import Request as HttpRequest
@@ -58,7 +60,7 @@ class SandboxApp:
         if reply.effect:
             await self._break(scope, reply, send)
         else:
-            await respond(reply)(scope, receive, send)
+            await respond(reply, self.sandbox.clock.now())(scope, receive, send)
 
     async def _wait(self, seconds: float) -> None:
         """A long call counts against the limit on concurrent ones while it lasts."""
@@ -96,5 +98,7 @@ def _address_length(scope: Scope) -> int:
     return len(scope["raw_path"]) + 1 + len(scope["query_string"])
 
 
-def respond(reply: Reply) -> Response:
-    return Response(reply.content(), reply.status, reply.headers, media_type=reply.content_type)
+def respond(reply: Reply, now: datetime) -> Response:
+    """The answer, dated by the stand-in's own clock: some connectors go by the vendor's time."""
+    headers = {"Date": format_datetime(now.astimezone(UTC), usegmt=True), **reply.headers}
+    return Response(reply.content(), reply.status, headers, media_type=reply.content_type)

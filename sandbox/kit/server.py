@@ -96,6 +96,7 @@ def server_config(sandbox: AnyStandIn) -> uvicorn.Config:
         h11_max_incomplete_event_size=1_000_000,
         log_level="critical",
         access_log=False,
+        date_header=False,
         timeout_graceful_shutdown=2,
         lifespan="off",
     )

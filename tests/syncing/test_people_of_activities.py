@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import browsing, connections, streams
+from storage import browsing
 from storage.sync import records
 from tests.cli.conftest import Syncline
 from tests.syncing.conftest import Both, connected
@@ -226,14 +226,19 @@ def test_a_new_activity_brings_its_people_along(both: Both, side: str) -> None:
 
 def test_a_relation_that_went_by_itself_is_found_by_a_full_comparison(both: Both) -> None:
     """Salesforce stamps nothing and keeps nothing of it: a listing tells only if it brings the task for another reason."""
+    both.add("org", "--object", "User")  # a task whose owner is not known is read by every comparison
     activity = Activity(both)
     activity.add("hub", "bob")
     both.sync()
+    both.lag()
+    both.edit("salesforce", object="Task", properties={"Subject": "Another", "WhoId": activity.contacts["cyd"]})
+    both.sync()  # listings begin shortly before the newest task from now on, and this one is ten minutes older
     activity.remove("salesforce", "bob")
-    with both.db.tenant(both.tenant_id) as conn:
-        org = connections.by_name(conn, "org")
-        assert org is not None
-        streams.make_due(conn, org.id, compares=["Task"])
+    both.sync()
+    assert activity.in_hub() == ("ada", ["ada", "bob"]), "no listing tells"
+    done = both.syncline("sync", "compare", "org", "--object", "Task")
+    assert done.code == 0, done.err
+    assert activity.in_hub() == ("ada", ["ada"]), "before anything is listed again"
     both.sync()
     assert activity.everywhere() == ("ada", ["ada"])
     quiet(activity)
