@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 from uuid import UUID
 
 from domain.errors import CursorExpiredError, SynclineError, TransientError
@@ -43,7 +42,7 @@ from sync_engine.ports import (
     SyncStore,
     VendorPort,
 )
-from sync_engine.resolving import match_values, resolve
+from sync_engine.resolving import keys_of_creates, match_values, resolve
 from sync_engine.survivors import with_survivors
 from sync_engine.views import Beside, look, named_by, placed, strangers
 
@@ -231,7 +230,7 @@ class Pass:
                 decisions = self._ask_about(decisions, known)
             ready = [d for d in decisions if not needs_another_look(d)]
             again = {id(d.incoming) for d in decisions if needs_another_look(d)}
-            part = replace(commit, decisions=ready, matches=_of(query, ready), beside=self._beside(known))
+            part = replace(commit, decisions=ready, matches=keys_of_creates(query, ready), beside=self._beside(known))
             if again:
                 part = replace(part, cursor=None, resync=None, notices=(), rejects=(), verified_at=None)
             try:
@@ -475,15 +474,6 @@ class Pass:
                 verified_at=under_way.started_at,
             ),
         )
-
-
-def _of(query: PullQuery, decisions: Sequence[Decision]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """The match queries of the records that are created: a commit asks them once more."""
-    return {
-        d.vendor_id: query.matches[d.vendor_id]
-        for d in decisions
-        if d.outcome is Outcome.CREATED and query.matches.get(d.vendor_id)
-    }
 
 
 @dataclass(frozen=True, slots=True)

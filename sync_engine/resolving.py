@@ -8,8 +8,8 @@ from typing import Any
 
 from domain.labels import joined
 from sync_engine.core.merge import is_blank
-from sync_engine.core.model import Incoming, VendorRef
-from sync_engine.ports import Gathered, Raw
+from sync_engine.core.model import Decision, Incoming, Outcome, VendorRef
+from sync_engine.ports import Gathered, PullQuery, Raw
 
 
 def match_values(item: Incoming, match_keys: Sequence[Sequence[str]]) -> list[Mapping[str, Any]]:
@@ -46,3 +46,12 @@ def resolve(raws: Sequence[Raw], gathered: Gathered) -> list[Incoming]:
         print_ = b"" if waits else raw.incoming.fingerprint
         result.append(replace(raw.incoming, values=values, waits=tuple(waits), fingerprint=print_))
     return result
+
+
+def keys_of_creates(query: PullQuery, decisions: Sequence[Decision]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """The match keys of the records that are created: a commit looks for them once more."""
+    return {
+        d.vendor_id: query.matches[d.vendor_id]
+        for d in decisions
+        if d.outcome is Outcome.CREATED and query.matches.get(d.vendor_id)
+    }

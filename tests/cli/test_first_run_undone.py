@@ -24,6 +24,8 @@ KEPT = {
     "migration_chunk": "what the run did, for `migrate status`",
     "change": "that records were deleted, by which undo; it holds ids alone",
     "event": "what listeners were told of, the undo included",
+    "audit_log": "what people did, the undo included",
+    "audit_head": "the end of that chain",
     "suppression_key": "the tenant's own, made once; it tells nothing of records",
     "dead_letter": "what was refused; discarded, so that nobody mends records of a run that is gone",
 }
@@ -82,7 +84,7 @@ def dreamhouse(syncline: Syncline, tmp_path: Path) -> Iterator[str]:
 
 
 def rows(urls: ServerUrls) -> dict[str, int]:
-    """How many rows every table holds, apart from the record of runs."""
+    """How many rows every table holds, apart from the record of runs and of who did what."""
     with psycopg.connect(urls.admin) as connection:
         counted = {}
         for name in sorted(set(metadata.tables) - set(KEPT)):
