@@ -99,6 +99,13 @@ def test_every_answer_has_an_example_that_fits_and_the_headers_that_come_with_it
         assert ("Retry-After" in answer["headers"]) == (status in ("429", "503"))
 
 
+def test_nothing_is_answered_as_a_table_whose_cells_a_spreadsheet_would_calculate() -> None:
+    """Who adds an export as CSV makes its formulas harmless first, with a test, and then names the kind here."""
+    kinds = {kind for o in ALL for answer in o.described["responses"].values() for kind in answer.get("content", {})}
+    plain = {"application/json", "application/problem+json", "application/x-ndjson"}
+    assert kinds <= plain | {"text/html", "text/plain", "text/event-stream"}
+
+
 def test_what_is_told_of_etags_is_what_records_do() -> None:
     told = {o.id: o.described for o in ALL}
     for name, status in (("get_record", "304"), ("update_record", "412"), ("delete_record", "412")):
