@@ -51,7 +51,7 @@ def tables() -> list[Table]:
 
 def readable(table: Table) -> list[str]:
     """The columns that can hold text, alone or in JSON, lists or bytes."""
-    return [c.name for c in table.columns if isinstance(c.type, (Text, JSONB, ARRAY, LargeBinary))]
+    return [str(c.name) for c in table.columns if isinstance(c.type, (Text, JSONB, ARRAY, LargeBinary))]
 
 
 def hits(conn: Connection, table: Table, needles: Sequence[str]) -> Iterator[Hit]:
@@ -60,7 +60,7 @@ def hits(conn: Connection, table: Table, needles: Sequence[str]) -> Iterator[Hit
     if not names or not needles:
         return
     found = {name: _holds(table.c[name], needles) for name in names}
-    keys = [c.name for c in table.primary_key.columns]
+    keys = [str(c.name) for c in table.primary_key.columns]  # SQLAlchemy's own kind of text is no key of JSON
     flags = [found[name].label(f"in_{name}") for name in names]
     columns = [table.c[n] for n in dict.fromkeys([*keys, *names])]
     for row in conn.execute(select(*columns, *flags).where(or_(*found.values()))):

@@ -111,7 +111,11 @@ def start(
     return SignInOut(authorize_url=begun.url, expires_at=begun.until)
 
 
-@callback.get("/callback", operation_id="finish_oauth", responses={303: {"description": "Back to where it began"}})
+@callback.get(
+    "/callback",
+    operation_id="finish_oauth",
+    responses={200: {"model": Finished}, 303: {"description": "Back to where it began"}},
+)
 def finish(request: Request, state: Part = None, code: Part = None, error: Part = None) -> Response:
     """Where a vendor sends a person back to. What was begun is used up, however it ends."""
     hub, begun = _begun(request.app.state.hub, state or "")

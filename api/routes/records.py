@@ -34,6 +34,15 @@ IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", max_length=100, description="The ETag that was read: refused with 412 when it is older."),
 ]
+IfNoneMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match", max_length=100, description="The ETag that was read: answered with 304 while it stands."
+    ),
+]
+_CHANGED: dict[int | str, dict[str, Any]] = {
+    412: {"model": Problem, "description": "Somebody changed it since it was read"}
+}
 _OWN = frozenset({"limit", "cursor", "updated_since", "order"})
 
 
@@ -242,10 +251,18 @@ def change_records(entity: str, body: Bulk, caller: Writer) -> list[Outcome]:
     response_model=RecordOut,
     responses={
         301: {"description": "It was merged into another record"},
+        304: {"description": "It is as it was when the ETag of If-None-Match was read"},
         410: {"model": Problem, "description": "It was deleted"},
     },
 )
-def get_record(entity: str, record_id: UUID, caller: Reader, request: Request, response: Response) -> Any:
+def get_record(
+    entity: str,
+    record_id: UUID,
+    caller: Reader,
+    request: Request,
+    response: Response,
+    if_none_match: IfNoneMatch = None,
+) -> Any:
     """One record. Its ETag is its version, for If-Match and If-None-Match."""
     with caller.transaction() as conn:
         found = browsing.get(conn, entity, record_id)
@@ -253,12 +270,12 @@ def get_record(entity: str, record_id: UUID, caller: Reader, request: Request, r
     if found is None:
         return _absent(request, entity, left)
     response.headers["ETag"] = _etag(found)
-    if request.headers.get("if-none-match") == _etag(found):
+    if if_none_match == _etag(found):
         return Response(status_code=304, headers={"ETag": _etag(found)})
     return _shown(found)
 
 
-@router.patch("/{entity}/{record_id}", operation_id="update_record")
+@router.patch("/{entity}/{record_id}", operation_id="update_record", responses=_CHANGED)
 def update_record(
     entity: str, record_id: UUID, body: Changes, caller: Writer, response: Response, if_match: IfMatch = None
 ) -> RecordOut:
@@ -270,7 +287,7 @@ def update_record(
     return _shown(found)
 
 
-@router.delete("/{entity}/{record_id}", operation_id="delete_record", status_code=204)
+@router.delete("/{entity}/{record_id}", operation_id="delete_record", status_code=204, responses=_CHANGED)
 def delete_record(entity: str, record_id: UUID, caller: Writer, if_match: IfMatch = None) -> None:
     """Delete a record. A tombstone keeps it, so that it can be restored; what streams do about it at vendors is their setting."""
     with caller.transaction() as conn:

@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
+from bootstrap.error_codes import registry
 from domain.access import PERMISSIONS
 from storage import audit
 from storage.database import Database
@@ -75,6 +76,42 @@ def test_an_operation_is_described(operation: Operation) -> None:
     for status in ("400", "401", "403", "404", "409", "413", "415", "422", "429", "503"):
         kinds = told["responses"][status]["content"]
         assert "application/problem+json" in kinds or (operation.id, status) == ("health_ready", "503")
+
+
+@each(ALL)
+def test_every_answer_has_an_example_that_fits_and_the_headers_that_come_with_it(operation: Operation) -> None:
+    told, parts = operation.described["responses"], document()["components"]
+    for status, answer in told.items():
+        for kind, content in answer.get("content", {}).items():
+            if status.startswith("2") and kind != "text/html":
+                assert content.get("example"), kind
+            if status.startswith("2") and kind == "application/json" and "schema" in content:
+                Draft202012Validator({**content["schema"], "components": parts}).validate(content["example"])
+            if int(status) >= 400 and operation.id != "health_ready":
+                assert kind == "application/problem+json"
+                shown = parts["examples"][content["examples"]["problem"]["$ref"].rsplit("/", 1)[-1]]["value"]
+                Draft202012Validator({**content["schema"], "components": parts}).validate(shown)
+                assert shown["code"] in registry()
+        assert set(answer["headers"]) <= set(parts["headers"])
+        assert "X-Request-Id" in answer["headers"]
+        rated = status == "429" or (status[0] == "2" and "security" in operation.described)
+        assert ("RateLimit-Remaining" in answer["headers"]) == rated
+        assert ("Retry-After" in answer["headers"]) == (status in ("429", "503"))
+
+
+def test_nothing_is_answered_as_a_table_whose_cells_a_spreadsheet_would_calculate() -> None:
+    """Who adds an export as CSV makes its formulas harmless first, with a test, and then names the kind here."""
+    kinds = {kind for o in ALL for answer in o.described["responses"].values() for kind in answer.get("content", {})}
+    plain = {"application/json", "application/problem+json", "application/x-ndjson"}
+    assert kinds <= plain | {"text/html", "text/plain", "text/event-stream"}
+
+
+def test_what_is_told_of_etags_is_what_records_do() -> None:
+    told = {o.id: o.described for o in ALL}
+    for name, status in (("get_record", "304"), ("update_record", "412"), ("delete_record", "412")):
+        assert status in told[name]["responses"]
+        assert {"If-None-Match", "If-Match"} & {p["name"] for p in told[name]["parameters"]}
+    assert all("ETag" in told[n]["responses"]["200"]["headers"] for n in ("get_record", "update_record"))
 
 
 @each(WITH_BODY)

@@ -57,6 +57,14 @@ def test_a_person_is_handed_over_whole(admin: Client, ada: UUID) -> None:
     assert {c["kind"] for c in document["changes"]} == {"created"}
 
 
+def test_what_names_a_person_elsewhere_is_handed_over_too(admin: Client, ada: UUID) -> None:
+    """A row of a table that is not about people: here a call that somebody named by their address."""
+    admin.post("/v1/keys", json={"name": "once", "role": "read_only"}, headers={"Idempotency-Key": EMAIL})
+    document = json.loads(admin.post("/v1/privacy/exports", json=WHO).content)
+    (mention,) = document["mentions"]
+    assert (mention["table"], mention["row"]["key"], mention["values"]) == ("idempotency_key", EMAIL, {"key": EMAIL})
+
+
 def test_an_erasure_is_a_job_that_proves_itself_and_tells_nobody_who_it_was(
     admin: Client, hub: Hub, db: Database, tenant_id: UUID, ada: UUID
 ) -> None:
