@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.chaos_people import CONTACTS, GONE, NAMES, Edit
+from benchmarks.chaos_people import CONTACTS, GONE, NAMES, Edit, merged_into
 from benchmarks.chaos_world import World
 
 Sides = Mapping[str, Mapping[str, Any]]
@@ -15,7 +15,10 @@ Sides = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """See `benchmarks.chaos`. ``differing``: contacts on which the sides do not agree, or that a side lacks."""
+    """See `benchmarks.chaos`. ``differing``: contacts on which the sides do not agree, or that a side lacks.
+
+    ``unsettled``: edits in flight, with the contact as it stands.
+    """
 
     received: int
     applied: int
@@ -25,6 +28,7 @@ class Verdict:
     duplicate_creates: int
     equal: bool
     differing: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
 
 def judge(world: World, edits: Sequence[Edit]) -> Verdict:
@@ -33,11 +37,14 @@ def judge(world: World, edits: Sequence[Edit]) -> Verdict:
     by_email = {str(sides["hub"]["email"]): sides for sides in contacts if sides.get("hub")}
     dead = {row["email"] for row in world.query(_DEAD)}
     left = by_email.keys() | _emails_at_vendors(world)
-    ends = Counter(
+    found = [
         _end(edit, edits, by_email.get(edit.record), dead) if edit.record in left else _end_of_gone(edit, edits)
         for edit in edits
-    )
-    differing = [_name(world, sides, edits) for sides in contacts if not _agree(sides)]
+    ]
+    ends = Counter(found)
+    lost = [edit for edit, end in zip(edits, found, strict=True) if end == "in_flight"]
+    unsettled = [f"{e}: {_name(world, by_email.get(e.record) or {}, edits, e.record)}" for e in lost[:10]]
+    differing = [_name(world, sides, edits, str(sides["hub"]["email"])) for sides in contacts if not _agree(sides)]
     counts = {
         len(contacts),
         len(world.salesforce.sandbox.org.live("Contact")),
@@ -46,7 +53,7 @@ def judge(world: World, edits: Sequence[Edit]) -> Verdict:
     return Verdict(
         received=len(edits), applied=ends["applied"], superseded=ends["superseded"], dead=ends["dead"],
         in_flight=ends["in_flight"], duplicate_creates=_doubles(world), equal=not differing and len(counts) == 1,
-        differing=tuple(differing[:10]),
+        differing=tuple(differing[:10]), unsettled=tuple(unsettled),
     )  # fmt: skip
 
 
@@ -104,9 +111,8 @@ WHERE d.status = 'open' AND h.email = :email AND (d.entity_id = h.id OR d.vendor
 """
 
 
-def _name(world: World, sides: Sides, edits: Sequence[Edit]) -> str:
+def _name(world: World, sides: Sides, edits: Sequence[Edit], email: str) -> str:
     """The contact as each side has it, its links with what is due, its letters, and what people did to it: to find out why."""
-    email = str(sides["hub"]["email"])
     said = ", ".join(f"{side} {dict(sides[side]) if side in sides else 'has it not once'}" for side in NAMES)
     links = "; ".join(str(dict(row)) for row in world.query(_STANDING, email=email))
     letters = "; ".join(str(dict(row)) for row in world.query(_LETTERS, email=email))
@@ -119,7 +125,8 @@ def _name(world: World, sides: Sides, edits: Sequence[Edit]) -> str:
         for r, names in addresses
         if email in names
     )
-    done = "; ".join(f"{e.side} {e.field}={e.token}" for e in edits if e.record == email)
+    kin = _swallowed(email, edits)
+    done = "; ".join(f"{e.side} {e.record} {e.field}={e.token}" for e in edits if e.record == email or e.record in kin)
     lanes = "; ".join(str(dict(row)) for row in world.query("SELECT object, status, failures, verified_at FROM stream"))
     return f"{email}: {said}. Links: {links}. Letters: {letters}. HubSpot: {there}. Edits: {done}. Streams: {lanes}"
 
@@ -139,17 +146,36 @@ def _end_of_gone(edit: Edit, edits: Sequence[Edit]) -> str:
 def _end(edit: Edit, edits: Sequence[Edit], sides: Sides | None, dead: set[str]) -> str:
     if (
         edit.field == GONE
-    ):  # it stands all the same: an edit of another side must have been faster, or beaten the delete
-        beaten = any(e.record == edit.record and e.field != GONE and e.side != edit.side for e in edits)
+    ):  # it stands all the same: an edit or a merge of another side must have been faster, or beaten the delete
+        beaten = any(_keeps(e, edit.record) for e in edits if e.side != edit.side)
         return "superseded" if sides is not None and _agree(sides) and beaten else "in_flight"
     if sides is not None and len(sides) == len(NAMES):
         values = {_plain(sides[side][edit.field]) for side in NAMES}
         if values == {_plain(edit.token)}:
             return "applied"
-        rivals = {_plain(e.token) for e in edits if (e.record, e.field) == (edit.record, edit.field) and e != edit}
+        of = {edit.record, *_swallowed(edit.record, edits)}
+        rivals = {_plain(e.token) for e in edits if e.record in of and e.field == edit.field and e != edit}
         if len(values) == 1 and (values <= rivals or _went(edit, edits)):
             return "superseded"
     return "dead" if edit.record in dead else "in_flight"
+
+
+def _keeps(edit: Edit, record: str) -> bool:
+    """Whether an edit speaks against the delete of a record: it changes it, or merges another one into it."""
+    return edit.token == merged_into(record) if edit.field == GONE else edit.record == record
+
+
+def _swallowed(record: str, edits: Sequence[Edit]) -> set[str]:
+    """The records that were merged into this one, and into those.
+
+    HubSpot takes a write to one of them for one to the survivor: what was on its way to it overtakes what the survivor said.
+    """
+    found, news = set[str](), {record}
+    while news:
+        tokens = {merged_into(name) for name in news}
+        news = {e.record for e in edits if e.field == GONE and e.token in tokens} - found - {record}
+        found |= news
+    return found
 
 
 def _went(edit: Edit, edits: Sequence[Edit]) -> bool:

@@ -108,7 +108,7 @@ class People:
         body = {"object": "contacts", "id": _id_of(kept, "hubspot"), "merge": _id_of(lost, "hubspot")}
         if _post(self._world.hubspot.url, body):
             gone, survivor = self._named("hubspot", lost), self._named("hubspot", kept)
-            self.edits.append(Edit("hubspot", gone, GONE, f"merged into {survivor}"))
+            self.edits.append(Edit("hubspot", gone, GONE, merged_into(survivor)))
             self._into[gone] = survivor
 
     def _write(self, side: str, record: Any, values: Mapping[str, str]) -> bool:
@@ -142,6 +142,11 @@ class People:
         hub = self._world.hub
         with hub.db.tenant(hub.tenant_id) as conn:
             records.delete(conn, hub.tenant_id, "contact", record, by="a person")
+
+
+def merged_into(survivor: str) -> str:
+    """The token of an edit that merges a record into another one."""
+    return f"merged into {survivor}"
 
 
 def _id_of(contact: Mapping[str, Any], side: str) -> Any:

@@ -3,8 +3,9 @@
     python -m benchmarks.intake [--rounds 3] [--seconds 6] [--clients 32] [--workers 1]
 
 Each round measures pgbench (single-row commits of the same kilobyte, prepared), the intake, and the plain endpoint, one after
-the other; ratios are medians over rounds. Beside throughput stands what one delivery costs in processor time, of the server, of
-PostgreSQL and of the client: on a machine that others use, too, that is the fairer comparison. The last line is JSON.
+the other, the latter two also at half of their own rates, for latencies; ratios are medians over rounds. Beside throughput
+stands what one delivery costs in processor time, of the server, of PostgreSQL and of the client: on a machine that others use,
+too, that is the fairer comparison. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -83,9 +84,11 @@ def measure(work: Path, rounds: int, seconds: float, clients: int, workers: int)
                 one["plain"] = load(
                     work, server, theirs.admin, plain_port, "/hooks/bench", clients, seconds, most=20_000
                 )
+                slow = one["plain"].rps / 2
+                one["plain half"] = load(work, server, theirs.admin, plain_port, "/hooks/bench", clients, seconds, slow)
             print(f"round {number + 1}:", flush=True)
             for name, run in one.items():
-                print(f"  {name:8} {asdict(run)}", flush=True)
+                print(f"  {name:10} {asdict(run)}", flush=True)
             found.append(one)
         return summary(found)
     finally:
@@ -107,6 +110,8 @@ def summary(found: list[dict[str, Run]]) -> dict[str, Any]:
         "p50_ms": middle([f["half"].p50_ms for f in found]),
         "p99_ms": middle([f["half"].p99_ms for f in found]),
         "p999_ms": middle([f["half"].p999_ms for f in found]),
+        "plain_p50_ms": middle([f["plain half"].p50_ms for f in found]),
+        "plain_p99_ms": middle([f["plain half"].p99_ms for f in found]),
         "cpu_us": {
             part: {
                 name: middle([getattr(f[name], f"{part}_us") for f in found], 1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos_judge import _agree, _end, _end_of_gone
-from benchmarks.chaos_people import GONE, NAMES, Edit, People
+from benchmarks.chaos_people import GONE, NAMES, Edit, People, merged_into
 
 MINE, RIVAL = Edit("hub", "a@example.com", "title", "token 1"), Edit("hubspot", "a@example.com", "title", "token 2")
 ELSEWHERE = Edit("hub", "b@example.com", "title", "token 3")
@@ -82,3 +82,22 @@ def test_in_hubspot_the_id_of_a_contact_that_was_merged_away_is_one_of_its_survi
     people._into = {"a@example.com": "b@example.com", "b@example.com": "c@example.com"}
     named = {side: people._named(side, {"email": "a@example.com"}) for side in NAMES}
     assert named == {"hub": "a@example.com", "salesforce": "a@example.com", "hubspot": "c@example.com"}
+
+
+MERGE = Edit("hubspot", ELSEWHERE.record, GONE, merged_into(MINE.record))
+
+
+def test_what_was_on_its_way_to_a_merged_record_may_overtake_what_its_survivor_said() -> None:
+    assert _end(MINE, [MINE, ELSEWHERE, MERGE], everywhere("token 3"), set()) == "superseded"
+    far = Edit("hub", "c@example.com", "title", "token 4")
+    chain = [MINE, ELSEWHERE, far, Edit("hubspot", far.record, GONE, merged_into(ELSEWHERE.record)), MERGE]
+    assert _end(MINE, chain, everywhere("token 4"), set()) == "superseded"
+    assert _end(MINE, [MINE, far, MERGE], everywhere("token 4"), set()) == "in_flight", "that one was merged nowhere"
+    away = Edit("hubspot", MINE.record, GONE, merged_into(ELSEWHERE.record))
+    assert _end(MINE, [MINE, ELSEWHERE, away], everywhere("token 3"), set()) == "in_flight", "the other way round"
+
+
+def test_a_merge_into_a_record_speaks_against_its_delete() -> None:
+    assert _end(DELETE, [DELETE, MERGE], everywhere("x"), set()) == "superseded"
+    away = Edit("hubspot", MINE.record, GONE, merged_into(ELSEWHERE.record))
+    assert _end(DELETE, [DELETE, away], everywhere("x"), set()) == "in_flight"
