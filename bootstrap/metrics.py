@@ -224,7 +224,7 @@ def _registry(collector: HubCollector) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(collector)
     if os.environ.get(_TOGETHER):
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return registry
     for counted in (LANE_ERRORS, HTTP_REQUESTS, HTTP_SECONDS, VENDOR_CALLS, VENDOR_SECONDS):
         registry.register(counted)
