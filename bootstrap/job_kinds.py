@@ -11,6 +11,7 @@ from uuid import UUID
 
 from bootstrap import job_connections, job_migrations, privacy, remapping
 from bootstrap.syncing import syncing
+from migration import values
 from storage import audit
 from storage.dead_letters import Filter
 
@@ -64,3 +65,17 @@ KINDS: dict[str, Kind] = {
     "migration.cutover": job_migrations.cutover_job,
     privacy.ERASE: privacy.erase_job,
 }
+
+WITHOUT_VALUES: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "migration.dry_run": values.without_values_dry_run,
+    "migration.run": values.without_values_run,
+    "migration.resume": values.without_values_run,
+}
+"""Kinds whose results hold values of records, each with what leaves those out."""
+
+
+def without_values(kind: str, result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The result of a job of this kind, as it may be shown to somebody who may not look at records."""
+    if not result:
+        return None if result is None else {}
+    return WITHOUT_VALUES[kind](result) if kind in WITHOUT_VALUES else dict(result)

@@ -6,17 +6,21 @@ Names and meanings are in `FAMILIES`; docs/reference/metrics.md is made from it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from connectors.kit.breaker import State
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("syncline.metrics")
 
+_TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 READ_AGAIN_S = 10.0
 """A scrape within so many seconds of the one before gets what that one read: scraping costs the database little, however often."""
@@ -201,9 +206,26 @@ class Exporter:
         self._thread.join()
 
 
+@contextmanager
+def counting_together() -> Iterator[None]:
+    """Processes begun in this block count as one: each shows the sums of all, those that ended meanwhile among them.
+
+    They must import this module anew (be spawned, not forked). What is read from the database is left as it is.
+    """
+    with TemporaryDirectory(prefix="syncline-metrics-") as place:
+        os.environ[_TOGETHER] = place
+        try:
+            yield
+        finally:
+            del os.environ[_TOGETHER]
+
+
 def _registry(collector: HubCollector) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(collector)
+    if os.environ.get(_TOGETHER):
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
     for counted in (LANE_ERRORS, HTTP_REQUESTS, HTTP_SECONDS, VENDOR_CALLS, VENDOR_SECONDS):
         registry.register(counted)
     return registry

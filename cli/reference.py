@@ -192,8 +192,9 @@ def _api_page() -> str:
 def _metrics_page() -> str:
     intro = (
         "`/metrics` of the API shows them all, and so do workers and schedulers with SYNCLINE_METRICS_PORT. What stands in the "
-        "database is read when it is scraped, at most every ten seconds; what a process counts begins anew with it. Names of "
-        "counters end in `_total`; histograms have `_bucket`, `_sum` and `_count`. No label ever holds a value of a record."
+        "database is read when it is scraped, at most every ten seconds; what a process counts begins anew with it. Several "
+        "processes of one API (SYNCLINE_API_WORKERS) count together: whichever is scraped tells of all. Names of counters end in "
+        "`_total`; histograms have `_bucket`, `_sum` and `_count`. No label ever holds a value of a record."
     )
     rows = [
         f"| `{name}{'_total' if family.counter else ''}` | {', '.join(f'`{label}`' for label in family.labels)} | {family.help} |"

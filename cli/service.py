@@ -73,6 +73,7 @@ def api(session: Session) -> None:
     from uvicorn.supervisors import Multiprocess
 
     from api.serving import application, config, listen, settle
+    from bootstrap.metrics import counting_together
     from bootstrap.tracing import start
 
     settings = session.settings
@@ -88,7 +89,8 @@ def api(session: Session) -> None:
         return
     os.environ["SYNCLINE_HOME"], os.environ["SYNCLINE_TENANT"] = str(settings.home), str(settings.tenant)
     several = config("cli.service:application_of_environment", settings, factory=True, workers=settings.api_workers)
-    Multiprocess(several, sockets=[listening]).run()
+    with counting_together():
+        Multiprocess(several, sockets=[listening]).run()
 
 
 def application_of_environment() -> IntakeApp:

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from api.access import Caller, allowed
 from api.paging import Cursor, Limit, Page, decode_id, page_of
+from bootstrap.job_kinds import without_values
 from storage import jobs
+from storage.database import Connection
 from storage.jobs import UNFINISHED, Job
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -24,7 +26,10 @@ LOOK_EVERY_S = 1.0
 
 
 class JobOut(BaseModel):
-    """A job. ``status``: queued, running, done, failed or cancelled; ``error``: code, message and remedy."""
+    """A job. ``status``: queued, running, done, failed or cancelled; ``error``: code, message and remedy.
+
+    ``result`` holds samples of records in few kinds: null stands for their values where the caller may not look at payloads.
+    """
 
     id: UUID
     kind: str
@@ -49,7 +54,7 @@ def list_jobs(
     kind: Annotated[str | None, Query(max_length=100, description="Only of this kind.")] = None,
     status: Annotated[str | None, Query(max_length=20, description="Only in this state.")] = None,
 ) -> Page[JobOut]:
-    """Jobs, the newest first."""
+    """Jobs, the newest first. Values of records are left out of their results; one job shows them to whom may see payloads."""
     with caller.transaction() as conn:
         found = jobs.list_jobs(conn, before=decode_id(cursor), kind=kind, status=status, limit=limit + 1)
     return page_of(found, limit, shown, lambda j: j.id)
@@ -57,9 +62,12 @@ def list_jobs(
 
 @router.get("/{job_id}", operation_id="get_job")
 def get_job(job_id: UUID, caller: Annotated[Caller, allowed("jobs:read")]) -> JobOut:
-    """One job, with how far it is, or how it ended."""
+    """One job, with how far it is, or how it ended.
+
+    Values of records in its result, such as a dry run's samples, need `payloads:read`; that look is written to the audit log.
+    """
     with caller.transaction() as conn:
-        return shown(jobs.get(conn, job_id))
+        return _looked_at(conn, jobs.get(conn, job_id), caller)
 
 
 @router.post("/{job_id}/cancel", operation_id="cancel_job")
@@ -81,17 +89,20 @@ def _there(job_id: UUID, caller: Annotated[Caller, allowed("jobs:read")]) -> Non
     "/{job_id}/events", dependencies=[Depends(_there)], operation_id="watch_job", response_class=EventSourceResponse
 )
 async def watch_job(job_id: UUID, caller: Annotated[Caller, allowed("jobs:read")]) -> AsyncIterator[ServerSentEvent]:
-    """A job as it gets on: a server-sent event `job` whenever something changed, until it has ended."""
+    """A job as it gets on: a server-sent event `job` whenever something changed, until it has ended.
 
-    def look() -> Job:
+    The last one holds its result; values of records in it need `payloads:read`, and that look is written to the audit log.
+    """
+
+    def look() -> JobOut:
         with caller.transaction() as conn:
-            return jobs.get(conn, job_id)
+            return _looked_at(conn, jobs.get(conn, job_id), caller)
 
-    last: Job | None = None
+    last: JobOut | None = None
     while True:
         found = await run_in_threadpool(look)
         if found != last:
-            yield ServerSentEvent(event="job", data=shown(found).model_dump(mode="json"))
+            yield ServerSentEvent(event="job", data=found.model_dump(mode="json"))
         if found.status not in UNFINISHED:
             return
         last = found
@@ -99,6 +110,15 @@ async def watch_job(job_id: UUID, caller: Annotated[Caller, allowed("jobs:read")
 
 
 def shown(found: Job) -> JobOut:
-    """A job as the API tells of it."""
-    values = {name: getattr(found, name) for name in JobOut.model_fields if name != "created_by"}
-    return JobOut(**values, created_by=found.actor.label)
+    """A job as the API tells of it to anybody who may see jobs: without values of records."""
+    told = {name: getattr(found, name) for name in JobOut.model_fields if name not in ("created_by", "result")}
+    return JobOut(**told, result=without_values(found.kind, found.result), created_by=found.actor.label)
+
+
+def _looked_at(conn: Connection, found: Job, caller: Caller) -> JobOut:
+    """A job with the values of records that its result holds, where the caller may see those: a look that is noted."""
+    told = shown(found)
+    if told.result == found.result or not caller.may("payloads:read"):
+        return told
+    caller.audit(conn, "payload.read", "job", found.id, {"kind": found.kind})
+    return told.model_copy(update={"result": found.result})

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from api.routes import jobs as job_routes
+from api.routes.jobs import JobOut
 from bootstrap import jobs as running
 from bootstrap.wiring import Hub
 from domain.ids import new_id
-from storage import audit, connections, dead_letters
+from storage import audit, connections, dead_letters, jobs
 from storage.database import Database
 from storage.dead_letters import NewLetter
 from tests.api.conftest import As, Client
@@ -118,6 +122,36 @@ def test_a_finished_job_is_told_of_once_and_the_stream_ends(hub: Hub, admin: Cli
     assert told.headers["content-type"].startswith("text/event-stream")
     assert told.text.count("event: job") == 1
     assert '"status": "done"' in told.text
+
+
+def test_a_running_job_is_told_of_as_it_gets_on(
+    hub: Hub, admin: Client, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_routes, "LOOK_EVERY_S", 0.01)
+    job = admin.post("/v1/dead-letters/replay", json={"all": True}).json()
+    of, now, lease = hub.of(tenant_id), datetime.now(UTC), timedelta(minutes=1)
+    with of.db.tenant(tenant_id) as conn:
+        held = jobs.claim(conn, UUID(job["id"]), "test", now, lease)
+    assert held is not None
+    steps = iter([{"replayed": 1}, {"replayed": 2}])
+
+    def told(found: jobs.Job) -> JobOut:
+        """What was seen is shown, and then the job gets on: the next look finds it further."""
+        shown, progress = show(found), next(steps, None)
+        with of.db.tenant(tenant_id) as conn:
+            if progress is not None:
+                jobs.renew(conn, held, now, lease, progress)
+            elif found.status == "running":
+                jobs.finish(conn, held, "done", now, progress={"replayed": 2}, result={})
+        return shown
+
+    show = job_routes.shown
+    monkeypatch.setattr(job_routes, "shown", told)
+    sent = admin.get(f"/v1/jobs/{job['id']}/events").text
+    events = [json.loads(line.removeprefix("data: ")) for line in sent.splitlines() if line.startswith("data: ")]
+    assert [(e["status"], e["progress"]) for e in events] == [
+        ("running", {}), ("running", {"replayed": 1}), ("running", {"replayed": 2}), ("done", {"replayed": 2}),
+    ]  # fmt: skip
 
 
 def test_cancelling_a_job_that_nobody_began_ends_it(admin: Client, letters: list[str]) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from bootstrap import job_kinds
 from bootstrap import jobs as running
 from bootstrap.jobs import Stopped
 from bootstrap.wiring import Hub
+from migration import service
+from migration.certificate import Certificate, certify
 from migration.service import Migrations
+from storage import audit
+from storage.certify import Finding, Findings
+from storage.database import Database
 from tests.api.conftest import As, Client
 
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -152,3 +159,97 @@ def test_another_tenants_migrations_are_not_there(as_: As, admin: Client, own: H
     ]
     assert [r.status_code for r in asked] == [404] * len(asked)
     assert stranger.get("/v1/migrations/runs").json() == []
+
+
+SCOPES = ["jobs:read", "migrations:read"]
+NO_VALUES = {
+    "connection.purge": "counts",
+    "dead_letters.replay": "counts, by outcome and by problem",
+    "mapping.apply": "counts",
+    "migration.audit": "numbers, and what is frequent in fields that are not personal",
+    "migration.plan": "the plan's id and checksum",
+    "migration.undo": "ids and counts",
+    "migration.follow": "counts by object",
+    "migration.cutover": "counts by object",
+    "privacy.erase": "a report of counts",
+}
+"""Kinds of jobs whose results hold no value of a record, and what they hold."""
+
+
+def _looks(db: Database, tenant_id: UUID) -> list[tuple[str, str]]:
+    with db.tenant(tenant_id) as conn:
+        return [(e.target_kind, e.target_id) for e in audit.entries(conn) if e.action == "payload.read"]
+
+
+def _different(certificate: Certificate) -> Certificate:
+    item = Finding("changed_value", "contacts", "1", UUID(int=1), "last_name", "Lovelace", "Byron")
+    count = Finding("vendor_count", "contacts", field="records", expected="7001", found="7002")
+    return replace(certificate, differences=Findings(2, (item, count)), edited=Findings(1, (item,)))
+
+
+@pytest.fixture
+def shown(admin: Client, own: Hub, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The addresses of everything that a migration shows with values of records, by what it is."""
+    monkeypatch.setattr(service, "certify", lambda *a, **k: _different(certify(*a, **k)))
+    source = _upload(admin)
+    plan = _approved_plan(admin, own, source)
+    create = _done(admin, own, "dry-runs", {"plan_id": plan})["id"]
+    run = _done(admin, own, "runs", {"plan_id": plan})["id"]
+    place = f"/v1/migrations/uploads/{source}/files/contacts.csv"
+    admin.put(place, content=CONTACTS.replace("Lovelace", "Lovelace-King").encode(), headers=BYTES)
+    change = _done(admin, own, "dry-runs", {"plan_id": plan})["id"]
+    jobs = {"creates": create, "changes": change, "run": run}
+    return {name: f"/v1/jobs/{job}" for name, job in jobs.items()} | {
+        "events": f"/v1/jobs/{change}/events",
+        "certificate": f"/v1/migrations/runs/{run}/certificate",
+        "page": f"/v1/migrations/runs/{run}/certificate?format=html",
+    }
+
+
+@pytest.mark.parametrize("name", ["creates", "changes", "run", "events", "certificate", "page"])
+def test_values_of_records_need_a_permission_and_a_look_at_them_leaves_a_trace(
+    as_: As, shown: dict[str, str], db: Database, tenant_id: UUID, name: str
+) -> None:
+    before = _looks(db, tenant_id)
+    blind = as_("tenant_admin", scopes=SCOPES).get(shown[name])
+    assert blind.status_code == 200
+    assert "last_name" in blind.text
+    assert "Lovelace" not in blind.text
+    assert _looks(db, tenant_id) == before
+    seen = as_("tenant_admin", scopes=[*SCOPES, "payloads:read"]).get(shown[name])
+    assert "Lovelace" in seen.text
+    kind = "job" if "/jobs/" in shown[name] else "run"
+    looked_at = shown[name].split(f"/{kind}s/")[1].split("/")[0]
+    assert _looks(db, tenant_id)[len(before) :] == [(kind, looked_at)]
+
+
+def test_fields_ids_and_counts_stay_where_values_are_left_out(as_: As, shown: dict[str, str]) -> None:
+    blind = as_("tenant_admin", scopes=SCOPES)
+    change = blind.get(shown["changes"]).json()["result"]["objects"]["contacts"]
+    assert change["updated"] == 1
+    assert [(d["vendor_id"], d["fields"]) for d in change["diffs"]] == [("1", {"last_name": None})]
+    created = blind.get(shown["creates"]).json()["result"]["objects"]["contacts"]["creates"]
+    assert [(c["vendor_id"], c["email"]) for c in created] == [("1", None), ("2", None)]
+    differing = blind.get(shown["certificate"]).json()["differences"]
+    assert differing["total"] == 2
+    assert [(f["field"], f["expected"], f["found"]) for f in differing["items"]] == [
+        ("last_name", None, None),
+        ("records", "7001", "7002"),
+    ]
+
+
+def test_no_value_is_in_a_list_of_jobs_or_in_the_answer_to_a_cancellation(
+    admin: Client, shown: dict[str, str], db: Database, tenant_id: UUID
+) -> None:
+    before = _looks(db, tenant_id)
+    listed, cancelled = admin.get("/v1/jobs"), admin.post(f"{shown['changes']}/cancel")
+    assert (listed.status_code, cancelled.json()["status"]) == (200, "done")
+    for told in (listed.text, cancelled.text):
+        assert "last_name" in told
+        assert "Lovelace" not in told
+    assert _looks(db, tenant_id) == before
+
+
+def test_it_is_known_of_every_kind_of_job_whether_its_result_holds_values() -> None:
+    assert {*job_kinds.WITHOUT_VALUES, *NO_VALUES} == set(job_kinds.KINDS)
+    assert not {*job_kinds.WITHOUT_VALUES} & {*NO_VALUES}
