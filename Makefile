@@ -129,7 +129,7 @@ soak: $(STAMP) ## simulate the sync engine with random seeds (SECONDS=60)
 chaos: $(STAMP) ## kill workers and restart the database while people edit on three sides, then compare (CYCLES=5)
 	@$(BIN)/python -m benchmarks.chaos --cycles $(CYCLES) $(CHAOS_ARGS)
 
-attacks: $(STAMP) ## attack a running API: forged tokens, foreign ids, bombs, smuggling; every attack has an expected answer
+attacks: $(STAMP) ## attack a running API and its door for webhooks: forgeries, foreign ids, bombs, smuggling; every attack has an expected answer
 	@$(BIN)/python -m benchmarks.attacks
 
 clean: ## remove the environment and caches (never data)

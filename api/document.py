@@ -1,4 +1,4 @@
-"""The OpenAPI document, completed: each operation's permission, and the headers that every call may bring."""
+"""The OpenAPI document, completed: each operation's permission, the headers that every call may bring, and webhooks both ways."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from api import document_webhooks
 from api.errors import PROBLEM
 from api.examples import ID, OF_OPERATIONS, Examples
 from api.unit import HEADER, UNSAFE
@@ -108,6 +109,8 @@ def _completed(document: dict[str, Any], permissions: dict[str, str | None]) -> 
         "headers": _HEADERS,
         "examples": {status: {"value": _problem(status)} for status in _PROBLEMS},
     }
+    document["paths"] |= document_webhooks.door()
+    document["webhooks"] = document_webhooks.events()
     return document
 
 

@@ -257,6 +257,6 @@ def _refusal(error: SynclineError, *, whole: bool = False) -> Answer:
         "code": error.code,
         "detail": error.message if isinstance(error, Refused) else "The delivery was not stored. Send it again.",
     }
-    # What may not have been read to its end would be taken for the next request.
-    close = status in _UNREAD or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and not whole)
+    # Of what may not have been read to its end, the rest would still be read, however much there is of it.
+    close = status in _UNREAD or not whole
     return Answer(Reply(int(status), PROBLEM, orjson.dumps(document)), retry_s, close=close)

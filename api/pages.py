@@ -38,7 +38,11 @@ def render(document: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = (Path(__file__).parent / "reference.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
-        style=_STYLE, info=document["info"], operations=list(_operations(document)), schemas=_schemas(document)
+        style=_STYLE,
+        info=document["info"],
+        operations=list(_operations(document)),
+        events=[(name, item["post"]["description"]) for name, item in document["webhooks"].items()],
+        schemas=_schemas(document),
     )
 
 

@@ -9,36 +9,34 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
-from uuid import UUID, uuid4
-
-import httpx
-import psutil
+from uuid import uuid4
 
 from api.bodies import READ_WITHIN_S
 from api.protocol import HEADERS_WITHIN_S
-from bootstrap.settings import Settings
-from bootstrap.wiring import Hub
-from domain.access import SYSTEM_TENANT
-from domain.ids import new_id
-from storage import api_keys, tenants
-from tests.api.issuer import AUDIENCE, ISSUER, claims, forged, rsa, signed
-from tests.api.samples import ENDLESS, FACTORIES, FREE, NO_PERMISSION, PUBLIC, SHARED, Operation, example, operations
+from benchmarks.attacks_door import DOOR
+from benchmarks.attacks_siege import (
+    CALLS_AT_ONCE,
+    FAILURES_PER_MINUTE,
+    Score,
+    Siege,
+    bearer,
+    besieged,
+    rest,
+    status,
+    trickled,
+    watched,
+)
+from storage import api_keys
+from tests.api.issuer import claims, forged, signed
+from tests.api.samples import ENDLESS, FACTORIES, FREE, NO_PERMISSION, PUBLIC, SHARED, example, operations
 
 GROWTH_MB_MAX = 50.0
-CALLS_AT_ONCE = 20
-FAILURES_PER_MINUTE = 2
 NAMES = {
     "SQL": "x'); DROP TABLE api_key; --",
     "SQL in a comment": "*/ UNION SELECT secret_hash FROM api_key /*",
@@ -51,65 +49,6 @@ NAMES = {
     "log": 'x\n{"level": "ERROR"}',
     "right to left": "\u202egnp.exe",
 }
-
-
-@dataclass
-class Siege:
-    """The server under attack, with keys of an attacker (tenant administrator) and of others.
-
-    ``strict``: another one over the same data, whose limits are low enough to be reached.
-    """
-
-    port: int
-    http: httpx.Client
-    strict: httpx.Client
-    tenant: UUID
-    other: UUID
-    key: str
-    root: str
-    hub: Hub
-
-    def call(self, operation: Operation, ids: dict[str, str], token: str, body: Any = None, **headers: str) -> int:
-        body = example(operation.body) if body is None and operation.body is not None else body
-        auth = {"Authorization": f"Bearer {token}"} if token else {}
-        return self.http.request(
-            operation.method,
-            operation.address(ids),
-            json=body,
-            headers={**auth, **headers},
-            params=operation.query,
-        ).status_code
-
-    def key_for(self, operation: Operation) -> str:
-        return self.key if operation.role == "tenant_admin" else self.root
-
-    def raw(self, data: bytes | Iterator[bytes], wait_s: float = 5.0) -> bytes:
-        """Send bytes as they are; all that comes back until the server closes or falls silent."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=wait_s) as line:
-            with suppress(ConnectionError, TimeoutError):
-                for piece in [data] if isinstance(data, bytes) else data:
-                    line.sendall(piece)
-            answer = b""
-            with suppress(ConnectionError, TimeoutError):
-                while piece := line.recv(65_536):
-                    answer += piece
-                    if len(answer) > 1 << 20:
-                        break
-                    line.settimeout(1.0)
-            return answer
-
-
-@dataclass
-class Score:
-    """What was tried, and what did not hold."""
-
-    attacks: int = 0
-    failed: list[str] = field(default_factory=list)
-
-    def expect(self, name: str, got: object, *expected: object) -> None:
-        self.attacks += 1
-        if got not in expected:
-            self.failed.append(f"{name}: {got!r} instead of {' or '.join(map(repr, expected))}")
 
 
 def tokens(siege: Siege, score: Score) -> None:
@@ -146,7 +85,7 @@ def bodies(siege: Siege, score: Score) -> None:
     head = (
         f"POST /v1/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {siege.key}\r\nContent-Type: application/json\r\n"
     )
-    score.expect("1 GB declared", _status(siege.raw(f"{head}Content-Length: 1000000000\r\n\r\n{{".encode())), 413)
+    score.expect("1 GB declared", status(siege.raw(f"{head}Content-Length: 1000000000\r\n\r\n{{".encode())), 413)
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -156,7 +95,7 @@ def bodies(siege: Siege, score: Score) -> None:
             sent += 1 << 16
             yield b"10000\r\n" + b" " * 65_536 + b"\r\n"
 
-    score.expect("endless chunks", _status(siege.raw(endless())), 413, 0)
+    score.expect("endless chunks", status(siege.raw(endless())), 413, 0)
     score.expect("endless chunks are not read on", sent < 64 << 20, True)
     for name, body, code in (
         ("depth of lists", b"[" * 1_000_000, 400),
@@ -170,30 +109,30 @@ def bodies(siege: Siege, score: Score) -> None:
         ("an object of 60,000 names", json.dumps({f"n{i}": 1 for i in range(60_000)}).encode(), 400),
         ("UTF-16", '{"name":"a","role":"member"}'.encode("utf-16"), 400),
     ):
-        score.expect(name, siege.http.post("/v1/keys", content=body, headers=_json(siege.key)).status_code, code)
+        score.expect(name, siege.http.post("/v1/keys", content=body, headers=bearer(siege.key)).status_code, code)
     bomb = gzip.compress(b" " * (64 << 20))
-    packed = {**_json(siege.key), "Content-Encoding": "gzip"}
+    packed = {**bearer(siege.key), "Content-Encoding": "gzip"}
     score.expect("gzip bomb", siege.http.post("/v1/keys", content=bomb, headers=packed).status_code, 415)
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/xml"):
-        headers = {**_json(siege.key), "Content-Type": kind}
+        headers = {**bearer(siege.key), "Content-Type": kind}
         score.expect(f"body as {kind}", siege.http.post("/v1/keys", content=b"{}", headers=headers).status_code, 415)
     for path in ("/v1/connectors/a%00", "/v1/connectors/%ff", "/v1/audit?action=%00"):
-        score.expect(path, siege.http.get(path, headers=_json(siege.key)).status_code, 400)
+        score.expect(path, siege.http.get(path, headers=bearer(siege.key)).status_code, 400)
 
 
 def names(siege: Siege, score: Score) -> None:
     """Names that mean something to somebody else: stored and shown as they are, as JSON."""
     for what, name in NAMES.items():
-        made = siege.http.post("/v1/keys", json={"name": name, "role": "read_only"}, headers=_json(siege.key))
+        made = siege.http.post("/v1/keys", json={"name": name, "role": "read_only"}, headers=bearer(siege.key))
         score.expect(f"name: {what}", made.status_code, 201)
-        listed = siege.http.get("/v1/keys", headers=_json(siege.key))
+        listed = siege.http.get("/v1/keys", headers=bearer(siege.key))
         score.expect(f"name: {what}, shown as it is", name.strip() in [k["name"] for k in listed.json()], True)
         safe = (listed.headers["content-type"], listed.headers["x-content-type-options"], "set-cookie" in made.headers)
         score.expect(f"name: {what}, as JSON", safe, ("application/json", "nosniff", False))
     for what, text in NAMES.items():
-        reply = siege.http.get("/v1/audit", params={"action": text, "cursor": text}, headers=_json(siege.key))
+        reply = siege.http.get("/v1/audit", params={"action": text, "cursor": text}, headers=bearer(siege.key))
         score.expect(f"filter: {what}", reply.status_code, 422)
-        reply = siege.http.get("/v1/audit", params={"actor": text}, headers=_json(siege.key))
+        reply = siege.http.get("/v1/audit", params={"actor": text}, headers=bearer(siege.key))
         score.expect(f"filter: {what}, which finds nothing", (reply.status_code, reply.json()["items"]), (200, []))
 
 
@@ -221,41 +160,41 @@ def smuggling(siege: Siege, score: Score) -> None:
         "absolute address": "GET http://evil.example.com/v1/keys HTTP/1.1\r\nHost: x\r\n\r\n",
         "method of another": "GET /v1/keys HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: DELETE\r\n\r\n",
     }.items():
-        score.expect(f"request: {what}", _status(siege.raw(text.encode())), 400, 401, 404)
+        score.expect(f"request: {what}", status(siege.raw(text.encode())), 400, 401, 404)
     large = f"GET /v1/keys HTTP/1.1\r\nHost: x\r\nX: {'a' * (1 << 20)}\r\n\r\n"
-    score.expect("header of 1 MB", _status(siege.raw(large.encode())), 400, 401, 431, 0)
+    score.expect("header of 1 MB", status(siege.raw(large.encode())), 400, 401, 431, 0)
 
 
 def slow(siege: Siege, score: Score) -> None:
     """A hundred callers who never finish their headers or bodies, and one who does; they are answered and let go."""
     lines = [socket.create_connection(("127.0.0.1", siege.port)) for _ in range(100)]
     for number, line in enumerate(lines):
-        rest = "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{" if number % 2 else "X-Slow: "
-        line.sendall(f"POST /v1/keys HTTP/1.1\r\nHost: x\r\n{rest}".encode())
+        begun = "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{" if number % 2 else "X-Slow: "
+        line.sendall(f"POST /v1/keys HTTP/1.1\r\nHost: x\r\n{begun}".encode())
     began = time.monotonic()
-    score.expect("while others never finish", siege.http.get("/v1/me", headers=_json(siege.key)).status_code, 200)
+    score.expect("while others never finish", siege.http.get("/v1/me", headers=bearer(siege.key)).status_code, 200)
     score.expect("while others never finish, at once", time.monotonic() - began < 5, True)
     for number, line in enumerate(lines):
         part, within_s = ("body", READ_WITHIN_S) if number % 2 else ("headers", HEADERS_WITHIN_S)
         line.settimeout(max(1.0, began + within_s + 15 - time.monotonic()))
-        score.expect(f"never finished: {part}", _status(_rest(line)), 408)
+        score.expect(f"never finished: {part}", status(rest(line)), 408)
         line.close()
     line = socket.create_connection(("127.0.0.1", siege.port), timeout=HEADERS_WITHIN_S + 15)
     began = time.monotonic()
     line.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
-    score.expect("headers that trickle in", _status(_trickled(line, b"X-Slow: 1\r\n")), 408)
+    score.expect("headers that trickle in", status(trickled(line, b"X-Slow: 1\r\n")), 408)
     score.expect("headers that trickle in, ended in time", time.monotonic() - began < HEADERS_WITHIN_S + 10, True)
     silent = socket.create_connection(("127.0.0.1", siege.port), timeout=HEADERS_WITHIN_S + 15)
-    score.expect("a connection on which nothing comes is closed", _rest(silent), b"")
+    score.expect("a connection on which nothing comes is closed", rest(silent), b"")
 
 
 def limits(siege: Siege, score: Score) -> None:
     """Callers who call too often, and strangers who try keys, whatever address they claim to call from."""
-    mine = [siege.strict.get("/v1/me", headers=_json(siege.key)) for _ in range(CALLS_AT_ONCE + 20)]
+    mine = [siege.strict.get("/v1/me", headers=bearer(siege.key)) for _ in range(CALLS_AT_ONCE + 20)]
     score.expect("too many calls of a key", mine[-1].status_code, 429)
     score.expect("too many calls of a key, let through at first", mine[0].status_code, 200)
     score.expect("too many calls of a key, told when to go on", int(mine[-1].headers.get("retry-after", 0)) > 0, True)
-    other = siege.strict.get("/v1/keys", headers=_json(siege.root))
+    other = siege.strict.get("/v1/keys", headers=bearer(siege.root))
     score.expect("too many calls of another key", other.status_code, 200)
     tries = []
     for number in range(FAILURES_PER_MINUTE + 10):
@@ -268,7 +207,7 @@ def limits(siege: Siege, score: Score) -> None:
     score.expect("tried keys, at first", tries[0].status_code, 401)
     score.expect("tried keys, from an address that is claimed", tries[-1].status_code, 429)
     score.expect("tried keys, told when to go on", int(tries[-1].headers.get("retry-after", 0)) > 0, True)
-    good = siege.strict.get("/v1/keys", headers=_json(siege.root))
+    good = siege.strict.get("/v1/keys", headers=bearer(siege.root))
     score.expect("tried keys do not lock out who signed in from there", good.status_code, 200)
 
 
@@ -276,130 +215,19 @@ def keys(siege: Siege, score: Score) -> None:
     """What was kept for one caller is replayed to no other."""
     repeated = {"Idempotency-Key": str(uuid4())}
     body = {"name": "once", "role": "read_only"}
-    mine = siege.http.post("/v1/keys", json=body, headers={**_json(siege.key), **repeated})
+    mine = siege.http.post("/v1/keys", json=body, headers={**bearer(siege.key), **repeated})
     with siege.hub.db.tenant(siege.other) as conn:
         _, theirs = api_keys.create(conn, name="theirs", role="tenant_admin", created_by="attacks")
-    other = siege.http.post("/v1/keys", json=body, headers={**_json(theirs), **repeated})
+    other = siege.http.post("/v1/keys", json=body, headers={**bearer(theirs), **repeated})
     score.expect("replay of another's answer", other.json().get("secret") == mine.json()["secret"], False)
     for what, key in {"too long": "k" * 300, "blank": "a b", "empty": ""}.items():
-        reply = siege.http.post("/v1/keys", json=body, headers={**_json(siege.key), "Idempotency-Key": key})
+        reply = siege.http.post("/v1/keys", json=body, headers={**bearer(siege.key), "Idempotency-Key": key})
         score.expect(f"idempotency key: {what}", reply.status_code, 400)
 
 
-ATTACKS: tuple[Callable[[Siege, Score], None], ...] = (tokens, routes, names, keys, smuggling, slow, limits, bodies)
-
-
-def _json(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-
-
-def _rest(line: socket.socket) -> bytes:
-    """All that comes until the server closes, or until the time of the connection is over."""
-    answer = b""
-    with suppress(ConnectionError, TimeoutError):
-        while piece := line.recv(65_536):
-            answer += piece
-    return answer
-
-
-def _trickled(line: socket.socket, piece: bytes) -> bytes:
-    """Send a little every second until the server closes; what it said."""
-    with suppress(ConnectionError), line:
-        while True:
-            line.sendall(piece)
-            line.settimeout(1.0)
-            with suppress(TimeoutError):
-                return line.recv(65_536) + _rest(line)
-    return b""
-
-
-def _status(answer: bytes) -> int:
-    """The status of a raw answer; 0 where the server hung up without one."""
-    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else 0
-
-
-@contextmanager
-def besieged(home: Path) -> Iterator[tuple[Siege, psutil.Process]]:
-    """A server with two tenants, an attacker in one of them, and a trusted issuer of tokens."""
-    jwks = home / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [rsa("k1").as_dict(private=False)]}))
-    hub = Hub(Settings(home=home))
-    mine, other = new_id(), new_id()
-    for tenant_id in (mine, other):
-        with hub.db.tenant(tenant_id) as conn:
-            tenants.ensure(conn, tenant_id, "Tenant")
-    with hub.db.tenant(mine) as conn:
-        key = api_keys.create(conn, name="attacker", role="tenant_admin", created_by="attacks")[1]
-    with hub.db.tenant(SYSTEM_TENANT) as conn:
-        root = api_keys.create(conn, name="root", role="system_admin", created_by="attacks")[1]
-    port, strict_port = _free_port(), _free_port()
-    variables = {
-        "SYNCLINE_HOME": str(home),
-        "SYNCLINE_OIDC_ISSUERS": f"{ISSUER}={jwks}",
-        "SYNCLINE_OIDC_AUDIENCE": AUDIENCE,
-        "SYNCLINE_CALLS_AT_ONCE": "1000000",
-        "SYNCLINE_FAILURES_PER_MINUTE": "1000000",
-    }
-    low = {
-        "SYNCLINE_CALLS_AT_ONCE": str(CALLS_AT_ONCE),
-        "SYNCLINE_CALLS_PER_MINUTE": "1",
-        "SYNCLINE_FAILURES_PER_MINUTE": str(FAILURES_PER_MINUTE),
-    }
-    server, strict_server = _server(port, variables), _server(strict_port, variables | low)
-    try:
-        with _client(port) as http, _client(strict_port) as strict:
-            _await(http, server)
-            _await(strict, strict_server)
-            yield Siege(port, http, strict, mine, other, key, root, hub), psutil.Process(server.pid)
-    finally:
-        for process in (server, strict_server):
-            process.terminate()
-            process.wait(30)
-        hub.close()
-        hub.server.destroy()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _server(port: int, variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "benchmarks.attacks_server", str(port)]
-    return subprocess.Popen(command, env={**os.environ, **variables})
-
-
-def _client(port: int) -> httpx.Client:
-    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
-
-
-def _await(http: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and server.poll() is None:
-        with suppress(httpx.TransportError):
-            if http.get("/health/ready").status_code == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError("the server did not start")
-
-
-@contextmanager
-def watched(process: psutil.Process) -> Iterator[list[float]]:
-    """The process' memory in MB, ten times a second."""
-    seen = [process.memory_info().rss / 1e6]
-    over = Event()
-
-    def look() -> None:
-        while not over.wait(0.1):
-            with suppress(psutil.Error):
-                seen.append(process.memory_info().rss / 1e6)
-
-    watcher = Thread(target=look, daemon=True)
-    watcher.start()
-    yield seen
-    over.set()
-    watcher.join()
+ATTACKS: tuple[Callable[[Siege, Score], None], ...] = (
+    tokens, routes, names, keys, smuggling, slow, limits, bodies, *DOOR,
+)  # fmt: skip
 
 
 def main() -> int:

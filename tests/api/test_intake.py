@@ -94,9 +94,18 @@ def test_another_tenants_id_in_the_address_leads_nowhere(hub: Hub, address: Addr
     assert (answer.status, answer.code) == (404, "no_such_endpoint")
 
 
-@pytest.mark.parametrize("ref", ["", "x", "A" * 43, "A" * 42 + "B", "!" * 43, "A" * 10_000])
+@pytest.mark.parametrize(
+    "ref", ["", "x", "A" * 43, "A" * 42 + "B", "A" * 42 + "=", "A" * 41 + "==", "!" * 43, "A" * 10_000]
+)
 def test_an_address_that_is_none_is_not_found(hub: Hub, ref: str) -> None:
     assert with_app(hub, lambda app: send(app, PREFIX + ref)).status == 404
+
+
+def test_who_posts_to_no_endpoint_is_hung_up_on_instead_of_read_for_ever(hub: Hub, tenant_id: UUID) -> None:
+    read: list[int] = []
+    path = PREFIX + ref_of(tenant_id, tenant_id)
+    answer = with_app(hub, lambda app: send(app, path, [b"x" * 1_000] * 100, read=read))
+    assert (answer.status, answer.headers["connection"], read) == (404, "close", [])
 
 
 def test_another_method_is_refused(hub: Hub, address: Address) -> None:

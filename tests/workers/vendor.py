@@ -31,6 +31,7 @@ class Remote:
     def __init__(self, name: str, pages: int = 1) -> None:
         self.name, self.pages = name, pages
         self.asked: list[str] = []
+        self.fetched: list[list[str]] = []
         self.on_page: Callable[[int], None] = lambda _: None
         self.error: Exception | None = None
         self.opened = 0
@@ -77,6 +78,7 @@ class RolodexConnector:
     def read(self, request: ReadRequest) -> Iterator[Page]:
         if request.ids is not None:
             self._remote.note("fetch")
+            self._remote.fetched.append(list(request.ids))
             rows: list[Sequence[Any]] = [
                 self._remote.person(int(i)) for i in request.ids if int(i) not in self._remote.gone
             ]

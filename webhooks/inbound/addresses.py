@@ -14,6 +14,7 @@ from uuid import UUID
 
 PREFIX: Final = "/hooks/"
 _REF_LENGTH: Final = 43
+_BYTES: Final = 32
 
 
 def ref_of(tenant_id: UUID, endpoint_id: UUID) -> str:
@@ -29,6 +30,8 @@ def parse_ref(ref: str) -> tuple[UUID, UUID] | None:
     try:
         raw = base64.b64decode(ref + "=", b"-_", validate=True)
     except (binascii.Error, ValueError):
+        return None
+    if len(raw) != _BYTES:  # padding in the place of the last character is accepted, too
         return None
     tenant, endpoint = UUID(bytes=raw[:16]), UUID(bytes=raw[16:])
     return (tenant, endpoint) if ref_of(tenant, endpoint) == ref else None

@@ -35,10 +35,10 @@ def load(body: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         strict = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if "depth" in error.msg or "recursion" in error.msg:
-            _too_deep()
+            raise too_deep() from None
         _reject(f"The body is no JSON: byte {error.pos} cannot be read.", code="webhook_body_not_json")
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(strict) > MAX_DEPTH:
-        _too_deep()
+        raise too_deep()
     value, _ = _CAREFUL.raw_decode(body.decode().lstrip())  # nothing but blanks follows: orjson has seen to it
     if b"\\u0000" in body and any("\0" in text for text in _strings(value)):
         raise nul()
@@ -89,8 +89,11 @@ def _strings(value: Any) -> Iterator[str]:
         waiting += _children(found)
 
 
-def _too_deep() -> NoReturn:
-    _reject(f"The body nests deeper than {MAX_DEPTH} levels.", code="webhook_body_too_deep")
+def too_deep() -> RecordRejectedError:
+    """The error for a body, JSON or XML, of more than `MAX_DEPTH` levels."""
+    return RecordRejectedError(
+        f"The body nests deeper than {MAX_DEPTH} levels.", code="webhook_body_too_deep", remedy=_MEND
+    )
 
 
 def nul() -> RecordRejectedError:

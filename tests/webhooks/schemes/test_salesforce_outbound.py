@@ -71,6 +71,8 @@ def test_another_address_is_refused_before_the_body_is_read(path: str) -> None:
     [
         (b"", "webhook_body_not_xml"),
         (b"<a>", "webhook_body_not_xml"),
+        (b"<a>" * 65 + b"</a>" * 65, "webhook_body_too_deep"),
+        (b"<a>" * 64 + b"</a>" * 64, "webhook_body_unexpected"),
         (b"\xff\xfe", "webhook_body_not_xml"),
         (b'<?xml version="1.0" encoding="no-such"?><a/>', "webhook_body_not_xml"),
         (b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><a>&x;</a>', "webhook_body_not_xml"),

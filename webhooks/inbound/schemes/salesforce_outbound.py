@@ -12,16 +12,16 @@ import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final
-from xml.etree.ElementTree import ParseError  # the type of an error; everything is parsed by defusedxml
+from xml.etree.ElementTree import ParseError, TreeBuilder  # error and result; everything is parsed by defusedxml
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 from pydantic import Field
 
 from connectors.kit.contract import Notice, Setting
 from domain.errors import RecordRejectedError
 from webhooks.inbound.contract import PATH_TOKEN, Incoming, Item, Refused, Reply, Scheme, Secrets, Verified
-from webhooks.inbound.jsonbody import unexpected
+from webhooks.inbound.jsonbody import MAX_DEPTH, too_deep, unexpected
 from webhooks.inbound.schemes import checks
 
 if TYPE_CHECKING:
@@ -97,9 +97,27 @@ def _notice(notification: Element, organization: str) -> Notice:
     return Notice(object_name, _needed(record, f"{_RECORD}Id"), dedupe_key=key, account=organization)
 
 
+class _Shallow(TreeBuilder):
+    """A tree of `MAX_DEPTH` levels at most: a deep one takes forty times the memory of its text, and is slow to be given back."""
+
+    _depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise too_deep()
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def _message(body: bytes) -> Element:
+    parser = DefusedXMLParser(target=_Shallow(), forbid_dtd=True)
     try:
-        envelope: Element = fromstring(body, forbid_dtd=True)
+        parser.feed(body)
+        envelope: Element = parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError):
         raise RecordRejectedError(
             "The body is no XML, or XML with a document type, which is not read.",
