@@ -37,8 +37,11 @@ def judge(world: World, edits: Sequence[Edit]) -> Verdict:
     by_email = {str(sides["hub"]["email"]): sides for sides in contacts if sides.get("hub")}
     dead = {row["email"] for row in world.query(_DEAD)}
     left = by_email.keys() | _emails_at_vendors(world)
+    lost_values = " ".join(f"{row['hub_value']} {row['vendor_value']}" for row in world.query(_LOST))
     found = [
-        _end(edit, edits, by_email.get(edit.record), dead) if edit.record in left else _end_of_gone(edit, edits)
+        _end(edit, edits, by_email.get(edit.record), dead, lost_values)
+        if edit.record in left
+        else _end_of_gone(edit, edits)
         for edit in edits
     ]
     ends = Counter(found)
@@ -111,6 +114,26 @@ WHERE d.status = 'open' AND h.email = :email AND (d.entity_id = h.id OR d.vendor
 """
 
 
+_LOST = """
+SELECT CASE WHEN winner = 'vendor' THEN CAST(hub_value AS text) END AS hub_value,
+       CASE WHEN winner = 'hub' THEN CAST(vendor_value AS text) END AS vendor_value FROM conflict
+"""
+
+_HISTORY = """
+SELECT f.at, f.entity_id, f.field, f.old, f.new, f.origin, c.name, f.rule FROM field_history f
+LEFT JOIN connection c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+WHERE f.entity_id IN (SELECT id FROM crm_contact WHERE email = :email
+    UNION SELECT entity_id FROM tombstone WHERE snapshot->>'email' = :email
+    UNION SELECT from_id FROM redirect WHERE to_id IN (SELECT id FROM crm_contact WHERE email = :email)) ORDER BY f.at
+"""
+
+_CONTESTED = """
+SELECT k.opened_at, k.object, k.entity_id, k.vendor_id, k.field, k.status, k.rule, k.winner, k.hub_value, k.vendor_value
+FROM conflict k WHERE k.entity_id IN (SELECT id FROM crm_contact WHERE email = :email
+    UNION SELECT entity_id FROM tombstone WHERE snapshot->>'email' = :email) ORDER BY k.opened_at
+"""
+
+
 def _name(world: World, sides: Sides, edits: Sequence[Edit], email: str) -> str:
     """The contact as each side has it, its links with what is due, its letters, and what people did to it: to find out why."""
     said = ", ".join(f"{side} {dict(sides[side]) if side in sides else 'has it not once'}" for side in NAMES)
@@ -126,9 +149,14 @@ def _name(world: World, sides: Sides, edits: Sequence[Edit], email: str) -> str:
         if email in names
     )
     kin = _swallowed(email, edits)
+    past = "; ".join(str(dict(row)) for row in world.query(_HISTORY, email=email))
+    lost = "; ".join(str(dict(row)) for row in world.query(_CONTESTED, email=email))
     done = "; ".join(f"{e.side} {e.record} {e.field}={e.token}" for e in edits if e.record == email or e.record in kin)
     lanes = "; ".join(str(dict(row)) for row in world.query("SELECT object, status, failures, verified_at FROM stream"))
-    return f"{email}: {said}. Links: {links}. Letters: {letters}. HubSpot: {there}. Edits: {done}. Streams: {lanes}"
+    return (
+        f"{email}: {said}. Links: {links}. Letters: {letters}. HubSpot: {there}. Edits: {done}. Streams: {lanes}. "
+        f"History: {past}. Conflicts: {lost}"
+    )
 
 
 def _emails_at_vendors(world: World) -> set[str]:
@@ -143,7 +171,8 @@ def _end_of_gone(edit: Edit, edits: Sequence[Edit]) -> str:
     return "superseded" if any((e.record, e.field) == (edit.record, GONE) for e in edits) else "in_flight"
 
 
-def _end(edit: Edit, edits: Sequence[Edit], sides: Sides | None, dead: set[str]) -> str:
+def _end(edit: Edit, edits: Sequence[Edit], sides: Sides | None, dead: set[str], lost_values: str = "") -> str:
+    """``lost_values``: what the conflict log holds of losers, as JSON."""
     if (
         edit.field == GONE
     ):  # it stands all the same: an edit or a merge of another side must have been faster, or beaten the delete
@@ -155,7 +184,8 @@ def _end(edit: Edit, edits: Sequence[Edit], sides: Sides | None, dead: set[str])
             return "applied"
         of = {edit.record, *_swallowed(edit.record, edits)}
         rivals = {_plain(e.token) for e in edits if e.record in of and e.field == edit.field and e != edit}
-        if len(values) == 1 and (values <= rivals or _went(edit, edits)):
+        logged = f'"{edit.token}"' in lost_values
+        if len(values) == 1 and (values <= rivals or _went(edit, edits) or logged):
             return "superseded"
     return "dead" if edit.record in dead else "in_flight"
 

@@ -101,3 +101,10 @@ def test_a_merge_into_a_record_speaks_against_its_delete() -> None:
     assert _end(DELETE, [DELETE, MERGE], everywhere("x"), set()) == "superseded"
     away = Edit("hubspot", MINE.record, GONE, merged_into(ELSEWHERE.record))
     assert _end(DELETE, [DELETE, away], everywhere("x"), set()) == "in_flight"
+
+
+def test_what_stands_in_the_conflict_log_as_a_loser_was_overtaken() -> None:
+    log = '{"title": "token 1"} null'
+    assert _end(MINE, [MINE], everywhere(None), set(), log) == "superseded"
+    assert _end(MINE, [MINE], everywhere(None), set(), log.replace("token 1", "token 11")) == "in_flight"
+    assert _end(MINE, [MINE], sides(hub=None, salesforce="x", hubspot=None), set(), log) == "in_flight"

@@ -418,7 +418,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "matches_not_asked_again",
         "two lanes create the same person at once",
-        ENGINE,
+        RESOLVING,
         "if d.outcome is Outcome.CREATED and query.matches.get(d.vendor_id)",
         "if False",
     ),
