@@ -100,7 +100,7 @@ MADE_ANEW = {
     "connection": ["id"],
 }
 """Columns made when a row is written, or made from the connection; every other id follows from the source."""
-BOOKKEEPING = {"migration_run", "migration_chunk", "event", "suppression_key"}
+BOOKKEEPING = {"migration_run", "migration_chunk", "event", "suppression_key", "audit_log", "audit_head"}
 
 
 def contents(urls: ServerUrls) -> dict[str, list[str]]:
