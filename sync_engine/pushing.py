@@ -433,9 +433,9 @@ class _Batch:
         self._end(entity_id, PushEnd.UNCERTAIN if lost else PushEnd.RETRY, retry_at=retry_at)
 
     def _refused(self, decision: PushDecision, error: SynclineError, attempts: int) -> Refused | None:
-        """A create that was refused for a record which stands there, and which the vendor names."""
+        """A write that was refused for a record which stands there, and which the vendor names."""
         standing, link = str(error.context.get("existing_id") or ""), self.work[decision.entity_id].item.link
-        if decision.kind is not PushKind.CREATE or not standing:
+        if decision.kind not in (PushKind.CREATE, PushKind.UPDATE) or standing in ("", decision.vendor_id):
             return None
         return Refused(decision, error, standing, None if link is None else link.vendor_id, attempts)
 

@@ -44,11 +44,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a connector reads from an error body: the vendor's error code, field names, and when to come back."""
+    """What a connector reads from an error body: the vendor's error code, field names, and when to come back.
+
+    ``existing_id``: the record that stands in the way, where the vendor names it.
+    """
 
     code: str
     fields: tuple[str, ...] = ()
     retry_after_s: float | None = None
+    existing_id: str | None = None
 
 
 FaultParser = Callable[[int, Mapping[str, str], bytes], Fault | None]

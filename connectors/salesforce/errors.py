@@ -172,6 +172,8 @@ BULK_UNSUPPORTED = frozenset({"INVALIDENTITY", "FEATURENOTENABLED", "API_ERROR",
 CONCURRENT_WAIT_S = 20.0
 
 _SOAP_CODE = re.compile(rb"exceptionCode>(?:\w+:)?([A-Z_]{1,80})<")
+_STANDING = re.compile(r"record with id: ([A-Za-z0-9]{18}|[A-Za-z0-9]{15})(?![A-Za-z0-9])")
+_CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _IN_FLIGHT = re.compile(r"concurren", re.IGNORECASE)
 _NAMES = (
     re.compile(r"No such column '([A-Za-z0-9_.]{1,80})'"),
@@ -218,14 +220,32 @@ def _fault(entry: Mapping[str, Any]) -> Fault:
         named += pattern.findall(message)
     if code == "REQUEST_LIMIT_EXCEEDED" and _IN_FLIGHT.search(message):
         return Fault(CONCURRENT, tuple(named), CONCURRENT_WAIT_S)
-    return Fault(code, tuple(dict.fromkeys(named)))
+    return Fault(code, tuple(dict.fromkeys(named)), existing_id=_existing_id(code, message))
+
+
+def _existing_id(code: str, message: str) -> str | None:
+    """The record that holds a unique value already; Salesforce names it by 15 characters, or as ``<unknown>``."""
+    found = _STANDING.search(message) if code == "DUPLICATE_VALUE" else None
+    return None if found is None else whole_id(found[1])
+
+
+def whole_id(record_id: str) -> str:
+    """An id of 15 characters with the three that tell its capitals; one of 18 as it is.
+
+    https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/field_types.htm (ID field type)
+    """
+    if len(record_id) != 15:  # Salesforce's own
+        return record_id
+    parts = (record_id[at : at + 5] for at in (0, 5, 10))
+    return record_id + "".join(_CAPITALS[sum(c.isupper() << place for place, c in enumerate(part))] for part in parts)
 
 
 def bulk_fault(cell: str) -> Fault:
     """The fault in an ``sf__Error`` cell: ``CODE:message:field field --``."""
     code, _, rest = cell.partition(":")
     fields = rest.rpartition(":")[2].removesuffix("--").split()
-    return Fault(code, tuple(f for f in fields if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,79}", f)))
+    named = tuple(f for f in fields if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,79}", f))
+    return Fault(code, named, existing_id=_existing_id(code, rest))
 
 
 def record_error(found: Iterable[Fault], *, object_name: str = "") -> SynclineError:
@@ -239,6 +259,8 @@ def record_error(found: Iterable[Fault], *, object_name: str = "") -> SynclineEr
     if isinstance(error, RecordRejectedError) and fault.code:
         error.code = fault.code.lower()
     error.context.update({"vendor_code": fault.code, "fields": list(fault.fields), "object": object_name})
+    if fault.existing_id is not None:
+        error.context["existing_id"] = fault.existing_id
     return error
 
 

@@ -185,3 +185,18 @@ def test_a_new_contact_with_an_address_of_a_merged_one_is_told_whose_it_is(in_st
     assert f"contacts {ann}" in letter["message"]
     assert ann_in_hub in letter["message"]
     in_step.assert_silent()
+
+
+def test_a_value_that_is_unique_in_salesforce_goes_over_to_the_survivor(in_step: Both) -> None:
+    _, ann, ann_there = ids(in_step, "Ann")
+    _, bob, bob_there = ids(in_step, "Bob")
+    in_step.edit("salesforce", object="Contact", id=ann, properties={"Legacy_Id__c": "of-ann"})
+    in_step.sync()
+    merge(in_step, bob_there, ann_there)
+    in_step.sync()  # Ann's half has the value still when Bob's is written: that is tried again after it is deleted
+    with in_step.db.tenant(in_step.tenant_id) as conn:
+        conn.exec_driver_sql("UPDATE push_work SET due_at = 'epoch'")
+    assert_alike(in_step, ("bob@merges.example", None, None))
+    row = in_step.salesforce.sandbox.org.get("Contact", bob)
+    assert row is not None
+    assert row["Legacy_Id__c"] == "of-ann"

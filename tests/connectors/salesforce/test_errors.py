@@ -114,6 +114,26 @@ def test_a_bulk_error_names_its_field_and_no_value() -> None:
     assert (fault.code, fault.fields) == ("DUPLICATE_VALUE", ("Ext_Id__c",))
 
 
+@pytest.mark.parametrize(
+    ("named", "standing"),
+    [
+        ("003D000000QVyzq", "003D000000QVyzqIAD"),
+        ("003gK000000000d", "003gK000000000dQAA"),
+        ("003gK000000000dQAA", "003gK000000000dQAA"),
+        ("<unknown>", None),
+        ("003gK000000000dQAAzzz", None),
+    ],
+)
+def test_the_record_that_holds_a_unique_value_is_named_by_its_whole_id(named: str, standing: str | None) -> None:
+    message = f"duplicate value found: Ext_Id__c duplicates value on record with id: {named}"
+    for found in (
+        faults([{"errorCode": "DUPLICATE_VALUE", "message": message}]),
+        [bulk_fault(f"DUPLICATE_VALUE:{message}:Ext_Id__c --")],
+    ):
+        assert record_error(found).context.get("existing_id") == standing
+    assert "existing_id" not in record_error(faults([{"errorCode": "STRING_TOO_LONG", "message": message}])).context
+
+
 def test_an_unknown_column_is_named() -> None:
     fault = parse_fault(400, {}, orjson.dumps(BODIES["rest"]))
     assert fault is not None
