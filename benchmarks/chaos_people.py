@@ -58,7 +58,7 @@ class People:
         self._world, self._rng = world, rng
         self.edits: list[Edit] = []
         self._number = 0
-        self._into: dict[str, str] = {}
+        self._into: dict[str, tuple[str, str]] = {}
 
     def work(self, count: int) -> None:
         """So many edits, at a person's pace."""
@@ -93,11 +93,21 @@ class People:
             self.edits.append(Edit(side, self._named(side, contact), field, token))
 
     def _named(self, side: str, contact: Mapping[str, Any]) -> str:
-        """Whom an edit hits: in HubSpot, the id of a contact that was merged away is one of its survivor."""
-        email = str(contact["email"])
-        while side == "hubspot" and email in self._into:
-            email = self._into[email]
+        """Whom an edit hits: in HubSpot, the id of a contact that was merged away is one of its survivor.
+
+        One that stands there again has another id.
+        """
+        email, record = str(contact["email"]), str(_id_of(contact, side))
+        while side == "hubspot" and record in self._into:
+            record, email = self._into[record]
         return email
+
+    def _last_id(self, contact: Mapping[str, Any]) -> str:
+        """The id in HubSpot of a contact, of a merged one its survivor's."""
+        record = str(_id_of(contact, "hubspot"))
+        while record in self._into:
+            record, _ = self._into[record]
+        return record
 
     def _delete(self, side: str, contact: Mapping[str, Any]) -> None:
         if self._remove(side, _id_of(contact, side)):
@@ -109,7 +119,7 @@ class People:
         if _post(self._world.hubspot.url, body):
             gone, survivor = self._named("hubspot", lost), self._named("hubspot", kept)
             self.edits.append(Edit("hubspot", gone, GONE, merged_into(survivor)))
-            self._into[gone] = survivor
+            self._into[self._last_id(lost)] = self._last_id(kept), survivor
 
     def _write(self, side: str, record: Any, values: Mapping[str, str]) -> bool:
         """Whether it was accepted: what somebody else deleted meanwhile cannot be edited."""

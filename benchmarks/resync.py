@@ -23,6 +23,7 @@ from sqlalchemy import text
 from benchmarks.hub import TENANT, BenchHub, Took, bench_hub, machine
 from benchmarks.vendors import MemorySalesforce
 from connectors.kit.contract import VersionPage
+from domain.versions import comparable
 from sync_engine.ports import Lane
 
 EVERY = 1000
@@ -78,7 +79,7 @@ def fill(hub: BenchHub, lane: Lane, org: BigOrg) -> None:
     rows = len(org.ids)
     with hub.db.tenant(TENANT) as conn:
         conn.execute(text(_CONTACTS), {"t": TENANT, "rows": rows})
-        parameters = {"t": TENANT, "c": lane.connection_id, "o": lane.object, "version": org.stamp(0)}
+        parameters = {"t": TENANT, "c": lane.connection_id, "o": lane.object, "version": comparable(org.stamp(0))}
         conn.execute(text(_LINKS), {**parameters, "rows": rows})
     hub.settle()
 

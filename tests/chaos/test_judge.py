@@ -79,9 +79,13 @@ def test_an_edit_goes_with_a_record_that_its_own_side_deleted_though_another_sid
 
 def test_in_hubspot_the_id_of_a_contact_that_was_merged_away_is_one_of_its_survivor() -> None:
     people = People.__new__(People)
-    people._into = {"a@example.com": "b@example.com", "b@example.com": "c@example.com"}
-    named = {side: people._named(side, {"email": "a@example.com"}) for side in NAMES}
+    people._into = {"1": ("2", "b@example.com"), "2": ("3", "c@example.com")}
+    ann = {"email": "a@example.com", "id": "h", "salesforce": ["s"], "hubspot": ["1"]}
+    named = {side: people._named(side, ann) for side in NAMES}
     assert named == {"hub": "a@example.com", "salesforce": "a@example.com", "hubspot": "c@example.com"}
+    assert people._named("hubspot", {**ann, "hubspot": ["4"]}) == "a@example.com", (
+        "it stands there again, as another record"
+    )
 
 
 MERGE = Edit("hubspot", ELSEWHERE.record, GONE, merged_into(MINE.record))
